@@ -1,0 +1,61 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Every error that the package raises on purpose.
+
+BridgeError
+├── MappingError     the mapping file has mistakes (all of them, in `mistakes`)
+├── InterfaceError   a message type is unknown, or its definition cannot be read
+├── PayloadError     a payload does not fit its type or its encoding
+├── RedisError       Redis cannot be used as the mapping asks (settings, rights, kinds of keys)
+└── NotFoundError    there is nothing under the name that was asked for
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class BridgeError(Exception):
+    """Base of all errors of this package."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing that is wrong in a mapping file: where it stands, what was expected, what came."""
+
+    file: str
+    line: int | None
+    path: str
+    text: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f'{self.file}:{self.line}'
+        return ': '.join(part for part in (place, self.path, self.text) if part)
+
+
+class MappingError(BridgeError):
+    """A mapping file that cannot be used; `mistakes` lists all that is wrong with it."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        super().__init__('\n'.join(str(mistake) for mistake in mistakes))
+        self.mistakes = mistakes
+
+
+class InterfaceError(BridgeError):
+    """A message type that is not known here, or a definition that cannot be read."""
+
+
+class PayloadError(BridgeError):
+    """A payload that does not fit its type or its encoding; the text says where and why."""
+
+
+class RedisError(BridgeError):
+    """Redis cannot be used as asked; the text carries no secrets."""
+
+
+class NotFoundError(BridgeError, KeyError):
+    """There is nothing under that name; also a KeyError, as names are looked up like keys."""
+
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # KeyError would quote the text

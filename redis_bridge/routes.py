@@ -1,0 +1,201 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a mapping says, as plain data: routes, their ends and the settings beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar, Union
+
+MAX_BYTES = 1 << 20  # of a payload that comes in
+MAX_BYTES_OUT = 16 << 20  # of a payload that goes out: a camera image passes
+
+
+@dataclass(frozen=True)
+class Qos:
+    """QoS settings of one route; None means matched to the other side (or the default)."""
+
+    reliability: str | None = None  # reliable | best_effort
+    durability: str | None = None  # volatile | transient_local
+    depth: int | None = None
+
+
+@dataclass(frozen=True)
+class KeySink:
+    """SET: the last value under one name."""
+
+    kind: ClassVar[str] = 'key'
+    name: str
+    encoding: str = 'msgpack'
+    arrays: str = 'list'
+    ttl_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class HashSink:
+    """HSET: the last value as dotted fields."""
+
+    kind: ClassVar[str] = 'hash'
+    name: str
+    ttl_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class StreamSink:
+    """XADD: the history, trimmed to about `maxlen` entries."""
+
+    kind: ClassVar[str] = 'stream'
+    name: str
+    encoding: str = 'msgpack'
+    arrays: str = 'list'
+    maxlen: int = 10000
+    durability: str = 'memory'  # memory | replicated | fsynced
+
+
+@dataclass(frozen=True)
+class ChannelSink:
+    """PUBLISH: events, or with `send='notice'` only word that the route's key is new."""
+
+    kind: ClassVar[str] = 'channel'
+    name: str
+    encoding: str = 'msgpack'
+    arrays: str = 'list'
+    send: str = 'payload'  # payload | notice
+
+
+SinkConfig = Union[KeySink, HashSink, StreamSink, ChannelSink]
+
+
+@dataclass(frozen=True)
+class ChannelSource:
+    """SUBSCRIBE: every message while connected."""
+
+    kind: ClassVar[str] = 'channel'
+    name: str
+
+
+@dataclass(frozen=True)
+class KeySource:
+    """A key that is watched: its value, and each change of it."""
+
+    kind: ClassVar[str] = 'key'
+    name: str
+    initial: str = 'publish'  # publish | skip: what stands there at start and after a reconnect
+
+
+@dataclass(frozen=True)
+class StreamSource:
+    """XREAD or XREADGROUP: the entries of a stream, in order."""
+
+    kind: ClassVar[str] = 'stream'
+    name: str
+    start: str = 'new'  # new | last | beginning | group
+    group: str | None = None
+
+
+SourceConfig = Union[ChannelSource, KeySource, StreamSource]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The dead-man: what is published when commands fall silent."""
+
+    after_ms: int
+    message: dict[str, Any] = dataclasses.field(default_factory=dict)
+    repeat: int = 5
+
+
+@dataclass(frozen=True)
+class RosToRedis:
+    """A route from one topic to one or more Redis names."""
+
+    where: str  # 'fleet.yaml:9: ros_to_redis[0]', for errors and logs
+    topic: str
+    sinks: tuple[SinkConfig, ...]  # in the order key, hash, stream, channel
+    type: str | None = None  # 'pkg/msg/Name'; None: discovered from the graph
+    field: str | None = None  # one scalar or sub-message by its dotted path
+    fields: tuple[str, ...] = ()  # some dotted paths
+    max_rate_hz: float | None = None
+    on_change: bool = False
+    meta: bool = True
+    max_bytes: int = MAX_BYTES_OUT  # of one encoded payload
+    qos: Qos = Qos()
+
+    def __str__(self) -> str:
+        return f'{self.topic} -> ' + ', '.join(f'{s.kind} {s.name}' for s in self.sinks)
+
+
+@dataclass(frozen=True)
+class RedisToRos:
+    """A route from one Redis name to one topic."""
+
+    where: str
+    source: SourceConfig
+    topic: str
+    type: str
+    field: str | None = None
+    encoding: str = 'msgpack'
+    max_bytes: int = MAX_BYTES
+    max_age_ms: int | None = None
+    unstamped: str = 'refuse'  # refuse | accept; only read where max_age_ms stands
+    deliver: str = 'all'  # all | latest
+    limits: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    required: tuple[str, ...] = ()
+    set: dict[str, Any] = dataclasses.field(default_factory=dict)  # dotted path -> value; 'now' for a Time
+    stop: Stop | None = None
+    qos: Qos = Qos()
+
+    @property
+    def is_command(self) -> bool:
+        """Whether the route travels in the lane of its own for commands."""
+        return self.max_age_ms is not None or self.stop is not None
+
+    def __str__(self) -> str:
+        return f'{self.source.kind} {self.source.name} -> {self.topic}'
+
+
+Route = Union[RosToRedis, RedisToRos]
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Files and floor of a TLS connection."""
+
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    min_version: str | None = None  # '1.2' | '1.3'
+
+
+@dataclass(frozen=True)
+class RedisSettings:
+    """How to reach Redis. Secrets are read from `password_file` at each connect, never kept."""
+
+    # redis:// rediss:// unix://; not in repr, since one from the environment may hold a password
+    url: str = dataclasses.field(default='redis://localhost:6379/0', repr=False)
+    username: str | None = None
+    password_file: str | None = None
+    tls: Tls | None = None
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """How often a bridge says that it lives, and when it counts as gone."""
+
+    every_ms: int = 2000
+    ttl_ms: int = 6000
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A whole mapping file, checked."""
+
+    path: str
+    robot: str
+    redis: RedisSettings = RedisSettings()
+    ros_to_redis: tuple[RosToRedis, ...] = ()
+    redis_to_ros: tuple[RedisToRos, ...] = ()
+    presence: Heartbeat = Heartbeat()
+    executor: str = 'events'  # events | single_threaded
