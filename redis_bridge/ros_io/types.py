@@ -1,0 +1,143 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Fills the descriptions of message types from the classes that rosidl generates.
+
+It needs the message packages, but neither rclpy nor a context.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+from rosidl_parser import definition as rosidl
+
+from redis_bridge.errors import InterfaceError
+from redis_bridge.interfaces import (
+    PRIMITIVES,
+    Array,
+    Field,
+    FieldType,
+    Message,
+    Primitive,
+    Sequence,
+    String,
+    did_you_mean,
+    field_with_default,
+)
+
+_KINDS = ('msg', 'srv', 'action')
+
+
+def load(name: str) -> type:
+    """Return rosidl's class for 'pkg/msg/Name', 'pkg/srv/Name_Request', 'pkg/action/Name_Goal'.
+
+    :raises InterfaceError: it says how to get the type.
+    """
+    parts = name.split('/')
+    if len(parts) != 3 or parts[1] not in _KINDS or not all(map(str.isidentifier, parts)):
+        raise InterfaceError(f'{name!r} is no message type, which is like std_msgs/msg/String')
+    package, kind, short = parts
+    try:
+        module = importlib.import_module(f'{package}.{kind}')
+    except ModuleNotFoundError as error:
+        if error.name == package:
+            distro = os.environ.get('ROS_DISTRO', '<distro>')
+            debian = f'ros-{distro}-{package.replace("_", "-")}'
+            raise InterfaceError(
+                f'{name}: the package {package} is not there: install it (apt install {debian}), '
+                f'or source the workspace that has it, before the bridge starts'
+            ) from None
+        if error.name == f'{package}.{kind}':
+            raise InterfaceError(f'{name}: the package {package} has no {kind} types') from None
+        raise InterfaceError(f'{name}: the package {package} cannot be loaded: {error}') from error
+    except ImportError as error:
+        raise InterfaceError(f'{name}: the package {package} cannot be loaded: {error}') from error
+    found = _find(module, short)
+    if found is None:
+        known = [word for word in dir(module) if word[0].isupper() and word.isidentifier()]
+        raise InterfaceError(
+            f'{name}: {package}.{kind} has no type {short}{did_you_mean(short, known)} '
+            f'(if the package is newer, source its workspace again)'
+        )
+    return found
+
+
+def _find(module: Any, short: str) -> type | None:
+    """Return the class of a message; those of services and actions hang on their interface."""
+    found = getattr(module, short, None)
+    if found is None and '_' in short:
+        interface, part = short.split('_', 1)
+        found = getattr(module, interface, None)
+        for step in _PARTS.get(part, (part,)):
+            found = getattr(found, step, None)
+    return found if hasattr(found, 'SLOT_TYPES') else None
+
+
+# Where the messages of an interface hang; actions hide theirs.
+_PARTS = {
+    'SendGoal_Request': ('Impl', 'SendGoalService', 'Request'),
+    'SendGoal_Response': ('Impl', 'SendGoalService', 'Response'),
+    'GetResult_Request': ('Impl', 'GetResultService', 'Request'),
+    'GetResult_Response': ('Impl', 'GetResultService', 'Response'),
+    'FeedbackMessage': ('Impl', 'FeedbackMessage'),
+}
+
+
+def name_of(cls: type) -> str:
+    """Return 'pkg/msg/Name' of a rosidl class."""
+    package, kind = cls.__module__.split('.')[:2]
+    return f'{package}/{kind}/{cls.__name__}'
+
+
+def describe(cls: type) -> Message:
+    """Return the description of a rosidl message class.
+
+    :raises InterfaceError: a field has a type that no .msg file can have (long double, wchar).
+    """
+    name = name_of(cls)
+    names = cls.get_fields_and_field_types()
+    return Message(
+        name,
+        tuple(
+            _field(name, cls, field, slot)
+            for field, slot in zip(names, cls.SLOT_TYPES, strict=True)
+        ),
+    )
+
+
+def _field(name: str, cls: type, field: str, slot: rosidl.AbstractType) -> Field:
+    type_ = _type(f'{name}.{field}', slot)
+    default = getattr(cls, f'{field.upper()}__DEFAULT', None)
+    if default is None:
+        return Field(field, type_)
+    return field_with_default(field, type_, _plain(default))
+
+
+def _plain(value: Any) -> Any:
+    """Return a default of rosidl as a plain value: `byte` is bytes of one, arrays vary in kind."""
+    if isinstance(value, bytes):
+        return value[0]
+    if hasattr(value, 'tolist'):
+        return value.tolist()
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _type(path: str, slot: rosidl.AbstractType) -> FieldType:
+    if isinstance(slot, rosidl.Array):
+        return Array(_type(path, slot.value_type), slot.size)
+    if isinstance(slot, rosidl.BoundedSequence):
+        return Sequence(_type(path, slot.value_type), slot.maximum_size)
+    if isinstance(slot, rosidl.UnboundedSequence):
+        return Sequence(_type(path, slot.value_type))
+    if isinstance(slot, rosidl.AbstractGenericString):
+        wide = isinstance(slot, rosidl.AbstractWString)
+        return String(wide, slot.maximum_size if slot.has_maximum_size() else None)
+    if isinstance(slot, rosidl.NamespacedType):
+        return describe(load('/'.join(slot.namespaced_name())))
+    if isinstance(slot, rosidl.BasicType) and slot.typename in PRIMITIVES:
+        return Primitive(slot.typename)
+    kind = getattr(slot, 'typename', type(slot).__name__)
+    raise InterfaceError(f'{path}: the type {kind} is not supported')
