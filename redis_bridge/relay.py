@@ -1,0 +1,473 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Running routes: each decides what may pass from its source to its sinks, and counts the rest."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import OrderedDict
+from typing import Any, Callable, Iterable, Sequence
+
+from redis_bridge import cdr, codecs, interfaces
+from redis_bridge.alarms import Alarms
+from redis_bridge.counts import Counts
+from redis_bridge.deadman import DeadMan
+from redis_bridge.endpoints import Arrival, Meta, Publisher, Sink
+from redis_bridge.errors import PayloadError
+from redis_bridge.interfaces import Message
+from redis_bridge.routes import HashSink, KeySink, RedisToRos, RosToRedis, SinkConfig
+
+COMPLAIN_EVERY_S = 10.0
+ORIGINS_REMEMBERED = 64
+ACKED_WITHIN_S = 30.0  # by then DDS has resent, or given up a subscriber that is gone
+
+Encode = Callable[[bytes, 'Meta | None'], Any]  # a serialized message to a sink's payload
+
+
+class Complaints:
+    """Warnings of one route, each kind at most every ten seconds."""
+
+    def __init__(self, log: logging.Logger, route: object, clock: Callable[[], float]) -> None:
+        self._log = log
+        self._route = route
+        self._clock = clock
+        self._next: dict[str, float] = {}
+
+    def warn(self, reason: str, text: object) -> None:
+        """Log `text` unless the same reason was logged a moment ago; counts tell the rest."""
+        now = self._clock()
+        if now >= self._next.get(reason, 0.0):
+            self._next[reason] = now + COMPLAIN_EVERY_S
+            self._log.warning('%s: dropped a sample, %s: %s', self._route, reason, text)
+
+
+class Mirror:
+    """The value on which both sides of a key last agreed, so that it does not travel for ever."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._body: bytes | None = None
+
+    def settle(self, body: bytes) -> bool:
+        """Agree on `body`, the value encoded without metadata; False if it was agreed already."""
+        with self._lock:
+            if body == self._body:
+                return False
+            self._body = body
+            return True
+
+    def forget(self) -> None:
+        """Agree on nothing, as when Redis may have lost what it held."""
+        with self._lock:
+            self._body = None
+
+
+class OutwardRelay:
+    """Carries one topic to the route's sinks.
+
+    The order is on_change, rate, encode: what is dropped was not encoded for a sink. Called from
+    the thread of the topic's source and from the alarms' thread.
+    """
+
+    def __init__(
+        self,
+        route: RosToRedis,
+        message: Message,
+        sinks: Sequence[tuple[SinkConfig, Sink]],
+        *,
+        origin: str,
+        now: Callable[[], float],
+        alarms: Alarms,
+        counts: Counts,
+        log: logging.Logger,
+        mirror: Mirror | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.route = route
+        self._origin = origin
+        self._now = now
+        self._alarms = alarms
+        self._counts = counts
+        self._complaints = Complaints(log, route, clock)
+        self._mirror = mirror
+        self._clock = clock
+        self._period_s = 1 / route.max_rate_hz if route.max_rate_hz else 0.0
+        self._lock = threading.RLock()
+        self._closed = False
+        self._seq = 0
+        self._last: tuple[bytes, float] | None = None  # what was written last, and when
+        self._last_body: bytes | None = None  # the same, encoded without metadata
+        self._waiting: tuple[bytes, bytes | None] | None = None  # held back by the rate, its body
+        self._due = 0.0
+        self._set_up_encoders(message, sinks)
+
+    def _set_up_encoders(
+        self, message: Message, sinks: Sequence[tuple[SinkConfig, Sink]]
+    ) -> None:
+        """Compile one encoder per distinct encoding, however many sinks share it."""
+        self._encoders: list[Encode] = []
+        self._sinks: list[tuple[Sink, int | None]] = []  # with the number of its encoder
+        self._state: dict[Sink, int | None] = {}  # keys and hashes, with their ttl_ms
+        numbers: dict[object, int] = {}
+        for config, sink in sinks:
+            number: int | None = None
+            if getattr(config, 'send', 'payload') == 'payload':
+                how = (getattr(config, 'encoding', 'hash'), getattr(config, 'arrays', ''))
+                if how not in numbers:
+                    numbers[how] = len(self._encoders)
+                    self._encoders.append(self._encoder(message, *how))
+                number = numbers[how]
+            self._sinks.append((sink, number))
+            if isinstance(config, (KeySink, HashSink)):
+                self._state[sink] = config.ttl_ms
+            if isinstance(config, KeySink):
+                self._key_number = number
+        self._only_state = len(self._state) == len(self._sinks)
+        self._body = self._encoder(message, 'msgpack', 'typed')
+
+    def _encoder(self, message: Message, encoding: str, arrays: str) -> Encode:
+        field, fields = self.route.field, self.route.fields
+        if encoding == 'hash':
+            encode = codecs.hash_encoder(message, fields)
+            return lambda sample, _: encode(sample)
+        return codecs.encoder(message, encoding, field=field, fields=fields, arrays=arrays)
+
+    def carry(self, batch: Sequence[bytes]) -> None:
+        """Take serialized messages, oldest first."""
+        with self._lock:
+            if self._closed:
+                return
+            if self._only_state and len(batch) > 1:
+                self._counts.drop('superseded', len(batch) - 1)
+                batch = batch[-1:]
+            for sample in batch:
+                self._admit(sample)
+
+    def _admit(self, sample: bytes) -> None:
+        try:
+            body = self._body(sample, None) if self.route.on_change else None
+            if body is not None and body == self._last_body:
+                self._counts.drop('unchanged')
+                self._forget_waiting()
+                for sink in self._state:
+                    sink.renew()
+            elif not self._period_s or self._is_due(sample, body):
+                self._send(sample, body)
+        except PayloadError as error:
+            self._drop_bad(error)
+
+    def _drop_bad(self, error: PayloadError) -> None:
+        self._counts.drop('bad_payload')
+        self._complaints.warn('bad_payload', error)
+
+    def _is_due(self, sample: bytes, body: bytes | None) -> bool:
+        now = self._clock()
+        if now >= self._due:
+            self._forget_waiting()
+            self._due = now + self._period_s
+            return True
+        if self._waiting is None:
+            self._alarms.at(self._due, self.tick)
+        else:
+            self._counts.drop('over_rate')
+        self._waiting = (sample, body)
+        return False
+
+    def _forget_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting = None
+            self._counts.drop('over_rate')
+
+    def tick(self) -> None:
+        """Send the sample that the rate held back, if one still waits and its time has come."""
+        with self._lock:
+            if self._waiting is None:
+                return
+            now = self._clock()
+            if now < self._due and not self._closed:
+                self._alarms.at(self._due, self.tick)
+                return
+            (sample, body), self._waiting = self._waiting, None
+            self._due = now + self._period_s
+            try:
+                self._send(sample, body)
+            except PayloadError as error:
+                self._drop_bad(error)
+
+    def rewrite(self) -> None:
+        """Write the last value of keys and hashes again, since Redis may have lost them.
+
+        A key that is mirrored both ways is left alone: what others wrote there meanwhile is newer.
+        """
+        with self._lock:
+            if self._mirror is not None:
+                self._mirror.forget()
+                self._last_body = None
+            elif self._last is not None and not self._closed:
+                sample, when = self._last
+                age_ms = (self._clock() - when) * 1000
+                for sink, number in self._sinks:
+                    if sink in self._state and age_ms < (self._state[sink] or math.inf):
+                        meta = Meta(self._origin, self._seq, self._now())
+                        sink.write(self._encoders[number](sample, self._carried(meta)), meta)
+
+    def close(self) -> None:
+        """Send what the rate still holds back; nothing is carried afterwards."""
+        with self._lock:
+            self._closed = True
+            self.tick()
+            self._sinks = []
+
+    def _send(self, sample: bytes, body: bytes | None) -> None:
+        meta = Meta(self._origin, self._seq + 1, self._now())
+        payloads = [encode(sample, self._carried(meta)) for encode in self._encoders]
+        size = max(map(_size, payloads), default=0)
+        if size > self.route.max_bytes:
+            self._counts.drop('over_size')
+            self._complaints.warn(
+                'over_size', f'{size} bytes encoded, max_bytes is {self.route.max_bytes}'
+            )
+            return
+        is_echo = self._mirror is not None and not self._mirror.settle(
+            self._encoders[self._key_number](sample, None)
+        )
+        self._seq += 1
+        for sink, number in self._sinks:
+            if not (is_echo and sink in self._state):
+                sink.write(None if number is None else payloads[number], meta)
+        self._counts.carry(1, sum(map(_size, payloads)))
+        self._last = (sample, self._clock())
+        self._last_body = body
+
+    def _carried(self, meta: Meta) -> Meta | None:
+        return meta if self.route.meta else None
+
+
+def _size(payload: Any) -> int:
+    if isinstance(payload, dict):
+        return sum(len(name) + len(value) for name, value in payload.items())
+    return len(payload)
+
+
+class InwardRelay:
+    """Carries one Redis name to a topic, and lets through only what the route allows."""
+
+    def __init__(
+        self,
+        route: RedisToRos,
+        publisher: Publisher,
+        *,
+        origin: str,
+        now: Callable[[], float],
+        ros_now: Callable[[], tuple[int, int]],
+        counts: Counts,
+        log: logging.Logger,
+        dead_man: DeadMan | None = None,
+        mirror: Mirror | None = None,
+        mirror_body: Callable[[bytes, Meta | None], bytes] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.route = route
+        self._publisher = publisher
+        self._origin = origin
+        self._now = now
+        self._ros_now = ros_now
+        self._counts = counts
+        self._complaints = Complaints(log, route, clock)
+        self._log = log
+        self._dead_man = dead_man
+        self._mirror = mirror
+        self._mirror_body = mirror_body
+        self._closed = False
+        self._last_seq: OrderedDict[str, int] = OrderedDict()
+        message = publisher.message
+        self._decode = codecs.decoder(message, route.encoding, field=route.field)
+        self._write = cdr.writer(message)
+        self._limits = [
+            (path, low, high, _default_at(message, path))
+            for path, (low, high) in route.limits.items()
+        ]
+        self._must_be_finite = bool(route.limits or route.stop)
+        self._passes_bytes = route.encoding == 'cdr' and not route.set
+
+    def wanted(self) -> bool:
+        """Tell whether somebody subscribes to the topic."""
+        return not self._closed and self._publisher.has_subscribers()
+
+    def carry(self, arrivals: list[Arrival]) -> None:
+        """Publish what may pass; see `endpoints.Listener`."""
+        if self._closed:
+            return
+        if self.route.deliver == 'latest' and len(arrivals) > 1:
+            self._counts.drop('superseded', len(arrivals) - 1)
+            _tell_done(arrivals[:-1], True)
+            arrivals = arrivals[-1:]
+        published = []
+        for arrival in arrivals:
+            refusal = self._refusal_of(arrival)
+            if refusal is None:
+                published.append(arrival)
+                continue
+            reason, text = refusal
+            self._counts.drop(reason)
+            if text:
+                self._complaints.warn(reason, text)
+            _tell_done([arrival], reason not in BAD)
+        if any(arrival.done for arrival in published):
+            if self._publisher.wait_for_acked(ACKED_WITHIN_S):
+                _tell_done(published, True)
+            else:
+                self._counts.note('unacked', len(published))
+
+    def gap(self, missed: int | None) -> None:
+        """Count a gap that the source found."""
+        self._counts.note('gap')
+        if missed:
+            self._counts.note('missed', missed)
+
+    def lost(self) -> None:
+        """Stop the robot if commands were in force: none can come now."""
+        if self._dead_man is not None:
+            self._dead_man.fire('Redis is lost')
+
+    def close(self) -> None:
+        """Publish nothing more."""
+        self._closed = True
+
+    def _refusal_of(self, arrival: Arrival) -> tuple[str, object] | None:
+        """Publish one payload; where it may not pass, the reason and what to tell of it."""
+        route = self.route
+        if len(arrival.payload) > route.max_bytes:
+            return 'over_size', f'{len(arrival.payload)} bytes, max_bytes is {route.max_bytes}'
+        try:
+            value, meta = self._decode(arrival.payload)
+            meta = arrival.meta or meta
+            if meta is not None:
+                if meta.origin == self._origin:
+                    return 'own_origin', ''
+                self._look_for_gap(meta)
+            if route.max_age_ms is not None and (refusal := self._age_refusal(meta)):
+                return refusal
+            for path in route.required:
+                if not _has(value, path):
+                    return 'missing_field', f'{path} is required and was left out'
+            if refusal := self._limit_refusal(value):
+                return refusal
+            for path, setting in route.set.items():
+                put_at(value, path, self._stamp() if setting == 'now' else setting)
+            message = self._write(value)
+            if self._passes_bytes:
+                message = arrival.payload
+            if self._mirror is not None and not self._mirror.settle(
+                self._mirror_body(message, None)
+            ):
+                return 'mirrored', ''
+        except PayloadError as error:
+            return 'bad_payload', error
+        return self._publish(message, len(arrival.payload), meta)
+
+    def _publish(
+        self, message: bytes, size: int, meta: Meta | None
+    ) -> tuple[str, object] | None:
+        if self._dead_man is None:
+            self._publisher.publish(message)
+        elif not self._dead_man.command(lambda: self._publisher.publish(message)):
+            return 'closed', ''
+        self._counts.carry(1, size, max(0.0, self._now() - meta.stamp) if meta else 0.0)
+        return None
+
+    def _age_refusal(self, meta: Meta | None) -> tuple[str, object] | None:
+        if meta is None:
+            if self.route.unstamped == 'accept':
+                return None
+            return 'unstamped', 'max_age_ms needs a stamp in _meta (or set unstamped: accept)'
+        age_ms = (self._now() - meta.stamp) * 1000
+        limit = self.route.max_age_ms
+        if -limit <= age_ms <= limit:
+            return None
+        if age_ms < 0:  # a sender whose clock runs ahead would never be too old
+            return 'from_future', f'stamped {-age_ms:.0f} ms ahead of the Redis server'
+        return 'too_old', f'{age_ms:.0f} ms old, max_age_ms is {limit}'
+
+    def _limit_refusal(self, value: dict) -> tuple[str, object] | None:
+        for path, low, high, default in self._limits:
+            for number in _numbers_at(value, path.split('.'), default):
+                if not low <= number <= high:
+                    return 'out_of_limits', f'{path} is {number}, allowed is {low} to {high}'
+        if self._must_be_finite and not _is_finite(value):
+            return 'not_finite', 'a number is NaN or infinite'
+        return None
+
+    def _look_for_gap(self, meta: Meta) -> None:
+        if self.route.source.kind == 'key' or self.route.deliver == 'latest':
+            return
+        last = self._last_seq.pop(meta.origin, None)
+        self._last_seq[meta.origin] = meta.seq
+        if len(self._last_seq) > ORIGINS_REMEMBERED:
+            self._last_seq.popitem(last=False)
+        if last is not None and meta.seq > last + 1:
+            self.gap(meta.seq - last - 1)
+
+    def _stamp(self) -> dict[str, int]:
+        sec, nanosec = self._ros_now()
+        return {'sec': sec, 'nanosec': nanosec}
+
+
+# Payloads that no later try could publish; from a consumer group they go to the dead entries.
+BAD = ('over_size', 'bad_payload', 'missing_field', 'out_of_limits', 'not_finite')
+
+
+def _tell_done(arrivals: Iterable[Arrival], good: bool) -> None:
+    for arrival in arrivals:
+        if arrival.done is not None:
+            arrival.done(good)
+
+
+def _has(value: Any, path: str) -> bool:
+    for part in path.split('.'):
+        if not isinstance(value, dict) or part not in value:
+            return False
+        value = value[part]
+    return True
+
+
+def put_at(value: dict, path: str, setting: Any) -> None:
+    """Set the field at a dotted path, making the maps on the way; PayloadError if one is none."""
+    *parents, last = path.split('.')
+    for part in parents:
+        value = value.setdefault(part, {})
+        if not isinstance(value, dict):
+            raise PayloadError(f'{path}: expected a map at {part}, got {value!r}')
+    value[last] = setting
+
+
+def _default_at(message: Message, path: str) -> Any:
+    return interfaces.default_of(interfaces.field_at(message, path))
+
+
+def _numbers_at(value: Any, path: list[str], default: Any) -> Iterable[float]:
+    """Yield the numbers at a path, of every item where it leads through arrays."""
+    if isinstance(value, (list, tuple)) or hasattr(value, 'typecode'):
+        for item in value:
+            yield from _numbers_at(item, path, default)
+    elif path:
+        if isinstance(value, dict):
+            yield from _numbers_at(value.get(path[0], default), path[1:], default)
+        elif value is default:
+            yield from _numbers_at(default, [], default)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield value
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, (list, tuple)) or hasattr(value, 'typecode'):
+        return all(map(_is_finite, value))
+    return True
