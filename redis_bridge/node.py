@@ -1,0 +1,203 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The ROS executable `bridge`: parameters, signals and the order of starting and stopping.
+
+Nothing of ROS is imported before the signal handlers stand, so that a signal during start-up ends
+the process as cleanly as a later one.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from contextlib import ExitStack
+from typing import Any
+
+from redis_bridge.errors import BridgeError, MappingError
+from redis_bridge.routes import Mapping
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+NODE_NAME = 'redis_bridge'
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the bridge until SIGINT or SIGTERM.
+
+    `args` are command line arguments as ROS takes them (`--ros-args -p mapping:=my.yaml`), None
+    for those of the process. Returns the exit status: 0, or 1 with the reason on stderr.
+    """
+    stop = threading.Event()
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        return _run(sys.argv[1:] if args is None else args, stop)
+    except MappingError as error:
+        for mistake in error.mistakes:
+            print(mistake, file=sys.stderr)
+        return 1
+    except BridgeError as error:
+        print(f'redis_bridge: {error}', file=sys.stderr)
+        return 1
+    finally:
+        for number in SIGNALS:  # a second signal must not break into the interpreter's exit
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _run(args: list[str], stop: threading.Event) -> int:
+    try:
+        import rclpy
+    except ModuleNotFoundError as error:
+        raise BridgeError(f'no ROS 2 here ({error}): source its setup.bash first') from None
+    from rclpy.signals import SignalHandlerOptions
+
+    from redis_bridge.bridge import Bridge
+    from redis_bridge.redis_io import RedisEndpoints
+    from redis_bridge.ros_io.diagnostics import Diagnostics
+    from redis_bridge.ros_io.drain import tells_publisher
+    from redis_bridge.ros_io.topics import RosEndpoints
+
+    has_gid = tells_publisher()
+    failed = threading.Event()
+
+    def give_up() -> None:
+        failed.set()
+        stop.set()
+
+    with ExitStack() as opened:
+        context = rclpy.Context()
+        rclpy.init(
+            args=['bridge', *args],
+            context=context,
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
+        opened.callback(context.try_shutdown)
+        node = rclpy.create_node(NODE_NAME, context=context)
+        opened.callback(node.destroy_node)
+        log = opened.enter_context(RosLog(node.get_logger()))
+        mapping = _mapping(node, has_gid, log)
+        redis = RedisEndpoints(
+            mapping.redis, mapping.robot, log=log.logger, presence=mapping.presence
+        )
+        opened.callback(redis.close)
+        topics = _topics_node(context, node, args, redis.origin.rpartition('/')[2])
+        opened.callback(topics.destroy_node)
+        ros = RosEndpoints(topics, log.logger, has_gid=has_gid)
+        opened.callback(ros.close)
+        bridge = Bridge(
+            mapping,
+            ros,
+            redis,
+            ros_now=lambda: node.get_clock().now().seconds_nanoseconds(),
+            log=log.logger,
+        )
+        Diagnostics(node, bridge, log.logger)
+        if stop.is_set():
+            return 0
+        opened.enter_context(bridge)
+        for spinner in _spinners(mapping.executor, topics, node, context, log.logger, give_up):
+            opened.enter_context(spinner)
+        log.logger.info(
+            'robot %s: %d routes to Redis, %d to ROS',
+            mapping.robot,
+            len(mapping.ros_to_redis),
+            len(mapping.redis_to_ros),
+        )
+        stop.wait()
+    return 1 if failed.is_set() else 0
+
+
+def _mapping(node: Any, has_gid: bool, log: RosLog) -> Mapping:
+    """Load and check the mapping that the node's parameters name."""
+    from redis_bridge.mapping import load
+    from redis_bridge.plan import plan
+
+    given = {
+        name: node.declare_parameter(name, '').value for name in ('mapping', 'robot', 'redis_url')
+    }
+    if not given['mapping']:
+        raise BridgeError('no mapping: give the parameter, -p mapping:=FILE')
+    mapping = load(
+        given['mapping'], robot=given['robot'] or None, redis_url=given['redis_url'] or None
+    )
+    checked = plan(mapping, 'kilted' if has_gid else 'jazzy')
+    if checked.refusals:
+        raise BridgeError('\n'.join(checked.refusals))
+    for warning in checked.warnings:
+        log.logger.warning(warning)
+    return mapping
+
+
+def _topics_node(context: Any, node: Any, args: list[str], boot: str) -> Any:
+    """Make the node that carries topics, beside `node`, which has everything else."""
+    from rclpy.node import Node
+
+    from redis_bridge.ros_io.topics import BRIDGE_NODE
+
+    return Node(
+        f'{BRIDGE_NODE}{boot}',
+        context=context,
+        namespace=node.get_namespace(),
+        use_global_arguments=False,
+        cli_args=topic_remappings(args),
+        enable_rosout=False,
+        start_parameter_services=False,
+    )
+
+
+def topic_remappings(args: list[str]) -> list[str]:
+    """Return the ROS arguments that remap topics, without those that name nodes or namespaces."""
+    remappings: list[str] = []
+    for flag, rule in zip(args, args[1:]):
+        name = rule.partition(':=')[0].rpartition(':')[2]
+        if flag in ('-r', '--remap') and name not in ('__node', '__name', '__ns'):
+            remappings += ['-r', rule]
+    return ['--ros-args', *remappings] if remappings else []
+
+
+def _spinners(
+    kind: str, topics: Any, node: Any, context: Any, log: logging.Logger, give_up: Any
+) -> list[Any]:
+    from redis_bridge.ros_io.spinning import Spinner
+
+    if kind == 'events':
+        return [
+            Spinner('events', [topics], context, log, give_up),
+            Spinner('single_threaded', [node], context, log, give_up),
+        ]
+    return [Spinner('single_threaded', [topics, node], context, log, give_up)]
+
+
+class RosLog(logging.Handler):
+    """Hands Python's log records to a ROS logger while open."""
+
+    def __init__(self, ros_logger: Any) -> None:
+        super().__init__()
+        # One line per level: rclpy refuses a call site that changes its severity.
+        self._calls = {
+            logging.DEBUG: lambda text: ros_logger.debug(text),
+            logging.INFO: lambda text: ros_logger.info(text),
+            logging.WARNING: lambda text: ros_logger.warning(text),
+            logging.ERROR: lambda text: ros_logger.error(text),
+            logging.CRITICAL: lambda text: ros_logger.fatal(text),
+        }
+        self.logger = logging.getLogger('redis_bridge')
+
+    def __enter__(self) -> RosLog:
+        self.logger.setLevel(logging.DEBUG)
+        self.logger.propagate = False
+        self.logger.addHandler(self)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.logger.removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass on one record."""
+        self._calls.get(record.levelno, self._calls[logging.INFO])(self.format(record))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

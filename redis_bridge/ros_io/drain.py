@@ -1,0 +1,72 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""A subscription that hands over all that waits at once, with message info, on any executor.
+
+rclpy runs one callback per message, and its EventsExecutor cannot call back with message info.
+But every executor reads `subscription.raw` just before it takes a message. `Drained.raw` uses this
+moment to take all messages itself; the executor then finds none and calls nothing. The trick rests
+on an order inside rclpy, so it stands alone here, and a test for each distribution holds it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from rclpy import subscription
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
+
+MOST = 256  # taken in one turn, so that one topic cannot starve the others
+
+# Serialized messages with their info: source_timestamp, and publisher_gid where rclpy has it.
+Taken = list[tuple[bytes, dict[str, Any]]]
+
+
+def tells_publisher() -> bool:
+    """Tell whether message info names the publisher by its GID (Kilted and newer)."""
+    kinds = getattr(subscription, 'MessageInfo', None)
+    return kinds is not None and 'publisher_gid' in kinds.__annotations__
+
+
+class Drained(Subscription):
+    """A raw subscription whose messages go to `deliver` in batches."""
+
+    deliver: Callable[[Taken], None]
+
+    @property
+    def raw(self) -> bool:
+        take, kind = self.handle.take_message, self.msg_type
+        taken: Taken = []
+        while len(taken) < MOST:
+            message = take(kind, True)
+            if message is None:
+                break
+            taken.append(message)
+        if taken:
+            self.deliver(taken)
+        return True
+
+    @raw.setter
+    def raw(self, value: bool) -> None:
+        """Ignore what rclpy sets: the subscription is always raw."""
+
+
+def create(
+    node: Node, message_class: type, topic: str, qos: QoSProfile, deliver: Callable[[Taken], None]
+) -> Subscription:
+    """Make the subscription; `deliver` is called in the executor's thread and must not raise."""
+    made = node.create_subscription(
+        message_class,
+        topic,
+        lambda message: deliver([(message, {})]),  # only runs if the trick fails to work
+        qos,
+        raw=True,
+        # An entity with event callbacks that is destroyed during discovery crashes EventsExecutor.
+        event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
+    )
+    made.__class__ = Drained
+    made.deliver = deliver
+    return made

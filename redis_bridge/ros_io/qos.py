@@ -1,0 +1,76 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Chooses QoS profiles: what a route asks for, and the rest matched to what the graph offers."""
+
+from __future__ import annotations
+
+from typing import Iterable
+
+from rclpy.duration import Infinite
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    LivelinessPolicy,
+    QoSCompatibility,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+)
+
+from redis_bridge.routes import Qos
+
+# Enough for a burst, and for a latched topic at least the number of its publishers; the graph does
+# not tell how deep they are.
+SUBSCRIPTION_DEPTH = 100
+PUBLISHER_DEPTH = 10
+
+
+def for_subscription(asked: Qos, offered: Iterable[QoSProfile]) -> QoSProfile:
+    """Return the strongest profile that matches all of `offered`, with what is asked for set.
+
+    The rule is all or weakest: reliable if all publishers are, transient_local if all are. With
+    no publisher yet it is the weakest, which matches any that may come.
+    """
+    offered = list(offered)
+    reliable = bool(offered) and all(
+        qos.reliability == ReliabilityPolicy.RELIABLE for qos in offered
+    )
+    latched = bool(offered) and all(
+        qos.durability == DurabilityPolicy.TRANSIENT_LOCAL for qos in offered
+    )
+    return _profile(
+        asked,
+        'reliable' if reliable else 'best_effort',
+        'transient_local' if latched else 'volatile',
+        SUBSCRIPTION_DEPTH,
+    )
+
+
+def for_publisher(asked: Qos, latched: bool) -> QoSProfile:
+    """Return a reliable profile, transient_local of depth 1 where `latched` (state)."""
+    if latched:
+        return _profile(asked, 'reliable', 'transient_local', 1)
+    return _profile(asked, 'reliable', 'volatile', PUBLISHER_DEPTH)
+
+
+def mismatch(publisher: QoSProfile, subscription: QoSProfile) -> str | None:
+    """Return why the two do not match, or None if they do."""
+    compatibility, reason = qos_check_compatible(publisher, subscription)
+    if compatibility != QoSCompatibility.ERROR:
+        return None
+    return reason.replace('ERROR: ', '').strip('; ').replace(';', '; ')
+
+
+def _profile(asked: Qos, reliability: str, durability: str, depth: int) -> QoSProfile:
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=asked.depth or depth,
+        reliability=ReliabilityPolicy.get_from_short_key(asked.reliability or reliability),
+        durability=DurabilityPolicy.get_from_short_key(asked.durability or durability),
+        # Said plainly, as the graph says it of others; left out, the two would not compare.
+        deadline=Infinite,
+        lifespan=Infinite,
+        liveliness=LivelinessPolicy.AUTOMATIC,
+        liveliness_lease_duration=Infinite,
+    )

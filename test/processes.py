@@ -1,0 +1,105 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Bridges as users run them: processes with a mapping file."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+from support import eventually
+
+QUICK_PRESENCE = 'presence: {every_ms: 200, ttl_ms: 1000}\n'
+
+
+class BridgeProcess:
+    """One `bridge` process in one ROS domain; `output` is what it printed once it has ended."""
+
+    def __init__(
+        self, directory: Path, mapping: str, server: Any, robot: str = 'robot1', domain: int = 0
+    ) -> None:
+        self.robot = robot
+        self.output = ''
+        self._client = server.client()
+        path = directory / f'{robot}.yaml'
+        path.write_text('version: 1\n' + QUICK_PRESENCE + textwrap.dedent(mapping))
+        self._log = (directory / f'{robot}.log').open('w+')
+        parameters = {'mapping': path, 'robot': robot, 'redis_url': server.url}
+        self.started_at = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, '-m', 'redis_bridge.node', '--ros-args']
+            + [word for name, value in parameters.items() for word in ('-p', f'{name}:={value}')],
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, 'ROS_DOMAIN_ID': str(domain)},
+        )
+
+    def hash(self) -> dict[str, Any]:
+        """Return the robot's hash as it stands, with its JSON fields read."""
+        fields = self._client.hgetall(f'redis_bridge:robot:{self.robot}')
+        return {
+            name.decode(): json.loads(value) if value[:1] in b'{[' else value.decode()
+            for name, value in fields.items()
+        }
+
+    def routes(self) -> list[dict[str, Any]]:
+        """Return the routes' reports of the last heartbeat."""
+        fields = self.hash()
+        return [
+            fields[f'route:{number}']
+            for number in range(len(fields))
+            if f'route:{number}' in fields
+        ]
+
+    def ready(self, *, waiting: bool = False) -> BridgeProcess:
+        """Wait until every route is open, or with `waiting` at least set up."""
+        allowed = ('open', 'waiting for a publisher') if waiting else ('open',)
+
+        def is_ready() -> bool:
+            assert self.process.poll() is None, self.text()
+            routes = self.routes()
+            return bool(routes) and all(route['state'] in allowed for route in routes)
+
+        try:
+            eventually(is_ready, 20)
+        except AssertionError:
+            raise AssertionError(f'not ready: {self.hash()}') from None
+        return self
+
+    def text(self) -> str:
+        """Return what the process has printed so far."""
+        self._log.flush()
+        return Path(self._log.name).read_text()
+
+    def stop(self, number: int = signal.SIGTERM, within_s: float = 10.0) -> int:
+        """Send a signal, and return the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            status = self.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f'the bridge did not end:\n{self.text()}') from None
+        self.output = self.text()
+        return status
+
+    def __enter__(self) -> BridgeProcess:
+        return self
+
+    def __exit__(self, kind: object, *exc_info: object) -> None:
+        try:
+            self.stop()
+            if kind is not None:
+                print(f'--- {self.robot}\n{self.output}')
+        finally:
+            self._log.close()
+            self._client.close()
