@@ -1,0 +1,108 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Child processes that log to files and never outlive this process."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1  # prctl(2)
+LOG_LINES = 12
+
+
+class Child:
+    """One started process: its name, its log, its end.
+
+    It leads a process group of its own, so a Ctrl-C at the terminal reaches only the parent, which
+    then ends its children in order. On Linux the kernel kills it should the parent (or rather the
+    thread that started it) be killed. Start children before there are other threads.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self._log = log
+        with log.open('wb') as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environ,
+                cwd=log.parent,
+                start_new_session=True,
+                preexec_fn=_die_with_parent(),
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process's id, which is its group's, too."""
+        return self._process.pid
+
+    def obituary(self) -> str | None:
+        """Return how the process ended and its last lines; None while it runs."""
+        status = self._process.poll()
+        if status is None:
+            return None
+        end = f'ended with status {status}'
+        if status < 0:
+            end = f'was killed by {signal.Signals(-status).name}'
+        lines = self.last_lines()
+        if not lines:
+            return f'{self.name} {end} and logged nothing'
+        return '\n    '.join([f'{self.name} {end}; its last lines:', *lines])
+
+    def last_lines(self, count: int = LOG_LINES) -> list[str]:
+        """Return the end of the log."""
+        return self._log.read_text(errors='replace').splitlines()[-count:]
+
+    def send(self, number: int) -> None:
+        """Send a signal to the process and what it started; harmless once it has ended."""
+        if self._process.poll() is None:  # until then, nobody else can have got its number
+            os.killpg(self._process.pid, number)
+
+    def wait(self, deadline: float) -> bool:
+        """Wait for the end until a moment of the monotonic clock; tell whether it came."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        return self._process.poll() is not None
+
+
+def stop(children: Sequence[Child], seconds: float) -> None:
+    """End processes together, by SIGTERM, and by SIGKILL where that has not helped in time."""
+    for child in children:
+        child.send(signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    for child in children:
+        if not child.wait(deadline):
+            child.send(signal.SIGKILL)
+            child.wait(time.monotonic() + seconds)
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    """Return what a child calls before its program starts, to be killed with its parent."""
+    if sys.platform != 'linux':
+        return None
+    prctl = ctypes.CDLL(None).prctl  # looked up now: little is safe to do after the fork
+    parent = os.getpid()
+
+    def in_child() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
+
+    return in_child

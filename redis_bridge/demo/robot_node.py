@@ -1,0 +1,106 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The ROS node of one simulated robot: it publishes what it senses and obeys cmd_vel."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+
+import rclpy
+from geometry_msgs.msg import Twist
+from nav_msgs.msg import Odometry
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import LaserScan, Temperature
+
+from redis_bridge.demo.world import ROOM, STARTS, Base, Scanner
+
+ODOM_HZ = 20.0
+SCAN_HZ = 10.0
+TEMPERATURE_HZ = 1.0
+SCAN_NOISE_M = 0.01
+
+
+class Robot:
+    """A simulated robot on a node: odom, scan and temperature out, cmd_vel in."""
+
+    def __init__(self, node: Node, base: Base, scanner: Scanner) -> None:
+        self._node = node
+        self._base = base
+        self._scanner = scanner
+        self._warmth = 0.0  # of the motors above the room's, in degrees Celsius
+        self._noise = random.Random(node.get_name())
+        self._odom = node.create_publisher(Odometry, 'odom', 10)
+        self._scan = node.create_publisher(LaserScan, 'scan', qos_profile_sensor_data)
+        self._temperature = node.create_publisher(Temperature, 'temperature', 10)
+        node.create_subscription(Twist, 'cmd_vel', self._obey, 1)
+        node.create_timer(1 / ODOM_HZ, self._publish_odom)
+        node.create_timer(1 / SCAN_HZ, self._publish_scan)
+        node.create_timer(1 / TEMPERATURE_HZ, self._publish_temperature)
+
+    def _obey(self, twist: Twist) -> None:
+        self._base.command(twist.linear.x, twist.angular.z, time.monotonic())
+
+    def _publish_odom(self) -> None:
+        base = self._base
+        base.advance(time.monotonic())
+        odom = Odometry()
+        odom.header.stamp = self._node.get_clock().now().to_msg()
+        odom.header.frame_id = 'odom'  # for both robots the middle of the room
+        odom.child_frame_id = 'base_link'
+        odom.pose.pose.position.x = base.pose.x
+        odom.pose.pose.position.y = base.pose.y
+        odom.pose.pose.orientation.z = math.sin(base.pose.heading / 2)
+        odom.pose.pose.orientation.w = math.cos(base.pose.heading / 2)
+        odom.twist.twist.linear.x = base.linear
+        odom.twist.twist.angular.z = base.angular
+        self._odom.publish(odom)
+
+    def _publish_scan(self) -> None:
+        self._base.advance(time.monotonic())
+        scanner = self._scanner
+        scan = LaserScan()
+        scan.header.stamp = self._node.get_clock().now().to_msg()
+        scan.header.frame_id = 'base_link'
+        scan.angle_min = -math.pi
+        scan.angle_max = math.pi - scanner.increment
+        scan.angle_increment = scanner.increment
+        scan.scan_time = 1 / SCAN_HZ
+        scan.range_min = scanner.nearest
+        scan.range_max = scanner.farthest
+        # An infinite range stays infinite, whatever noise is added to it.
+        scan.ranges = [
+            distance + self._noise.gauss(0.0, SCAN_NOISE_M)
+            for distance in scanner.scan(ROOM, self._base.pose)
+        ]
+        self._scan.publish(scan)
+
+    def _publish_temperature(self) -> None:
+        self._warmth += (8.0 * abs(self._base.linear) - self._warmth) * 0.05 / TEMPERATURE_HZ
+        temperature = Temperature()
+        temperature.header.stamp = self._node.get_clock().now().to_msg()
+        temperature.temperature = round(21.5 + self._warmth, 1)
+        self._temperature.publish(temperature)
+
+
+def spin(name: str, stop: threading.Event) -> None:
+    """Run the robot of that name until `stop` is set."""
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = Node(name)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    Robot(node, Base(ROOM, STARTS[name], time.monotonic()), Scanner())
+    try:
+        while not stop.is_set():
+            executor.spin_once(timeout_sec=0.1)
+    finally:
+        executor.remove_node(node)
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()

@@ -1,0 +1,177 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Shows a run on a terminal, redrawn in place, or as one line a second anywhere else."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
+from typing import Any, TextIO
+
+from redis_bridge.demo.monitor import Sight, Window
+from redis_bridge.demo.world import ROOM
+
+HIDE_CURSOR, SHOW_CURSOR = '\x1b[?25l', '\x1b[?25h'
+CLEAR_LINE, CLEAR_BELOW = '\x1b[K', '\x1b[J'
+MAP_ROWS = range(9, 22)  # smaller shows nothing, larger is not needed
+MAP_COLUMNS_PER_ROW = 2 * ROOM.length / ROOM.width  # a character is twice as high as wide
+# What the map shows; later ones are drawn over earlier ones.
+WALLS, TRAILS, HITS = ':', ('.', ','), '*'
+ROBOT = '{:<8}{:>13}{:>9}{:>10}{:>8}{:>15}{:>15}'
+ROUTE = '{:<40}{:>19}{:>19}'
+
+
+class Screen:
+    """Writes frames to a stream; on a terminal each takes the place of the one before."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.is_live = stream.isatty()
+        self._stream = stream
+        self._height = 0  # lines of the frame that stands there
+
+    def __enter__(self) -> Screen:
+        if self.is_live:
+            self._write(HIDE_CURSOR)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.is_live:
+            self._write(SHOW_CURSOR)
+
+    def say(self, text: str) -> None:
+        """Write lines that stay; a frame that stands there stays above them."""
+        self._height = 0
+        self._write(text + '\n')
+
+    def draw(self, lines: Sequence[str]) -> None:
+        """Put a frame in the place of the last one, cut to the terminal's size."""
+        size = shutil.get_terminal_size()
+        lines = [line[: size.columns - 1] for line in lines[: size.lines - 1]]
+        up = f'\x1b[{self._height}A' if self._height else ''
+        body = ''.join(f'{line}{CLEAR_LINE}\n' for line in lines)
+        self._height = len(lines)
+        self._write(f'\r{up}{body}{CLEAR_BELOW}')
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+
+def frame(
+    sights: Mapping[str, Sight],
+    gap: float | None,
+    elapsed: float,
+    columns: int,
+    rows: int,
+    above: int = 0,
+) -> list[str]:
+    """Return what a terminal of that size shows: the figures, and as large a map as fits.
+
+    `above` is how many lines stand above the frame, which a smaller map leaves in sight.
+    """
+    now = time.monotonic()
+    text = [ROBOT.format('', 'x      y', 'heading', 'speed', 'motor', 'odom out', 'cmd_vel in')]
+    text += [_robot(robot, sight, now) for robot, sight in sights.items()]
+    text += ['', *_routes(sights), '', f'{elapsed:5.1f} s   gap {_metres(gap)}   Ctrl-C ends it']
+    left = rows - len(text)
+    if left - above in MAP_ROWS:
+        left -= above
+    map_rows = min(left, int(columns / MAP_COLUMNS_PER_ROW), MAP_ROWS.stop - 1)
+    picture = _map(list(sights.values()), map_rows) if map_rows in MAP_ROWS else []
+    return [*picture, *text[:rows]]
+
+
+def line(sights: Mapping[str, Sight], gap: float | None, elapsed: float) -> str:
+    """Return one line with the figures."""
+    now = time.monotonic()
+    parts = [f'{elapsed:5.1f} s', f'gap {_metres(gap)}']
+    for robot, sight in sights.items():
+        parts.append(
+            f'{robot} at {_place(sight)}, {sight.speed:.2f} m/s, '
+            f'odom {_flow(sight.odom, now)}, cmd_vel {_flow(sight.commands, now)}, '
+            f'dropped {_drops(sight.routes)}'
+        )
+    return ' | '.join(parts)
+
+
+def _robot(robot: str, sight: Sight, now: float) -> str:
+    heading = '-' if sight.pose is None else f'{math.degrees(sight.pose.heading):.0f} deg'
+    temperature = '-' if sight.temperature is None else f'{sight.temperature} C'
+    return ROBOT.format(
+        robot, _place(sight), heading, f'{sight.speed:.2f} m/s', temperature,
+        _flow(sight.odom, now), _flow(sight.commands, now),
+    )  # fmt: skip
+
+
+def _routes(sights: Mapping[str, Sight]) -> list[str]:
+    """Return a table of what the bridges report of themselves: a row per route."""
+    table = [ROUTE.format('as the bridges report it', *sights)]
+    for routes in zip_longest(*(sight.routes for sight in sights.values()), fillvalue={}):
+        names = (
+            route.get('route', '').replace(robot, '*')
+            for route, robot in zip(routes, sights, strict=True)
+        )
+        cells = (
+            f'{route["rate_hz"]:.1f} Hz {route["latency_ms"]:.1f} ms' if route else '-'
+            for route in routes
+        )
+        table.append(ROUTE.format(max(names), *cells))
+    table += [f'{robot} dropped: {_drops(sight.routes)}' for robot, sight in sights.items()]
+    for robot, sight in sights.items():
+        table += [
+            f'{robot}: {route["route"]}: {route["state"]}'
+            for route in sight.routes
+            if route['state'] != 'open'
+        ]
+    return table
+
+
+def _place(sight: Sight) -> str:
+    return '-' if sight.pose is None else f'{sight.pose.x:.2f} {sight.pose.y:6.2f}'
+
+
+def _flow(window: Window, now: float) -> str:
+    latency = window.latency_ms(now)
+    took = '-' if latency is None else f'{latency:.1f}'
+    return f'{window.rate_hz(now):.1f} Hz {took} ms'
+
+
+def _metres(gap: float | None) -> str:
+    return '-' if gap is None else f'{gap:.2f} m'
+
+
+def _drops(routes: Sequence[Mapping[str, Any]]) -> str:
+    """Return what a bridge gave up so far, by reason."""
+    total: Counter[str] = Counter()
+    for route in routes:
+        total.update(route['dropped'])
+    return ', '.join(f'{count} {reason}' for reason, count in sorted(total.items())) or 'none'
+
+
+def _map(sights: Sequence[Sight], rows: int) -> list[str]:
+    """Return the room from above, of nothing but what the robots reported."""
+    columns = int(rows * MAP_COLUMNS_PER_ROW)
+    cells = [[' '] * columns for _ in range(rows)]
+
+    def put(points: Iterable[tuple[float, float]], sign: str) -> None:
+        for x, y in points:
+            column = round((x / ROOM.length + 0.5) * (columns - 1))
+            row = round((0.5 - y / ROOM.width) * (rows - 1))
+            if 0 <= column < columns and 0 <= row < rows:
+                cells[row][column] = sign
+
+    for sight in sights:
+        put(sight.walls, WALLS)
+    for sight, sign in zip(sights, TRAILS, strict=True):
+        put(sight.trail, sign)
+    for sight in sights:
+        put(sight.hits, HITS)
+    for number, sight in enumerate(sights, 1):
+        if sight.pose is not None:
+            put([(sight.pose.x, sight.pose.y)], str(number))
+    return [''.join(row).rstrip() for row in cells]

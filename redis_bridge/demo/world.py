@@ -1,0 +1,181 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The simulated world: a room with pillars, a laser scanner's rays, and a two-wheeled base."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+STEP_S = 0.01  # the base is simulated in steps of at most this length
+
+
+@dataclass(frozen=True)
+class Pose:
+    """A place in the room in metres, and a heading in radians, counted from the x axis."""
+
+    x: float
+    y: float
+    heading: float
+
+
+@dataclass(frozen=True)
+class Pillar:
+    """A round pillar."""
+
+    x: float
+    y: float
+    radius: float
+
+
+@dataclass(frozen=True)
+class Room:
+    """A rectangle around the origin with pillars in it, seen from above; all in metres."""
+
+    length: float  # along x
+    width: float  # along y
+    pillars: tuple[Pillar, ...] = ()
+
+    def is_free(self, x: float, y: float, radius: float) -> bool:
+        """Tell whether a round body fits there without touching a wall or a pillar."""
+        return (
+            abs(x) <= self.length / 2 - radius
+            and abs(y) <= self.width / 2 - radius
+            and all(
+                math.hypot(x - pillar.x, y - pillar.y) >= pillar.radius + radius
+                for pillar in self.pillars
+            )
+        )
+
+    def ray(self, x: float, y: float, angle: float) -> float:
+        """Return how far one sees from a free place in a direction."""
+        dx, dy = math.cos(angle), math.sin(angle)
+        hits = [_to_wall(x, dx, self.length / 2), _to_wall(y, dy, self.width / 2)]
+        hits += [_to_pillar(x, y, dx, dy, pillar) for pillar in self.pillars]
+        return min(hits)
+
+
+def _to_wall(position: float, direction: float, half: float) -> float:
+    """Return the distance along a ray to the wall ahead of it, on one axis."""
+    if direction == 0.0:
+        return math.inf
+    return (math.copysign(half, direction) - position) / direction
+
+
+def _to_pillar(x: float, y: float, dx: float, dy: float, pillar: Pillar) -> float:
+    """Return the distance along a ray to where it enters a pillar; infinity if it passes by."""
+    to_x, to_y = pillar.x - x, pillar.y - y
+    along = to_x * dx + to_y * dy
+    aside_squared = to_x * to_x + to_y * to_y - along * along
+    half_chord_squared = pillar.radius * pillar.radius - aside_squared
+    if along <= 0.0 or half_chord_squared < 0.0:
+        return math.inf
+    return along - math.sqrt(half_chord_squared)
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """A laser scanner that looks all round: `beams` rays, the first one backwards (-pi)."""
+
+    beams: int = 180
+    nearest: float = 0.12
+    farthest: float = 3.5
+
+    @property
+    def increment(self) -> float:
+        """The angle between two rays."""
+        return 2 * math.pi / self.beams
+
+    def scan(self, room: Room, pose: Pose) -> list[float]:
+        """Return the ranges; by REP 117 -inf is too near, inf is nothing within reach."""
+        first = pose.heading - math.pi
+        seen = (room.ray(pose.x, pose.y, first + i * self.increment) for i in range(self.beams))
+        return [self._reading(distance) for distance in seen]
+
+    def _reading(self, distance: float) -> float:
+        if distance < self.nearest:
+            return -math.inf
+        return distance if distance <= self.farthest else math.inf
+
+
+def move(pose: Pose, linear: float, angular: float, seconds: float) -> Pose:
+    """Return where a differential drive is after a time at constant speeds (exactly: an arc)."""
+    turn = angular * seconds
+    # The chord of the arc: sin(turn / 2) / (turn / 2) of its length, halfway between the headings.
+    half = turn / 2
+    chord = linear * seconds * (math.sin(half) / half if abs(half) > 1e-9 else 1.0)
+    return Pose(
+        pose.x + chord * math.cos(pose.heading + half),
+        pose.y + chord * math.sin(pose.heading + half),
+        math.remainder(pose.heading + turn, 2 * math.pi),
+    )
+
+
+@dataclass(frozen=True)
+class Drive:
+    """What a base can do: metres, seconds, radians."""
+
+    radius: float = 0.18
+    max_linear: float = 1.0
+    max_angular: float = 2.0
+    linear_acceleration: float = 1.5
+    angular_acceleration: float = 6.0
+    timeout: float = 0.6  # without a command for that long it stops by itself
+
+
+class Base:
+    """A differential-drive base: takes commands, obeys them with inertia, stops at walls.
+
+    `now` is any monotonic time in seconds; the first one is that of the start.
+    """
+
+    def __init__(self, room: Room, pose: Pose, now: float, drive: Drive = Drive()) -> None:
+        self.pose = pose
+        self.linear = 0.0
+        self.angular = 0.0
+        self._room = room
+        self._drive = drive
+        self._now = now
+        self._wanted = (0.0, 0.0)
+        self._wanted_until = now
+
+    def command(self, linear: float, angular: float, now: float) -> None:
+        """Take a velocity command; one that is not finite is ignored."""
+        if not (math.isfinite(linear) and math.isfinite(angular)):
+            return
+        self.advance(now)
+        self._wanted = (
+            _clamp(linear, self._drive.max_linear),
+            _clamp(angular, self._drive.max_angular),
+        )
+        self._wanted_until = now + self._drive.timeout
+
+    def advance(self, now: float) -> None:
+        """Simulate up to a moment."""
+        while now - self._now > 1e-9:
+            seconds = min(STEP_S, now - self._now)
+            self._now += seconds
+            self._step(seconds)
+
+    def _step(self, seconds: float) -> None:
+        linear, angular = self._wanted if self._now <= self._wanted_until else (0.0, 0.0)
+        drive = self._drive
+        self.linear += _clamp(linear - self.linear, drive.linear_acceleration * seconds)
+        self.angular += _clamp(angular - self.angular, drive.angular_acceleration * seconds)
+        pose = move(self.pose, self.linear, self.angular, seconds)
+        if not self._room.is_free(pose.x, pose.y, drive.radius):
+            self.linear = 0.0
+            pose = move(self.pose, 0.0, self.angular, seconds)
+        self.pose = pose
+
+
+def _clamp(value: float, most: float) -> float:
+    return max(-most, min(most, value))
+
+
+ROOM = Room(9.6, 5.6, (Pillar(-2.2, 0.0, 0.35), Pillar(2.2, 0.0, 0.35)))
+STARTS = {  # robot1 on its figure of eight, robot2 far behind it and looking elsewhere
+    'robot1': Pose(0.0, 0.0, 0.84),
+    'robot2': Pose(-3.2, -2.0, math.pi / 2),
+}
