@@ -259,7 +259,7 @@ def _named_entries(pairs: list[tuple[Any, Any]]) -> dict:
     return value
 
 
-# RFC 8746's tags of typed arrays, as (array.array's type code, byte order). Ours are little-endian.
+# RFC 8746's tags of typed arrays: array.array's type code and byte order. We write little-endian.
 _TAGS = {
     64: ('B', 'little'), 65: ('H', 'big'), 66: ('I', 'big'), 67: ('Q', 'big'),
     69: ('H', 'little'), 70: ('I', 'little'), 71: ('Q', 'little'),

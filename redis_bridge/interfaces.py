@@ -121,7 +121,7 @@ def integer_range(name: str) -> tuple[int, int] | None:
 
 
 def type_name(type_: FieldType) -> str:
-    """Return a type as .msg files write it: `float64[36]`, `string<=22`, `geometry_msgs/Point[]`."""
+    """Return a type as .msg files write it: `float64[36]`, `string<=22`, `pkg/Point[]`."""
     if isinstance(type_, Primitive):
         return _MSG_NAMES.get(type_.name, type_.name)
     if isinstance(type_, String):

@@ -74,7 +74,7 @@ def endpoints_at() -> Iterator[object]:
         robot: str = 'robot1',
         *,
         timing: Timing = QUICK,
-        presence: Heartbeat = Heartbeat(every_ms=100, ttl_ms=1000),  # noqa: B008 (frozen)
+        presence: Heartbeat = Heartbeat(every_ms=100, ttl_ms=1000),
         **settings: object,
     ) -> RedisEndpoints:
         made.append(

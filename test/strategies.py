@@ -85,7 +85,7 @@ def strings(type_: String) -> st.SearchStrategy:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Tell whether two plain values are equal in value and kind; NaN equals NaN, -0.0 only itself."""
+    """Tell whether two values are equal in value and kind; NaN equals NaN, -0.0 only itself."""
     if type(left) is not type(right):
         return False
     if isinstance(left, dict):
@@ -93,7 +93,8 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, list):
         return len(left) == len(right) and all(map(same, left, right))
     if isinstance(left, float):
-        return (left != left and right != right) or struct.pack('d', left) == struct.pack('d', right)
+        both_nan = left != left and right != right
+        return both_nan or struct.pack('d', left) == struct.pack('d', right)
     return left == right
 
 

@@ -339,7 +339,8 @@ REFUSED = [
     ('int8 a', 128, 'a: expected int8 (-128 to 127), got 128'),
     ('int8 a', -129, 'a: expected int8 (-128 to 127), got -129'),
     ('uint8 a', -1, 'a: expected uint8 (0 to 255), got -1'),
-    ('uint64 a', 1 << 64, 'a: expected uint64 (0 to 18446744073709551615), got 18446744073709551616'),
+    ('uint64 a', 1 << 64,
+     'a: expected uint64 (0 to 18446744073709551615), got 18446744073709551616'),
     ('int64 a', 10**5000, 'a: expected int64 (-9223372036854775808 to 9223372036854775807), '
      'got an integer of 16610 bits'),
     ('int32 a', True, 'a: expected int32, got True'),

@@ -5,18 +5,17 @@
 
 from __future__ import annotations
 
-from redis_bridge.routes import ChannelSource, Heartbeat
 from servers import Recorder, all_connected
 from support import eventually
+
+from redis_bridge.routes import ChannelSource, Heartbeat
 
 
 def listening(endpoints, *channels, command=False):
     listeners = []
     for channel in channels:
         listeners.append(Recorder())
-        endpoints.source(
-            ChannelSource(channel), listeners[-1], command=command, max_bytes=1 << 20
-        )
+        endpoints.source(ChannelSource(channel), listeners[-1], command=command, max_bytes=1 << 20)
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
     return listeners

@@ -199,8 +199,8 @@ def test_the_forms_of_json_are_undone_by_type():
         ('json', b'{"frame":"\\ud800"}', "frame: '\\ud800' has half of a surrogate pair"),
         ('json', b'{"fram":""}', "fram: no such field, did you mean 'frame'? (pkg/Scan has stamp, "
          'frame, ranges, data, wide, fixed, points, counts, flags, shorts)'),
-        ('msgpack', b'\x81\xa5frame\xd6\xff\0\0\0\0', 'frame: expected string, got a value of type '
-         'Timestamp'),
+        ('msgpack', b'\x81\xa5frame\xd6\xff\0\0\0\0',
+         'frame: expected string, got a value of type Timestamp'),
         ('msgpack', msgpack.packb({b'frame': ''}), '5 bytes for the name of an entry'),
         ('msgpack', msgpack.packb({'ranges': 'x'}), "ranges: expected float32[], got 'x'"),
         ('msgpack', msgpack.packb({'flags': msgpack.ExtType(72, b'\1')}),
@@ -378,8 +378,8 @@ def test_float32_texts_are_short_and_exact(value):
 @pytest.mark.parametrize(
     ('line', 'text'),
     [(line, text) for line, texts in {
-        'float64 a': ['', ' 1', '1 ', '1\n', '1,5', 'nan', 'inf', '1_0', '0x1', '+1', '.', 'e5', '1e',
-                      '1e999', '١', '1' * 1000],
+        'float64 a': ['', ' 1', '1 ', '1\n', '1,5', 'nan', 'inf', '1_0', '0x1', '+1', '.', 'e5',
+                      '1e',                      '1e999', '١', '1' * 1000],
         'int32 a': ['', '1.0', '1e3', ' 1', '+1', '0x1', '1_0', '--1', '٣', '1' * 30],
         'bool a': ['', '1', '0', 'True', 'TRUE', 'yes'],
     }.items() for text in texts],

@@ -17,6 +17,8 @@ import time
 
 import pytest
 import redis
+from servers import Recorder, Server, all_connected, programs
+from support import eventually
 
 from redis_bridge.counts import Counts
 from redis_bridge.endpoints import Meta
@@ -32,8 +34,6 @@ from redis_bridge.routes import (
     StreamSource,
     Tls,
 )
-from servers import Recorder, Server, all_connected, programs
-from support import eventually
 
 SECRET = 'hunter2/#%'
 
@@ -175,6 +175,39 @@ def test_a_bridge_that_starts_before_its_server_waits_for_it(redis_server, endpo
     eventually(lambda: all_connected(endpoints))
     eventually(lambda: heard[3].payloads == heard[4].payloads == [b'1'])
     assert counts.snapshot()['dropped'] == {'disconnected': 1}  # the channel's
+
+
+def test_these_rights_are_enough(each_server, tmp_path, endpoints_at, caplog):
+    rights = (
+        '+ping +client|setname +client|id +client|tracking +time +subscribe +publish '
+        '+set +hset +hmget +del +pexpire +exists +getrange +watch +unwatch +multi +exec '
+        '+xadd +xrange +xrevrange +xread +xreadgroup +xack +xgroup|create '
+        '+xinfo|stream +xinfo|groups'
+    )
+    with each_server.client() as db:
+        db.execute_command(
+            'ACL', 'SETUSER', 'bridge', 'on', '>pw', 'resetkeys', 'resetchannels',
+            '~redis_bridge:*', '~k', '~s', '~s:dead', '&c', '&__redis__:invalidate',
+            '-@all', *rights.split(),
+        )  # fmt: skip
+        (tmp_path / 'password').write_text('pw')
+        endpoints = endpoints_at(
+            each_server.url, username='bridge', password_file=str(tmp_path / 'password')
+        )
+        sinks, heard, counts = everything(endpoints)
+        heard[4].verdict = False
+        endpoints.register('k', 'key', 'std_msgs/msg/String', 'json', '', '')
+        endpoints.start(dict)
+        eventually(lambda: all_connected(endpoints))
+        write(endpoints, sinks, 1)
+        sinks[0].renew()
+        eventually(lambda: all(listener.payloads == [b'1'] for listener in heard))
+        eventually(lambda: db.xlen('s:dead') == 1)
+        eventually(lambda: db.exists('redis_bridge:meta:k'))
+        each_server.restart()  # the user is gone with the rest
+        eventually(lambda: 'password' in endpoints.state()['writer'])
+    assert counts.snapshot()['dropped'] == {}
+    assert not [r for r in caplog.records if 'permission' in r.getMessage()]
 
 
 def test_a_wrong_password_is_told_and_a_corrected_file_is_read(

@@ -167,10 +167,11 @@ def test_the_type_at_a_path_is_found():
 @pytest.mark.parametrize(
     ('path', 'error'),
     [
-        ('nam', "nam: nav_msgs/msg/Route has no field 'nam', did you mean 'name'? (it has name, via, "
-         'end, tags, mask, scale, on, raw, label)'),
+        ('nam', "nam: nav_msgs/msg/Route has no field 'nam', did you mean 'name'? (it has name, "
+         'via, end, tags, mask, scale, on, raw, label)'),
         ('end.w', "end.w: geometry_msgs/msg/Point has no field 'w' (it has x, y, z)"),
-        ('via.x', "via.x: via of nav_msgs/msg/Route is geometry_msgs/Point[], which has no field 'x'"),
+        ('via.x',
+         "via.x: via of nav_msgs/msg/Route is geometry_msgs/Point[], which has no field 'x'"),
         ('name.x', "name.x: name of nav_msgs/msg/Route is string, which has no field 'x'"),
         ('', ": nav_msgs/msg/Route has no field ''"),
         ('end.', "end.: geometry_msgs/msg/Point has no field ''"),
@@ -226,7 +227,8 @@ def test_type_names_are_those_of_msg_files():
 @pytest.mark.parametrize(
     ('name', 'text', 'digits'),
     [  # as ROS 2 Kilted publishes them
-        ('test_msgs/msg/Empty', '', '6587ceacfdb97a895b60774d021011c64f8c7299f53322404af4036dec6142dc'),
+        ('test_msgs/msg/Empty', '',
+         '6587ceacfdb97a895b60774d021011c64f8c7299f53322404af4036dec6142dc'),
         ('std_msgs/msg/String', 'string data',
          'df668c740482bbd48fb39d76a70dfd4bd59db1288021743503259e948f6b1a18'),
         ('geometry_msgs/msg/Twist', 'Vector3 linear\nVector3 angular\n'

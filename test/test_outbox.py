@@ -347,9 +347,25 @@ def test_a_full_server_is_waited_for_while_channels_go_on(redis_server, db, endp
     channel.write(50)
     eventually(lambda: channel.get('carried') == 50)
     assert stream.get('carried') == 0
+    assert endpoints.state()['writer'] == 'connected, but nothing is stored: OOM'
     db.config_set('maxmemory', 0)
     eventually(lambda: stream.get('carried') == 50)
     assert numbers(db, 's') == list(range(1, 51))
+
+
+def test_a_value_too_big_for_the_server_does_not_hold_up_the_others(
+    redis_server, db, endpoints_at
+):
+    db.config_set('proto-max-bulk-len', 1 << 20)
+    endpoints = endpoints_at(redis_server.url)
+    big, stream = Feed(endpoints, KeySink('big')), Feed(endpoints, StreamSink('s'))
+    started(endpoints)
+    big.sent += 1
+    big.sink.write(b'x' * (32 << 20), Meta('o', 1, 0.0))
+    stream.write(100)
+    eventually(lambda: big.get('dropped') == {'refused': 1})
+    eventually(lambda: stream.get('carried') == 100)
+    assert numbers(db, 's') == list(range(1, 101))
 
 
 def test_a_replica_is_left_alone_until_it_is_a_primary(redis_server, db, endpoints_at):

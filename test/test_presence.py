@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 
-from redis_bridge.redis_io import Timing
-from redis_bridge.routes import ChannelSource, Heartbeat
 from servers import Recorder, all_connected
 from support import eventually
+
+from redis_bridge.redis_io import Timing
+from redis_bridge.routes import ChannelSource, Heartbeat
 
 KEY = 'redis_bridge:robot:robot1'
 
@@ -41,6 +42,23 @@ def test_fields_that_the_status_no_longer_has_are_gone(redis_server, db, endpoin
     status['new'] = '1'
     eventually(lambda: db.hget(KEY, 'new'))
     assert not db.hexists(KEY, 'old')
+
+
+def test_a_status_that_fails_is_told_once_and_costs_no_claim(
+    redis_server, db, endpoints_at, caplog
+):
+    endpoints = endpoints_at(redis_server.url)
+    asked = []
+
+    def status():
+        asked.append(1)
+        raise ZeroDivisionError('a bug')
+
+    endpoints.start(status)
+    eventually(lambda: len(asked) > 2)
+    assert endpoints.is_holder()
+    assert db.hexists(KEY, 'boot')
+    assert sum('a bug' in record.getMessage() for record in caplog.records) == 1
 
 
 def test_a_second_holder_stays_closed_until_the_first_one_goes(

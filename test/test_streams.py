@@ -8,12 +8,13 @@ from __future__ import annotations
 import threading
 
 import pytest
+from servers import Recorder, all_connected
+from support import eventually
 
 from redis_bridge.counts import Counts
 from redis_bridge.endpoints import Meta
+from redis_bridge.errors import RedisError
 from redis_bridge.routes import StreamSink, StreamSource
-from servers import Recorder, all_connected
-from support import eventually
 
 
 def reading(endpoints, *sources, **recorder):
@@ -226,9 +227,7 @@ def test_an_entry_is_acknowledged_from_any_thread_and_soon(redis_server, db, end
     endpoints = endpoints_at(redis_server.url)
     (heard,) = reading(endpoints, GROUP, verdict=None)
     eventually(lambda: len(heard.payloads) == 50)
-    threads = [
-        threading.Thread(target=arrival.done, args=(True,)) for arrival in heard.arrivals
-    ]
+    threads = [threading.Thread(target=arrival.done, args=(True,)) for arrival in heard.arrivals]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -248,6 +247,13 @@ def test_an_entry_given_up_goes_to_the_dead_ones(redis_server, db, endpoints_at)
         {b'other': b'field', b'id': b'6-0'},
     ]
     eventually(lambda: db.xpending('s', 'g')['pending'] == 0)
+
+
+def test_two_routes_do_not_take_entries_from_each_other(endpoints_at):
+    endpoints = endpoints_at()
+    endpoints.source(GROUP, Recorder(), command=False, max_bytes=100)
+    with pytest.raises(RedisError, match='give one of them another group'):
+        endpoints.source(GROUP, Recorder(), command=True, max_bytes=100)
 
 
 @pytest.mark.parametrize('what', ['delete', 'restart'])

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import pytest
+from servers import Recorder, all_connected
+from support import eventually
 
 from redis_bridge.redis_io.values import without_overlap
 from redis_bridge.routes import KeySource
-from servers import Recorder, all_connected
-from support import eventually
 
 
 def watching(endpoints, *configs, command=False, max_bytes=1 << 20):

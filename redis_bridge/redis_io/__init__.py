@@ -14,6 +14,7 @@ from typing import Any
 from redis_bridge import names
 from redis_bridge.counts import Counts
 from redis_bridge.endpoints import Listener, Sink
+from redis_bridge.errors import RedisError
 from redis_bridge.redis_io.channels import ChannelReader
 from redis_bridge.redis_io.connection import Clock, Connector, Health, Link, Timing
 from redis_bridge.redis_io.outbox import Outbox
@@ -68,15 +69,14 @@ class RedisEndpoints:
         self._channels: dict[str, ChannelReader] = {}  # by lane
         self._keys: dict[str, KeyWatcher] = {}
         self._streams: list[CursorReader | GroupReader] = []
+        self._groups: set[tuple[str, str]] = set()  # streams that are read, and in which group
         self._closed = False
 
     def now(self) -> float:
         """Return the Redis server's time in seconds; our own until the first connection."""
         return self._clock.now()
 
-    def sink(
-        self, config: SinkConfig, counts: Counts, *, notice_key: str | None = None
-    ) -> Sink:
+    def sink(self, config: SinkConfig, counts: Counts, *, notice_key: str | None = None) -> Sink:
         """Return the sink for a configuration; `notice_key` is the key that a notice tells of."""
         return self._outbox.sink(config, counts, notice_key)
 
@@ -86,7 +86,8 @@ class RedisEndpoints:
         """Have a listener told what comes under a name; before the start.
 
         Of a key's value that is longer than `max_bytes` the listener gets one byte more than
-        that, so it can see and refuse it. `command` puts it into the lane of commands.
+        that, so it can see and refuse it. `command` puts it into the lane of commands. Raises
+        RedisError where two sources would take entries from each other.
         """
         lane = ' (commands)' if command else ''
         shared = {
@@ -110,6 +111,13 @@ class RedisEndpoints:
         self, config: StreamSource, command: bool, lane: str, shared: dict[str, Any]
     ) -> CursorReader | GroupReader:
         """Return the reader that can take a stream, a new one if need be."""
+        if config.group is not None:
+            if (config.name, config.group) in self._groups:
+                raise RedisError(
+                    f'two routes read stream {config.name} in group {config.group}, where each '
+                    'entry goes to one reader only; give one of them another group'
+                )
+            self._groups.add((config.name, config.group))
         kind = CursorReader if config.group is None else GroupReader
         for reader in self._streams:
             if isinstance(reader, kind) and reader.takes(config, command):
@@ -170,8 +178,12 @@ class RedisEndpoints:
         self._presence.describe(names.meta_key(name), fields)
 
     def state(self) -> dict[str, str]:
-        """Return duty -> 'connected' or 'connecting: reason'."""
-        return self._health.states()
+        """Return duty -> 'connected', or what is amiss, such as 'connecting: reason'."""
+        states = self._health.states()
+        trouble = self._outbox.trouble()
+        if trouble is not None and states['writer'] == 'connected':
+            states['writer'] = f'connected, but nothing is stored: {trouble}'
+        return states
 
     def is_holder(self) -> bool:
         """Tell whether this bridge holds the robot's name."""

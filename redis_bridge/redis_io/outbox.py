@@ -49,6 +49,10 @@ BATCH_COMMANDS = 512
 BATCH_BYTES = 1 << 20
 ITEM_OVERHEAD = 200  # bytes that a waiting item takes beside its payload, roughly
 RING_S = 10.0
+# A server that finds a value too big (proto-max-bulk-len) may only close the connection. So that
+# one value does not keep all others from being written, a big one is not tried for ever.
+BIG_BYTES = 256 << 10
+BIG_LOSSES = 3
 DURABLE_MS = 1000  # how long a batch may wait for its replica or its fsync
 
 # The server cannot now, but will; what was refused is written again.
@@ -74,7 +78,7 @@ StreamId = tuple[int, int]
 class Item:
     """One sample on its way to one sink."""
 
-    __slots__ = ('acked', 'id', 'meta', 'order', 'payload', 'put', 'sink', 'size')
+    __slots__ = ('acked', 'id', 'losses', 'meta', 'order', 'payload', 'put', 'sink', 'size')
 
     def __init__(self, sink: OutboxSink, payload: Any, meta: Meta | None, size: int) -> None:
         self.sink = sink
@@ -85,6 +89,7 @@ class Item:
         self.order = 0  # counts up as items are queued
         self.id: StreamId | None = None  # of a stream's entry, from its first sending on
         self.acked = 0.0  # when the server took it, if it did
+        self.losses = 0  # how many connections ended while it was under way
 
 
 class OutboxSink:
@@ -196,9 +201,7 @@ class ChannelWriter(OutboxSink):
 class NoticeWriter(ChannelWriter):
     """PUBLISH of word that a key is new; comes after the key's SET, as it is queued after it."""
 
-    def __init__(
-        self, outbox: Outbox, name: str, counts: Counts, key: str, encoding: str
-    ) -> None:
+    def __init__(self, outbox: Outbox, name: str, counts: Counts, key: str, encoding: str) -> None:
         super().__init__(outbox, name, counts)
         self._key = key
         self._encoding = 'msgpack' if encoding == 'msgpack' else 'json'
@@ -301,8 +304,7 @@ class Ring:
         return [
             item
             for item in self._items
-            if item.sink.entries in last
-            and (item.id is None or item.id > last[item.sink.entries])
+            if item.sink.entries in last and (item.id is None or item.id > last[item.sink.entries])
         ]
 
 
@@ -374,6 +376,10 @@ class Outbox:
         """Start the thread."""
         self._link.start()
 
+    def trouble(self) -> str | None:
+        """Return why the server stores nothing, though it is connected; None if it does."""
+        return self._trouble
+
     def put(self, item: Item) -> None:
         """Queue an item by the rules of its sink."""
         sink = item.sink
@@ -428,7 +434,7 @@ class Outbox:
         old.payload, new.payload = new.payload, old.payload
         old.size, new.size = new.size, old.size
         old.acked, new.acked = new.acked, old.acked
-        old.put, old.meta = new.put, new.meta
+        old.put, old.meta, old.losses = new.put, new.meta, 0
 
     def _remove_oldest(self, stored: bool = True) -> Item | None:
         """Take the oldest item off the queue, or off that of events alone."""
@@ -593,7 +599,10 @@ class Outbox:
 
     def _come_back(self) -> None:
         """Sort what was under way when the connection ended: kept, or given up."""
-        back = [*self._undecided, *self._flight]
+        for item in self._flight:
+            item.losses += 1
+        too_big = [i for i in self._flight if i.losses >= BIG_LOSSES and i.size >= BIG_BYTES]
+        back = [*self._undecided, *(item for item in self._flight if item not in too_big)]
         self._flight.clear()
         self._undecided.clear()
         self._restore.clear()
@@ -606,6 +615,12 @@ class Outbox:
             dropped = self._put_back(back)
         for item, reason in [*events, *dropped]:
             _drop(item, reason)
+        for item in too_big:
+            _drop(item, 'refused')
+            self._log.warning(
+                '%s: %d bytes given up, as %d connections ended while they were under way',
+                item.sink, item.size, item.losses,
+            )  # fmt: skip
 
     # --- what replies mean ----------------------------------------------------------------------
     def _acknowledge(self, items: list[Item]) -> None:

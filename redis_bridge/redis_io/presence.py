@@ -57,6 +57,8 @@ class Presence:
         self._log = log
         self._since = time.time()
         self._status: Status = dict
+        self._status_failed = False
+        self._health = health
         self._held_until = 0.0  # of the monotonic clock; our claim lives at least so long
         self._other: str | None = None  # who holds the name, if another one does
         self._on_taken: list[Callable[[], None]] = []
@@ -119,7 +121,7 @@ class Presence:
         """Take or renew the claim, with the status of now."""
         self._clock.measure(wire)
         fields = {
-            **self._status(),
+            **self._told_status(),
             'boot': self._boot,
             'protocol': str(names.PROTOCOL),
             'host': socket.gethostname(),
@@ -145,6 +147,17 @@ class Presence:
             self._log.error('%s: routes into ROS stay closed', other)
             for callback in self._on_taken:
                 callback()
+
+    def _told_status(self) -> dict[str, str]:
+        try:
+            fields = self._status()
+        except Exception as error:  # a bug there must not cost us the claim; it is told
+            if not self._status_failed:
+                self._health.bug('presence', str(error))
+            self._status_failed = True
+            return {}
+        self._status_failed = False
+        return fields
 
     def _change(self, wire: Wire, commands: list[Command]) -> str | None:
         """Change our claim in one transaction; where it is another's, say whose and do nothing."""

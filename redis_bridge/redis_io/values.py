@@ -152,9 +152,7 @@ class KeyWatcher:
         watched = self._keys[name]
         if watched.trouble != code_of(error):
             watched.trouble = code_of(error)
-            self._log.warning(
-                'key %s: %s', name.decode(errors='replace'), self.link.tell(error)
-            )
+            self._log.warning('key %s: %s', name.decode(errors='replace'), self.link.tell(error))
 
     def _lost(self) -> None:
         for watched in self._keys.values():
