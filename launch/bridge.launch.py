@@ -29,7 +29,12 @@ ARGUMENTS = (
         ),
     ),
     DeclareLaunchArgument(
-        'namespace', default_value='', description='The ROS namespace of the node.'
+        'namespace',
+        default_value='',
+        description=(
+            'The namespace of the node, and of the topics that the mapping names without a '
+            'leading /.'
+        ),
     ),
     DeclareLaunchArgument(
         'log_level',

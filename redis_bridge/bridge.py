@@ -9,8 +9,9 @@ import json
 import logging
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Callable
+from typing import Any
 
 from redis_bridge import cdr, codecs, interfaces
 from redis_bridge.alarms import Alarms
@@ -19,7 +20,7 @@ from redis_bridge.deadman import DeadMan
 from redis_bridge.errors import BridgeError, InterfaceError, MappingError, Mistake, PayloadError
 from redis_bridge.interfaces import Message
 from redis_bridge.relay import InwardRelay, Mirror, OutwardRelay, put_at
-from redis_bridge.routes import KeySink, KeySource, Mapping, RedisToRos, Route, RosToRedis
+from redis_bridge.routes import KeySink, KeySource, Mapping, RedisToRos, RosToRedis, Route
 
 RATES_OVER_S = 0.9  # reports closer together than this show the rates of the earlier one
 STOP_ACKED_WITHIN_S = 0.3
@@ -130,8 +131,9 @@ class InwardRoute:
 
     direction = 'redis_to_ros'
 
-    def __init__(self, bridge: Bridge, route: RedisToRos, relay: InwardRelay, publisher: Any,
-                 counts: Counts) -> None:
+    def __init__(
+        self, bridge: Bridge, route: RedisToRos, relay: InwardRelay, publisher: Any, counts: Counts
+    ) -> None:
         self.route = route
         self.relay = relay
         self.publisher = publisher
@@ -212,7 +214,7 @@ class Bridge:
         self.redis.start(self.status)
 
     def close(self) -> None:
-        """Stop the robot if it was commanded, then let go what still waits; harmless if repeated."""
+        """Stop the robot if it was commanded, then let go what waits; harmless if repeated."""
         for route in self._inward:
             route.close()
         for dead_man, _ in self._dead_men.values():
@@ -306,9 +308,7 @@ class Bridge:
             mirror=mirror,
             mirror_body=mirror_body,
         )
-        self.redis.source(
-            route.source, relay, command=route.is_command, max_bytes=route.max_bytes
-        )
+        self.redis.source(route.source, relay, command=route.is_command, max_bytes=route.max_bytes)
         self.register(
             route.source.name,
             f'from_{route.source.kind}',
@@ -383,7 +383,10 @@ def _check_paths(route: RedisToRos, message: Message) -> None:
         interfaces.field_at(message, path)
         put_at(trial, path, {'sec': 0, 'nanosec': 0} if value == 'now' else value)
     write = cdr.writer(message)
-    for name, value in (('set', trial), ('stop.message', route.stop.message if route.stop else {})):
+    for name, value in (
+        ('set', trial),
+        ('stop.message', route.stop.message if route.stop else {}),
+    ):
         try:
             write(value)
         except PayloadError as error:

@@ -21,7 +21,7 @@ class Counts:
         self._noted: Counter[str] = Counter()
 
     def carry(self, count: int, size: int, latency_s: float = 0.0) -> None:
-        """Count samples that reached the other side: how many, their bytes, their summed latency."""
+        """Count samples that reached the other side, their bytes and their summed latency."""
         with self._lock:
             self._carried += count
             self._bytes += size

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Callable
+from collections.abc import Callable
 
 from redis_bridge.alarms import Alarms
 from redis_bridge.counts import Counts

@@ -9,7 +9,8 @@ cheaper to carry. Nothing here knows rclpy or redis.
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 from redis_bridge.interfaces import Message
 

@@ -10,7 +10,8 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from typing import Any, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from redis_bridge import cdr, codecs, interfaces
 from redis_bridge.alarms import Alarms
@@ -25,7 +26,12 @@ COMPLAIN_EVERY_S = 10.0
 ORIGINS_REMEMBERED = 64
 ACKED_WITHIN_S = 30.0  # by then DDS has resent, or given up a subscriber that is gone
 
-Encode = Callable[[bytes, 'Meta | None'], Any]  # a serialized message to a sink's payload
+# Refusals that leave nothing to be done; what is refused otherwise goes to the dead entries of its
+# stream, where it was read by a group.
+SETTLED = ('own_origin', 'mirrored')
+
+Refusal = tuple[str, object] | None  # the reason, and what to tell of it; None: published
+Encode = Callable[[bytes, Meta | None], Any]  # a serialized message to a sink's payload
 
 
 class Complaints:
@@ -105,9 +111,7 @@ class OutwardRelay:
         self._due = 0.0
         self._set_up_encoders(message, sinks)
 
-    def _set_up_encoders(
-        self, message: Message, sinks: Sequence[tuple[SinkConfig, Sink]]
-    ) -> None:
+    def _set_up_encoders(self, message: Message, sinks: Sequence[tuple[SinkConfig, Sink]]) -> None:
         """Compile one encoder per distinct encoding, however many sinks share it."""
         self._encoders: list[Encode] = []
         self._sinks: list[tuple[Sink, int | None]] = []  # with the number of its encoder
@@ -308,7 +312,7 @@ class InwardRelay:
             arrivals = arrivals[-1:]
         published = []
         for arrival in arrivals:
-            refusal = self._refusal_of(arrival)
+            refusal = self._try(arrival)
             if refusal is None:
                 published.append(arrival)
                 continue
@@ -316,7 +320,8 @@ class InwardRelay:
             self._counts.drop(reason)
             if text:
                 self._complaints.warn(reason, text)
-            _tell_done([arrival], reason not in BAD)
+            if reason != 'closed':  # which stays in its group for the next to come
+                _tell_done([arrival], reason in SETTLED)
         if any(arrival.done for arrival in published):
             if self._publisher.wait_for_acked(ACKED_WITHIN_S):
                 _tell_done(published, True)
@@ -338,8 +343,15 @@ class InwardRelay:
         """Publish nothing more."""
         self._closed = True
 
-    def _refusal_of(self, arrival: Arrival) -> tuple[str, object] | None:
-        """Publish one payload; where it may not pass, the reason and what to tell of it."""
+    def _try(self, arrival: Arrival) -> Refusal:
+        """Publish one payload, or refuse it."""
+        try:
+            return self._refusal_of(arrival)
+        except Exception:  # or one entry that meets a bug would be read again for ever
+            self._log.exception('%s: a sample met a bug', self.route)
+            return 'internal_error', ''
+
+    def _refusal_of(self, arrival: Arrival) -> Refusal:
         route = self.route
         if len(arrival.payload) > route.max_bytes:
             return 'over_size', f'{len(arrival.payload)} bytes, max_bytes is {route.max_bytes}'
@@ -370,9 +382,7 @@ class InwardRelay:
             return 'bad_payload', error
         return self._publish(message, len(arrival.payload), meta)
 
-    def _publish(
-        self, message: bytes, size: int, meta: Meta | None
-    ) -> tuple[str, object] | None:
+    def _publish(self, message: bytes, size: int, meta: Meta | None) -> Refusal:
         if self._dead_man is None:
             self._publisher.publish(message)
         elif not self._dead_man.command(lambda: self._publisher.publish(message)):
@@ -380,7 +390,7 @@ class InwardRelay:
         self._counts.carry(1, size, max(0.0, self._now() - meta.stamp) if meta else 0.0)
         return None
 
-    def _age_refusal(self, meta: Meta | None) -> tuple[str, object] | None:
+    def _age_refusal(self, meta: Meta | None) -> Refusal:
         if meta is None:
             if self.route.unstamped == 'accept':
                 return None
@@ -393,7 +403,7 @@ class InwardRelay:
             return 'from_future', f'stamped {-age_ms:.0f} ms ahead of the Redis server'
         return 'too_old', f'{age_ms:.0f} ms old, max_age_ms is {limit}'
 
-    def _limit_refusal(self, value: dict) -> tuple[str, object] | None:
+    def _limit_refusal(self, value: dict) -> Refusal:
         for path, low, high, default in self._limits:
             for number in _numbers_at(value, path.split('.'), default):
                 if not low <= number <= high:
@@ -415,10 +425,6 @@ class InwardRelay:
     def _stamp(self) -> dict[str, int]:
         sec, nanosec = self._ros_now()
         return {'sec': sec, 'nanosec': nanosec}
-
-
-# Payloads that no later try could publish; from a consumer group they go to the dead entries.
-BAD = ('over_size', 'bad_payload', 'missing_field', 'out_of_limits', 'not_finite')
 
 
 def _tell_done(arrivals: Iterable[Arrival], good: bool) -> None:

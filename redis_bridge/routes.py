@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar, Union
+from typing import Any, ClassVar
 
 MAX_BYTES = 1 << 20  # of a payload that comes in
 MAX_BYTES_OUT = 16 << 20  # of a payload that goes out: a camera image passes
@@ -65,7 +65,7 @@ class ChannelSink:
     send: str = 'payload'  # payload | notice
 
 
-SinkConfig = Union[KeySink, HashSink, StreamSink, ChannelSink]
+SinkConfig = KeySink | HashSink | StreamSink | ChannelSink
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class StreamSource:
     group: str | None = None
 
 
-SourceConfig = Union[ChannelSource, KeySource, StreamSource]
+SourceConfig = ChannelSource | KeySource | StreamSource
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,10 @@ class RedisToRos:
     max_age_ms: int | None = None
     unstamped: str = 'refuse'  # refuse | accept; only read where max_age_ms stands
     deliver: str = 'all'  # all | latest
+    # The next three go by dotted paths.
     limits: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     required: tuple[str, ...] = ()
-    set: dict[str, Any] = dataclasses.field(default_factory=dict)  # dotted path -> value; 'now' for a Time
+    set: dict[str, Any] = dataclasses.field(default_factory=dict)  # 'now' for a Time
     stop: Stop | None = None
     qos: Qos = Qos()
 
@@ -156,7 +157,7 @@ class RedisToRos:
         return f'{self.source.kind} {self.source.name} -> {self.topic}'
 
 
-Route = Union[RosToRedis, RedisToRos]
+Route = RosToRedis | RedisToRos
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Stand-ins for our own protocols: a clock, alarms, sinks and a publisher that keep what they get."""
+"""Stand-ins for our own protocols: a clock with alarms, a sink, a publisher."""
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from redis_bridge.endpoints import Meta
 

@@ -24,7 +24,13 @@ class BridgeProcess:
     """One `bridge` process in one ROS domain; `output` is what it printed once it has ended."""
 
     def __init__(
-        self, directory: Path, mapping: str, server: Any, robot: str = 'robot1', domain: int = 0
+        self,
+        directory: Path,
+        mapping: str,
+        server: Any,
+        robot: str = 'robot1',
+        domain: int = 0,
+        ros_args: tuple[str, ...] = (),
     ) -> None:
         self.robot = robot
         self.output = ''
@@ -36,7 +42,8 @@ class BridgeProcess:
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, '-m', 'redis_bridge.node', '--ros-args']
-            + [word for name, value in parameters.items() for word in ('-p', f'{name}:={value}')],
+            + [word for name, value in parameters.items() for word in ('-p', f'{name}:={value}')]
+            + list(ros_args),
             stdout=self._log,
             stderr=subprocess.STDOUT,
             env={**os.environ, 'ROS_DOMAIN_ID': str(domain)},

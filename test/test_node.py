@@ -177,9 +177,11 @@ def test_a_value_outlives_a_killed_server_and_events_go_on(ros, redis_server, tm
         pubsub = client.pubsub()
         pubsub.subscribe('robot1:odom')
         fresh = eventually(
-            lambda: (message := pubsub.get_message(timeout=1))
-            and message['type'] == 'message'
-            and json.loads(message['data'])
+            lambda: (
+                (message := pubsub.get_message(timeout=1))
+                and message['type'] == 'message'
+                and json.loads(message['data'])
+            )
         )
         assert fresh['pose']['pose']['position']['x'] > at_the_fault + 50
         pubsub.close()
@@ -338,10 +340,13 @@ def test_the_node_waits_for_a_redis_that_is_down(ros, redis_server, tmp_path):
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize('redis', ['up', 'down', 'stalled'])
 def test_the_process_ends_cleanly_within_two_seconds(redis_server, tmp_path, number, redis):
-    mapping = COMMANDS + """
+    mapping = (
+        COMMANDS
+        + """
     ros_to_redis:
       - {topic: /odom, type: nav_msgs/msg/Odometry, to: {key: "{robot}:odom"}}
     """
+    )
     with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
         bridge.ready(waiting=True)
         if redis == 'down':
@@ -468,6 +473,34 @@ def test_a_stream_read_by_a_group_waits_for_a_subscriber_and_is_acknowledged(
         eventually(lambda: client.xpending('robot1:tasks', 'robot1')['pending'] == 0)
         (dead,) = eventually(lambda: client.xrange('robot1:tasks:dead'))
         assert dead[1][b'data'] == b'no json'
+
+
+def test_namespace_and_remappings_apply_to_the_mapping_s_topics(ros, redis_server, tmp_path):
+    mapping = """
+        defaults: {encoding: text}
+        ros_to_redis:
+          - {topic: relative, to: {key: relative}}
+          - {topic: /absolute, to: {key: absolute}}
+          - {topic: /old, to: {key: remapped}}
+        redis_to_ros:
+          - {key: command, topic: command, type: std_msgs/msg/String}
+    """
+    for topic in ('/fleet/relative', '/absolute', '/new'):
+        ros.node.create_publisher(String, topic, LATCHED).publish(String(data=topic))
+    commands = ros.collect(String, '/fleet/command', LATCHED)
+    ros.start()
+    client = redis_server.client()
+    client.set('command', 'go')
+    ros_args = ('-r', '__ns:=/fleet', '-r', '__node:=mirror', '-r', '/old:=/new')
+    with BridgeProcess(
+        tmp_path, mapping, redis_server, domain=DOMAIN, ros_args=ros_args
+    ) as bridge:
+        bridge.ready()
+        eventually(lambda: client.get('relative') == b'/fleet/relative')
+        eventually(lambda: client.get('absolute') == b'/absolute')
+        eventually(lambda: client.get('remapped') == b'/new')
+        eventually(lambda: [message.data for message in commands] == ['go'])
+        assert ('mirror', '/fleet') in ros.node.get_node_names_and_namespaces()
 
 
 @pytest.mark.parametrize(

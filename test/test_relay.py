@@ -39,7 +39,9 @@ TIME = Message(
     (Field('sec', Primitive('int32')), Field('nanosec', Primitive('uint32'))),
 )
 HEADER = Message('std_msgs/msg/Header', (Field('stamp', TIME), Field('frame_id', String())))
-STAMPED = Message('geometry_msgs/msg/TwistStamped', (Field('header', HEADER), Field('twist', TWIST)))
+STAMPED = Message(
+    'geometry_msgs/msg/TwistStamped', (Field('header', HEADER), Field('twist', TWIST))
+)
 JOINTS = Message('test/msg/Joints', (Field('position', Sequence(DOUBLE)),))
 SERVER_TIME = 1_700_000_000.0
 
@@ -396,10 +398,12 @@ def test_unstamped_accept_lets_plain_clients_command():
 
 def test_the_stamp_of_a_stream_entry_counts_for_its_age():
     inward = Inward(max_age_ms=200, source=StreamSource('s'))
-    inward.relay.carry([
-        Arrival(b'{"data": 1}', Meta('x/1', 1, SERVER_TIME - 9)),
-        Arrival(b'{"data": 2}', Meta('x/1', 2, SERVER_TIME)),
-    ])
+    inward.relay.carry(
+        [
+            Arrival(b'{"data": 1}', Meta('x/1', 1, SERVER_TIME - 9)),
+            Arrival(b'{"data": 2}', Meta('x/1', 2, SERVER_TIME)),
+        ]
+    )
     assert inward.values == [{'data': 2.0}]
 
 
@@ -513,10 +517,12 @@ def test_nothing_is_published_after_closing():
 def test_group_entries_are_done_after_publishing_and_given_up_when_bad():
     inward = Inward(source=StreamSource('s', start='group', group='g'))
     done = []
-    inward.relay.carry([
-        Arrival(payload, done=lambda good, n=n: done.append((n, good)))
-        for n, payload in enumerate([b'{"data": 1}', b'bad', b'{"data": 2}'])
-    ])
+    inward.relay.carry(
+        [
+            Arrival(payload, done=lambda good, n=n: done.append((n, good)))
+            for n, payload in enumerate([b'{"data": 1}', b'bad', b'{"data": 2}'])
+        ]
+    )
     assert sorted(done) == [(0, True), (1, False), (2, True)]
     assert len(inward.values) == 2
 
@@ -528,6 +534,40 @@ def test_group_entries_stay_open_while_subscribers_have_not_acknowledged():
     inward.relay.carry([Arrival(b'{"data": 1}', done=done.append)])
     assert done == []
     assert inward.counts.snapshot()['noted'] == {'unacked': 1}
+
+
+def test_group_entries_that_are_refused_are_kept_as_dead_and_echoes_are_not():
+    inward = Inward(source=StreamSource('s', start='group', group='g'), max_age_ms=100)
+    done = []
+    metas = [Meta('x/1', 1, SERVER_TIME - 9), None, Meta('robot1/boot', 1, SERVER_TIME)]
+    inward.relay.carry(
+        [
+            Arrival(b'{"data": 1}', meta, lambda good, n=n: done.append((n, good)))
+            for n, meta in enumerate(metas)
+        ]
+    )
+    assert done == [(0, False), (1, False), (2, True)]
+
+
+def test_a_bug_costs_one_sample_and_is_logged(caplog):
+    inward = Inward(source=StreamSource('s', start='group', group='g'))
+    done = []
+    inward.publisher.publish = lambda message: 1 / 0
+    inward.relay.carry([Arrival(b'{"data": 1}', done=done.append)])
+    assert done == [False]
+    assert inward.dropped == {'internal_error': 1}
+    assert 'ZeroDivisionError' in caplog.text
+
+
+def test_a_command_that_comes_while_closing_stays_in_its_group():
+    inward = Inward(
+        TWIST, source=StreamSource('s', start='group', group='g'), stop=Stop(after_ms=500)
+    )
+    inward.relay._dead_man.close()
+    done = []
+    inward.relay.carry([Arrival(b'{}', done=done.append)])
+    assert done == []
+    assert inward.dropped == {'closed': 1}
 
 
 def test_groups_are_only_read_while_someone_subscribes():

@@ -66,9 +66,7 @@ def peer():
 
 def listening(graph, *names, type_name=None, asked=Qos(), has_gid=None):
     """Start a RosEndpoints on the graph that listens to topics; return it and the listeners."""
-    ros = RosEndpoints(
-        graph.node, LOG, has_gid=tells_publisher() if has_gid is None else has_gid
-    )
+    ros = RosEndpoints(graph.node, LOG, has_gid=tells_publisher() if has_gid is None else has_gid)
     heard = [Heard() for _ in names]
     for name, listener in zip(names, heard):
         ros.listen(name, type_name, asked, listener)
@@ -282,5 +280,3 @@ def test_the_match_is_all_or_weakest():
         'VOLATILE',
         3,
     )
-
-

@@ -56,6 +56,7 @@ def test_a_value_that_did_not_change_is_no_news(redis_server, db, endpoints_at):
     endpoints = endpoints_at(redis_server.url)
     (heard,) = watching(endpoints, KeySource('k'))
     db.set('k', '1')
+    eventually(lambda: heard.payloads == [b'1'])
     db.set('k', '1')
     db.pexpire('k', 60_000)
     assert settled(db, heard, 'k') == [b'1']

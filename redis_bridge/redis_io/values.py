@@ -81,8 +81,8 @@ class KeyWatcher:
     def _session(self, wire: Wire) -> None:
         self._track(wire)
         values = self.link.second_wire()
-        self.link.up()
         self._read(values, self._keys, at_connect=True)
+        self.link.up()
         pings = Pings(self._timing)
         while not self.link.closing.is_set() and self._gate() is None:
             if pings.wait_s() == 0:

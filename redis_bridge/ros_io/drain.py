@@ -11,7 +11,8 @@ on an order inside rclpy, so it stands alone here, and a test for each distribut
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from rclpy import subscription
 from rclpy.event_handler import SubscriptionEventCallbacks

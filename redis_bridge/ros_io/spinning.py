@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Callable
+from collections.abc import Callable
 
 from rclpy.context import Context
 from rclpy.exceptions import InvalidHandle

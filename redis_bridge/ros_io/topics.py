@@ -75,7 +75,7 @@ class Topic:
         self._seen: OrderedDict[tuple[Gid, int], None] = OrderedDict()
 
     def add(self, listener: TopicListener, type_name: str | None, asked: Qos) -> None:
-        """Have one more route listen, before the first look; what it leaves open others may set."""
+        """Have one more route listen, before the first look; it may set what others left open."""
         self._listeners.append(listener)
         self._type = self._type or type_name
         self._asked = Qos(
@@ -127,7 +127,7 @@ class Topic:
     def _describe(self, offered: list[TopicEndpointInfo], strangers: set[str]) -> str:
         if self._unguarded:
             return (
-                "error: another bridge publishes here, and this ROS does not tell whose a "
+                'error: another bridge publishes here, and this ROS does not tell whose a '
                 'message is: nothing is carried, since it could circle'
             )
         if strangers:
@@ -378,5 +378,3 @@ def _same(one: QoSProfile, other: QoSProfile | None) -> bool:
         other.durability,
         other.depth,
     )
-
-
