@@ -198,38 +198,50 @@ _START = _Place(8, 0)
 _UNKNOWN = _Place(1, 0)
 
 
-def _behind(type_: FieldType, place: _Place) -> _Place:
-    """Return what is known of the position behind a value that begins at `place`."""
-    if isinstance(type_, Primitive):
-        size = PRIMITIVES[type_.name][1]
-        return place.aligned(size).moved(size)
-    if isinstance(type_, String):
-        return _Place(4, 0) if type_.wide else _UNKNOWN
-    if isinstance(type_, Message):
-        for field in type_.fields:
-            place = _behind(field.type, place)
-        return place if type_.fields else place.moved(1)
-    if isinstance(type_, Array):
-        return _behind_items(type_.item, place, type_.size)
-    place = place.aligned(4).moved(4)
-    return place.joined(_behind_items(type_.item, place, None))
+class _Layout:
+    """What is known of the position behind a value; remembered, since loops ask repeatedly."""
 
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, _Place], _Place] = {}
 
-def _behind_items(item: FieldType, place: _Place, count: int | None) -> _Place:
-    if isinstance(item, Primitive):
-        size = PRIMITIVES[item.name][1]
-        place = place.aligned(size)
-        return _Place(size, 0) if count is None else place.moved(size * count)
-    return _behind(item, _before_each(item, place))
+    def behind(self, type_: FieldType, place: _Place) -> _Place:
+        """Return what is known of the position behind a value that begins at `place`."""
+        key = (id(type_), place)
+        if key not in self._known:
+            self._known[key] = self._behind(type_, place)
+        return self._known[key]
 
+    def _behind(self, type_: FieldType, place: _Place) -> _Place:
+        if isinstance(type_, Primitive):
+            size = PRIMITIVES[type_.name][1]
+            return place.aligned(size).moved(size)
+        if isinstance(type_, String):
+            return _Place(4, 0) if type_.wide else _UNKNOWN
+        if isinstance(type_, Message):
+            for field in type_.fields:
+                place = self.behind(field.type, place)
+            return place if type_.fields else place.moved(1)
+        if isinstance(type_, Array):
+            return self.behind_items(type_, place)
+        return self.behind_items(type_, place.aligned(4).moved(4))
 
-def _before_each(item: FieldType, place: _Place) -> _Place:
-    """Return what is known of the position before each of several items."""
-    while True:
-        joined = place.joined(_behind(item, place))
-        if joined == place:
-            return place
-        place = joined
+    def behind_items(self, type_: Array | Sequence, place: _Place) -> _Place:
+        """Return what is known behind the items of an array, or of a sequence after its length."""
+        if isinstance(type_.item, Primitive):
+            size = PRIMITIVES[type_.item.name][1]
+            if isinstance(type_, Array):
+                return place.aligned(size).moved(size * type_.size)
+            return place.joined(_Place(size, 0))
+        behind = self.behind(type_.item, self.before_each(type_.item, place))
+        return behind if isinstance(type_, Array) else place.joined(behind)
+
+    def before_each(self, item: FieldType, place: _Place) -> _Place:
+        """Return what is known of the position before each of several items."""
+        while True:
+            joined = place.joined(self.behind(item, place))
+            if joined == place:
+                return place
+            place = joined
 
 
 def _least(type_: FieldType) -> int:
@@ -294,6 +306,7 @@ class _Source:
         self.base: int | str = base
         self.place = _START
         self._order = order
+        self._layout = _Layout()
         self._ahead = 0
         self._pending: list[_Pending] = []
         self._lines: list[str] = []
@@ -499,14 +512,14 @@ class _ReaderSource(_Source):
                 if type_.bound is not None:
                     self.emit(f'if len({name}) > {type_.bound}: raise ValueError("too long")')
         self.emit('o = e')
-        self.base, self.place = 'o', _behind(type_, self.place)
+        self.base, self.place = 'o', self._layout.behind(type_, self.place)
         return name
 
     def _number_sequence(self, type_: Sequence, keep: bool) -> str:
         code, size = PRIMITIVES[type_.item.name]
         count = self._count(type_.bound)
         name = self.fresh()
-        behind = self.place.joined(_behind_items(type_.item, self.place, None))
+        behind = self._layout.behind_items(type_, self.place)
         # Slices are cut short where the payload ends; that `o` is then beyond the end is noticed
         # by whatever reads next, or at the very end.
         if is_bytes(type_):
@@ -545,9 +558,7 @@ class _ReaderSource(_Source):
             self.flush()
         else:
             count = self._count(type_.bound)
-        behind = _behind_items(item, self.place, None)
-        if isinstance(type_, Sequence):
-            behind = self.place.joined(behind)
+        behind = self._layout.behind_items(type_, self.place)
         # Every item takes some bytes, so that a forged length ends here and not in a long loop.
         self.emit(
             f'if {_least(item)} * {count} > end - {self.base}: raise ValueError("too short")'
@@ -584,7 +595,7 @@ class _ReaderSource(_Source):
     ) -> None:
         if keep:
             self.emit(f'{name} = []')
-        self.place = _before_each(item, self.place)
+        self.place = self._layout.before_each(item, self.place)
         self.enter(f'for _ in range({count}):')
         value = self._any(item, keep)
         self.flush()
@@ -721,7 +732,7 @@ class _WriterSource(_Source):
             self._count(count, None)
         self.emit(f'add({name})')
         self.moved_by(f'len({name})')
-        self.place = _behind(type_, self.place)
+        self.place = self._layout.behind(type_, self.place)
 
     def _number_sequence(self, type_: Sequence, name: str) -> None:
         code, size = PRIMITIVES[type_.item.name]
@@ -732,7 +743,7 @@ class _WriterSource(_Source):
             self.emit(f'{name} = packed({name}, {code!r}, {_kinds(type_.item)})')
         self.emit(f'{count} = len({name})' + (f' // {size}' if size > 1 else ''))
         self._count(count, type_.bound)
-        behind = self.place.joined(_behind_items(type_.item, self.place, None))
+        behind = self._layout.behind_items(type_, self.place)
         self.hold_position()
         if self.place.padding(size) != 0:
             self.enter(f'if {count}:')
@@ -751,12 +762,11 @@ class _WriterSource(_Source):
         if isinstance(type_, Array):
             self.emit(f'if {count} != {type_.size}: raise ValueError')
             self.flush()
-            behind = _behind_items(item, self.place, None)
         else:
             self._count(count, type_.bound)
-            behind = self.place.joined(_behind_items(item, self.place, None))
+        behind = self._layout.behind_items(type_, self.place)
         self.hold_position()
-        self.place = _before_each(item, self.place)
+        self.place = self._layout.before_each(item, self.place)
         each = self.fresh()
         self.enter(f'for {each} in {name}:')
         self._any(item, each)

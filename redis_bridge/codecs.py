@@ -251,8 +251,8 @@ class _MapCodec:
 # msgpack
 
 
-def _named_entries(pairs: list[tuple[Any, Any]]) -> dict:
-    value = _no_duplicates(pairs)
+def _named_entries(pairs: Iterable[tuple[Any, Any]]) -> dict:
+    value = _no_duplicates(list(pairs))  # msgpack in plain Python hands over a generator
     for name in value:
         if type(name) is not str:  # bytes would pass as well
             raise ValueError(f'{show(name)} for the name of an entry')

@@ -100,11 +100,15 @@ def _check_message(type_: Message, value: Any, path: str) -> None:
         _check(fields[name], item, _child(path, name))
 
 
+_KINDS = {'boolean': (bool,), 'float': (float, int), 'double': (float, int)}
+# Within these nothing can be wrong with a number; beyond, `_check_number` decides.
+_SAFE = {'boolean': (False, True), 'float': (-3.4e38, 3.4e38), 'double': (-1.7e308, 1.7e308)}
+
+
 def _check_number(type_: Primitive, value: Any, path: str) -> None:
     name = type_name(type_)
     limits = integer_range(type_.name)
-    kinds = {'boolean': (bool,), 'float': (float, int), 'double': (float, int)}
-    if type(value) not in kinds.get(type_.name, (int,)):
+    if type(value) not in _KINDS.get(type_.name, (int,)):
         raise _wrong(path, f'expected {name}, got {show(value)}')
     if limits and not limits[0] <= value <= limits[1]:
         raise _wrong(path, f'expected {name} ({limits[0]} to {limits[1]}), got {show(value)}')
@@ -146,6 +150,13 @@ def _check_items(type_: Array | Sequence, value: Any, path: str) -> None:
         0xFFFFFFFF if type_.bound is None else type_.bound
     ):
         raise _wrong(path, f'expected {type_name(type_)}, got {len(value)} items')
+    if isinstance(type_.item, Primitive):  # may be millions, of which one is wrong
+        kinds = _KINDS.get(type_.item.name, (int,))
+        low, high = integer_range(type_.item.name) or _SAFE[type_.item.name]
+        for index, item in enumerate(value):
+            if type(item) not in kinds or not low <= item <= high:
+                _check_number(type_.item, item, f'{path}[{index}]')
+        return
     for index, item in enumerate(value):
         _check(type_.item, item, f'{path}[{index}]')
 
@@ -223,6 +234,9 @@ class _Walk:
         if isinstance(type_.item, Primitive):
             self._numbers(type_.item, count, path)
             return
+        left = len(self._payload) - self._at
+        if count > left:  # each takes a byte at least
+            raise _wrong(path, f'has {count} items, but {max(left, 0)} bytes are left')
         for index in range(count):
             self.skip(type_.item, f'{path}[{index}]')
 

@@ -492,3 +492,15 @@ def test_names_of_python_are_fine_as_fields():
     message = one('int8 class\nint8 def\nint8 end\nstring buf\nint8[] read\nint8[] array')
     value = {'class': 1, 'def': 2, 'end': 3, 'buf': 'x', 'read': [1], 'array': [2]}
     assert cdr.reader(message)(written(message, value)) == value
+
+
+def test_sequences_in_sequences_are_compiled_as_deep_as_a_definition_may_be():
+    levels = [f'T{n + 1}[] a\n====\nMSG: pkg/T{n + 1}\n' for n in range(15)]
+    message = parse_definition('pkg/msg/T0', ''.join(levels) + 'float64[] x\nstring s')
+    value = {'x': [1.0], 's': 'text'}
+    for _ in range(15):
+        value = {'a': [value, value]} if len(str(value)) < 2000 else {'a': [value]}
+    payload = written(message, value)
+    assert payload == encode_cdr(message, value)
+    assert cdr.reader(message)(payload) == value
+    cdr.checker(message)(payload)

@@ -16,6 +16,7 @@ from support import eventually
 
 from redis_bridge.counts import Counts
 from redis_bridge.endpoints import Meta
+from redis_bridge.redis_io.outbox import ITEM_OVERHEAD, Ring
 from redis_bridge.routes import ChannelSink, ChannelSource, HashSink, KeySink, StreamSink
 
 MANY = 2000
@@ -203,6 +204,23 @@ def test_an_older_snapshot_is_brought_up_to_date(redis_server, db, endpoints_at)
     eventually(lambda: db.xlen('s') >= 3000)
     assert numbers(db, 's') == list(range(1, 3001))
     assert stream.get('carried') == 3000
+
+
+def test_what_is_too_old_to_be_written_again_is_told_as_a_gap(
+    redis_server, db, endpoints_at, caplog
+):
+    endpoints = endpoints_at(redis_server.url)
+    endpoints._outbox._ring = Ring(seconds=1e9, size=100 * (ITEM_OVERHEAD + 4))
+    stream = Feed(endpoints, StreamSink('s'))
+    started(endpoints)
+    stream.write(1000)
+    eventually(lambda: stream.get('carried') == 1000)
+    redis_server.restart()
+    eventually(lambda: stream.get('noted').get('gap') == 1)
+    eventually(lambda: db.xlen('s') >= 100)
+    kept = numbers(db, 's')
+    assert kept == list(range(kept[0], 1001))
+    assert any('came back without' in record.getMessage() for record in caplog.records)
 
 
 def test_an_entry_whose_reply_was_lost_is_not_written_twice(redis_server, db, proxy, endpoints_at):

@@ -14,6 +14,7 @@ from support import eventually
 from redis_bridge.counts import Counts
 from redis_bridge.endpoints import Meta
 from redis_bridge.errors import RedisError
+from redis_bridge.redis_io.streams import Entry, Seen
 from redis_bridge.routes import StreamSink, StreamSource
 
 
@@ -36,6 +37,16 @@ def add(db, name, *numbers):
 
 def texts(*numbers):
     return [b'%d' % number for number in numbers]
+
+
+def test_lately_seen_entries_are_known_however_many_come():
+    seen = Seen()
+    entries = [Entry(b'%d-0' % number, [b'data', b'x']) for number in range(250_000)]
+    for entry in entries:
+        seen.add(entry)
+    assert all(entry in seen for entry in entries[-100_000:])
+    assert entries[0] not in seen
+    assert Entry(entries[-1].id, [b'data', b'other']) not in seen
 
 
 GROUP = StreamSource('s', 'group', 'g')

@@ -163,7 +163,14 @@ class _Show:
                 f'  redis-cli -p {port} GET robot1:odom',
                 f'  redis-cli -p {port} GET robot2:temperature',
                 f"  redis-cli -p {port} PSUBSCRIBE '*:cmd_vel'",
-                f'  redis-bridge --url redis://{HOST}:{port} watch robot2:cmd_vel',
-                f'  redis-bridge --url redis://{HOST}:{port} status',
+                f'  {_command()} --url redis://{HOST}:{port} watch robot2:cmd_vel',
+                f'  {_command()} --url redis://{HOST}:{port} status',
             )
         )
+
+
+def _command() -> str:
+    """Return how a shell here calls `redis-bridge`, which may stand in an environment only."""
+    if shutil.which('redis-bridge'):
+        return 'redis-bridge'
+    return os.path.relpath(os.path.join(sys.prefix, 'bin', 'redis-bridge'))

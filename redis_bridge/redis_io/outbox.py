@@ -218,6 +218,7 @@ class StreamLog:
     def __init__(self) -> None:
         self.last: StreamId = (0, 0)
         self.evicted: StreamId = (0, 0)  # the newest that the ring no longer holds
+        self.counts: list[Counts] = []
 
     def next_id(self, now_ms: int) -> StreamId:
         """Return an id larger than all before."""
@@ -361,6 +362,7 @@ class Outbox:
         if isinstance(config, StreamSink):
             with self._lock:
                 entries = self._streams.setdefault(config.name, StreamLog())
+                entries.counts.append(counts)
             return StreamWriter(self, config, counts, entries, self._clock)
         if config.send == 'notice':
             if notice_key is None:
@@ -718,6 +720,8 @@ class Outbox:
                     'written again (after %s)', name, id_text(last),
                 )  # fmt: skip
                 entries.evicted = (0, 0)
+                for counts in entries.counts:
+                    counts.note('gap')
             entries.last = max(entries.last, last)
         missing = self._ring.since(found)
         for sink, count in Counter(item.sink for item in missing).items():

@@ -14,7 +14,7 @@ import logging
 import math
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -32,11 +32,13 @@ from redis_bridge.redis_io.connection import (
     Wire,
     code_of,
 )
-from redis_bridge.redis_io.outbox import StreamId, id_number, id_text
+from redis_bridge.redis_io.outbox import RING_S, StreamId, id_number, id_text
 from redis_bridge.routes import StreamSource
 
 COUNT = 100
 REMEMBERED = 10_000
+REMEMBERED_S = 2 * RING_S
+REMEMBERED_MOST = 100_000
 LOOK_AGAIN_S = 5.0
 BEHIND_S = 1.0
 ACK_WAIT_MS = 50  # of a blocking read while entries may be acknowledged from other threads
@@ -90,19 +92,27 @@ def before(number: StreamId) -> StreamId:
 
 
 class Seen:
-    """The entries handed on lately; what a restored server holds again is not handed on twice."""
+    """The entries handed on lately; what a restored server holds again is not handed on twice.
+
+    They are as many as a sink's ring may write again: those of the last seconds, and at least
+    REMEMBERED; never more than twice REMEMBERED_MOST.
+    """
 
     def __init__(self) -> None:
-        self._hashes: OrderedDict[bytes, int] = OrderedDict()
+        self._new: dict[bytes, int] = {}
+        self._old: dict[bytes, int] = {}
+        self._turned = time.monotonic()
 
     def add(self, entry: Entry) -> None:
         """Remember an entry."""
-        self._hashes[entry.id] = hash(tuple(entry.fields))
-        if len(self._hashes) > REMEMBERED:
-            self._hashes.popitem(last=False)
+        self._new[entry.id] = hash(tuple(entry.fields))
+        count, now = len(self._new), time.monotonic()
+        is_aged = now - self._turned > REMEMBERED_S
+        if (count >= REMEMBERED and is_aged) or count >= REMEMBERED_MOST:
+            self._old, self._new, self._turned = self._new, {}, now
 
     def __contains__(self, entry: Entry) -> bool:
-        known = self._hashes.get(entry.id)
+        known = self._new.get(entry.id) or self._old.get(entry.id)
         return known is not None and known == hash(tuple(entry.fields))
 
 
