@@ -34,10 +34,11 @@ class Arrival(NamedTuple):
 class Sink(Protocol):
     """An end of a route in Redis that takes encoded samples; never waits for the network."""
 
-    def write(self, payload: Any, meta: Meta) -> None:
+    def write(self, payload: Any, meta: Meta | None) -> None:
         """Queue one sample.
 
-        `payload` is bytes; for a hash a dict of str to bytes; for a notice None.
+        `payload` is bytes; for a hash a dict of str to bytes; for a notice None. `meta` is None
+        where the route leaves it out, but never for a notice.
         """
 
     def renew(self) -> None:

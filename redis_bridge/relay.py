@@ -216,8 +216,8 @@ class OutwardRelay:
                 age_ms = (self._clock() - when) * 1000
                 for sink, number in self._sinks:
                     if sink in self._state and age_ms < (self._state[sink] or math.inf):
-                        meta = Meta(self._origin, self._seq, self._now())
-                        sink.write(self._encoders[number](sample, self._carried(meta)), meta)
+                        meta = self._carried(Meta(self._origin, self._seq, self._now()))
+                        sink.write(self._encoders[number](sample, meta), meta)
 
     def close(self) -> None:
         """Send what the rate still holds back; nothing is carried afterwards."""
@@ -228,7 +228,8 @@ class OutwardRelay:
 
     def _send(self, sample: bytes, body: bytes | None) -> None:
         meta = Meta(self._origin, self._seq + 1, self._now())
-        payloads = [encode(sample, self._carried(meta)) for encode in self._encoders]
+        carried = self._carried(meta)
+        payloads = [encode(sample, carried) for encode in self._encoders]
         size = max(map(_size, payloads), default=0)
         if size > self.route.max_bytes:
             self._counts.drop('over_size')
@@ -242,7 +243,10 @@ class OutwardRelay:
         self._seq += 1
         for sink, number in self._sinks:
             if not (is_echo and sink in self._state):
-                sink.write(None if number is None else payloads[number], meta)
+                if number is None:  # a notice consists of nothing else
+                    sink.write(None, meta)
+                else:
+                    sink.write(payloads[number], carried)
         self._counts.carry(1, sum(map(_size, payloads)))
         self._last = (sample, self._clock())
         self._last_body = body

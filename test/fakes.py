@@ -42,7 +42,7 @@ class MemorySink:
         self.written: list[tuple[Any, Meta]] = []
         self.renewed = 0
 
-    def write(self, payload: Any, meta: Meta) -> None:
+    def write(self, payload: Any, meta: Meta | None) -> None:
         self.written.append((payload, meta))
 
     def renew(self) -> None:

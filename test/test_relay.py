@@ -111,9 +111,10 @@ def test_a_sample_is_encoded_once_for_sinks_that_share_an_encoding():
 
 
 def test_without_meta_the_payload_holds_the_fields_only():
-    outward = Outward(KEY, meta=False)
+    outward = Outward(KEY, StreamSink('s', encoding='json'), meta=False)
     outward.carry(1.0)
     assert json.loads(outward.sinks[0].payloads[0]) == {'data': 1.0}
+    assert outward.sinks[1].written == [(b'{"data":1.0}', None)]
 
 
 def test_a_hash_gets_dotted_fields():

@@ -109,7 +109,7 @@ class OutboxSink:
     def __str__(self) -> str:
         return f'{self.kind} {self.name}'
 
-    def write(self, payload: Any, meta: Meta) -> None:
+    def write(self, payload: Any, meta: Meta | None) -> None:
         """Queue one sample; never waits for the network."""
         self._outbox.put(Item(self, payload, meta, len(payload)))
 

@@ -1,0 +1,28 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The empty callback: an ordinary rclpy node that is given each message and does nothing with it."""
+
+from __future__ import annotations
+
+import sys
+
+import rclpy
+from rclpy.node import Node
+
+from bench.kinds import KINDS
+from bench.ros import profile
+from redis_bridge.ros_io import types
+
+
+def main(kind_name: str, topic: str) -> None:
+    """Subscribe and spin."""
+    kind = KINDS[kind_name]
+    node = Node('bench_empty')
+    node.create_subscription(types.load(kind.type), topic, lambda message: None, profile(kind))
+    rclpy.spin(node)
+
+
+if __name__ == '__main__':
+    rclpy.init()
+    main(*sys.argv[2:4])
