@@ -47,10 +47,7 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _run(args: list[str], stop: threading.Event) -> int:
-    try:
-        import rclpy
-    except ModuleNotFoundError as error:
-        raise BridgeError(f'no ROS 2 here ({error}): source its setup.bash first') from None
+    import rclpy
     from rclpy.signals import SignalHandlerOptions
 
     from redis_bridge.bridge import Bridge

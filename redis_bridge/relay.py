@@ -417,7 +417,8 @@ class InwardRelay:
         return None
 
     def _look_for_gap(self, meta: Meta) -> None:
-        if self.route.source.kind == 'key' or self.route.deliver == 'latest':
+        is_state = self.route.source.kind == 'key' or self.route.deliver == 'latest'
+        if is_state or not meta.origin:
             return
         last = self._last_seq.pop(meta.origin, None)
         self._last_seq[meta.origin] = meta.seq

@@ -6,6 +6,7 @@
 import logging
 import subprocess
 import sys
+import time
 
 import pytest
 from support import eventually
@@ -17,7 +18,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Int32, String
 
-from redis_bridge.ros_io import qos
+from redis_bridge.ros_io import drain, qos
 from redis_bridge.ros_io.drain import tells_publisher
 from redis_bridge.ros_io.topics import BRIDGE_NODE, RosEndpoints
 from redis_bridge.routes import Qos
@@ -97,6 +98,27 @@ def test_every_message_of_a_burst_arrives_once_and_in_order(bridge_graph, peer):
     eventually(lambda: len(heard.samples) >= 500 or bridge_graph.failures)
     got = [deserialize_message(sample, Int32).data for sample in heard.samples]
     assert got == list(range(500))
+
+
+def test_a_flood_that_is_carried_slowly_loses_nothing_and_keeps_its_order(bridge_graph, peer):
+    (heard,) = listening(
+        bridge_graph, '/flood', type_name='std_msgs/msg/Int32', asked=Qos(depth=5000)
+    )
+    carry = heard.carry
+
+    def carry_slowly(batch):
+        time.sleep(2 * drain.LONGEST_S)
+        carry(batch)
+
+    heard.carry = carry_slowly
+    publisher = peer.node.create_publisher(Int32, '/flood', 5000)
+    eventually(lambda: heard.states[-1] == 'open')
+    eventually(lambda: publisher.get_subscription_count() == 1)
+    for number in range(5 * drain.MOST):
+        publisher.publish(Int32(data=number))
+    eventually(lambda: len(heard.samples) >= 5 * drain.MOST)
+    got = [deserialize_message(sample, Int32).data for sample in heard.samples]
+    assert got == list(range(5 * drain.MOST))
 
 
 def test_five_latched_publishers_are_all_heard_by_a_bridge_that_comes_late(bridge_graph, peer):

@@ -5,12 +5,15 @@
 
 rclpy runs one callback per message, and its EventsExecutor cannot call back with message info.
 But every executor reads `subscription.raw` just before it takes a message. `Drained.raw` uses this
-moment to take all messages itself; the executor then finds none and calls nothing. The trick rests
-on an order inside rclpy, so it stands alone here, and a test for each distribution holds it.
+moment to take all messages itself; the executor then finds none and calls nothing. Only where
+messages come faster than they are carried, it stops after a while for the sake of other topics,
+and the executor takes the next one, without info. The trick rests on an order inside rclpy, so it
+stands alone here, and a test for each distribution holds it.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +23,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
-MOST = 256  # taken in one turn, so that one topic cannot starve the others
+MOST = 256  # in one batch
+LONGEST_S = 0.05  # that one topic may take before the others have their turn
 
 # Serialized messages with their info: source_timestamp, and publisher_gid where rclpy has it.
 Taken = list[tuple[bytes, dict[str, Any]]]
@@ -39,20 +43,24 @@ class Drained(Subscription):
 
     @property
     def raw(self) -> bool:
-        take, kind = self.handle.take_message, self.msg_type
-        taken: Taken = []
-        while len(taken) < MOST:
-            message = take(kind, True)
-            if message is None:
-                break
-            taken.append(message)
-        if taken:
-            self.deliver(taken)
-        return True
+        until = time.monotonic() + LONGEST_S
+        while True:
+            taken = self._take()
+            if taken:
+                self.deliver(taken)
+            if len(taken) < MOST or time.monotonic() > until:
+                return True
 
     @raw.setter
     def raw(self, value: bool) -> None:
         """Ignore what rclpy sets: the subscription is always raw."""
+
+    def _take(self) -> Taken:
+        take, kind = self.handle.take_message, self.msg_type
+        taken: Taken = []
+        while len(taken) < MOST and (message := take(kind, True)) is not None:
+            taken.append(message)
+        return taken
 
 
 def create(
@@ -62,7 +70,7 @@ def create(
     made = node.create_subscription(
         message_class,
         topic,
-        lambda message: deliver([(message, {})]),  # only runs if the trick fails to work
+        lambda message: deliver([(message, {})]),
         qos,
         raw=True,
         # An entity with event callbacks that is destroyed during discovery crashes EventsExecutor.

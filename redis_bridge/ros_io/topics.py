@@ -180,11 +180,11 @@ class Topic:
         waiting: drain.Taken = []
         looked = False
         for sample in (*self._waiting, *taken):
-            gid = _gid(sample[1])
-            if gid not in self._bridges and not looked:
+            is_bridges = self._is_bridges(sample[1])
+            if is_bridges is None and not looked:
                 looked = True
                 self._identify()
-            is_bridges = self._bridges.get(gid)
+                is_bridges = self._is_bridges(sample[1])
             if is_bridges is None:
                 waiting.append(sample)
             elif is_bridges:
@@ -195,6 +195,12 @@ class Topic:
             self._drop('unidentified', len(waiting) - REMEMBERED)
         self._waiting = waiting[-REMEMBERED:]
         return others
+
+    def _is_bridges(self, info: dict[str, Any]) -> bool | None:
+        """Tell whether a bridge published; None if the graph has not told yet."""
+        if not info:  # one bridge on the topic makes all suspect that come without info
+            return any(self._bridges.values())
+        return self._bridges.get(_gid(info))
 
     def _identify(self) -> None:
         """Ask the graph about publishers not met before; who stays nameless is no bridge."""
@@ -208,7 +214,9 @@ class Topic:
 
     def _is_new(self, info: dict[str, Any]) -> bool:
         """Tell a new latched sample from one that a re-made subscription delivers again."""
-        mark = (_gid(info), info.get('source_timestamp', 0))
+        if not info:
+            return True
+        mark = (_gid(info), info['source_timestamp'])
         if mark in self._seen:
             return False
         self._seen[mark] = None
