@@ -32,7 +32,8 @@ from redis_bridge.redis_io.connection import (
     Wire,
     code_of,
 )
-from redis_bridge.redis_io.outbox import RING_S, StreamId, id_number, id_text
+from redis_bridge.redis_io.outbox import RING_S
+from redis_bridge.redis_io.sinks import StreamId, id_number, id_text
 from redis_bridge.routes import StreamSource
 
 COUNT = 100
