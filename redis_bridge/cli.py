@@ -59,9 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         finally:
             sys.stdout.flush()  # here, where a closed pipe can be taken for what it is
     except BrokenPipeError:
-        # The reader (`| head`) has what it wanted. Point stdout elsewhere, or the interpreter's
-        # last flush would complain about the same pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave(sys.stdout)  # the reader (`| head`) has what it wanted
         return OK
 
 
@@ -99,10 +97,19 @@ class _UsageError(Exception):
 
 
 def _complain(error: Exception | str, status: int, prefix: str = 'redis-bridge: ') -> int:
-    """Say on stderr what is wrong, and return `status`."""
-    sys.stdout.flush()
-    print(f'{prefix}{error}', file=sys.stderr, flush=True)
+    """Say on stderr what is wrong, and return `status`, whoever still listens."""
+    for stream, text in ((sys.stdout, ''), (sys.stderr, f'{prefix}{error}\n')):
+        try:
+            stream.write(text)
+            stream.flush()
+        except BrokenPipeError:
+            _leave(stream)
     return status
+
+
+def _leave(stream: TextIO) -> None:
+    """Point a stream elsewhere, or the interpreter's last flush would complain of its pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _split_ros_args(argv: list[str]) -> tuple[list[str], list[str]]:

@@ -323,7 +323,7 @@ def test_processes_are_ended_and_the_stubborn_one_is_killed(tmp_path):
 
 
 def test_a_dead_process_is_reported_with_its_last_lines(tmp_path):
-    child = Child('robot9', [sys.executable, '-c', 'print(1); 1/0'], tmp_path / 'log')
+    child = Child('robot9', [sys.executable, '-c', 'print(1, flush=True); 1/0'], tmp_path / 'log')
     report = eventually(child.obituary)
     assert report.startswith('robot9 ended with status 1; its last lines:\n    1\n')
     assert report.endswith('ZeroDivisionError: division by zero')
