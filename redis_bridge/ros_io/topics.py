@@ -176,6 +176,8 @@ class Topic:
 
         DDS may deliver a publisher's first messages before it tells whose they are: those wait.
         """
+        if not self._waiting and all(self._is_bridges(info) is False for _, info in taken):
+            return taken  # nearly always
         others: drain.Taken = []
         waiting: drain.Taken = []
         looked = False
