@@ -12,7 +12,7 @@ COLCON := .venv/colcon
 # Tests keep to a ROS domain that is not your robot's; set it where two runs share a machine.
 TEST_DOMAIN_ID ?= $(if $(filter jazzy,$(DISTRO)),82,81)
 
-DISTROS := $(filter-out colcon,$(basename $(notdir $(wildcard requirements/*.txt))))
+DISTROS := $(filter-out bench colcon,$(basename $(notdir $(wildcard requirements/*.txt))))
 ifeq ($(filter $(DISTRO),$(DISTROS)),)
 $(error DISTRO is '$(DISTRO)', expected one of: $(DISTROS))
 endif
@@ -27,7 +27,7 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test bench lint clean
 
 help:  ## this list
 	@echo 'make TARGET [DISTRO=kilted|jazzy]'
@@ -42,6 +42,9 @@ test: $(VENV)/.installed $(COLCON)/.installed  ## all tests (ARGS='-k codecs': o
 	ROS_DOMAIN_ID=$(TEST_DOMAIN_ID) COLCON=$(abspath $(COLCON))/bin/colcon \
 	  $(VENV)/bin/python -m pytest $(ARGS)
 
+bench: $(VENV)/.bench  ## the speed, beside a floor and a hand-written node (ARGS=--quick, ARGS=--help)
+	$(VENV)/bin/python -m bench $(ARGS)
+
 lint: $(VENV)/.installed  ## style, by ruff
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -53,6 +56,10 @@ clean:  ## remove .venv and all that was built
 $(VENV)/.installed: requirements/$(DISTRO).txt setup.py setup.cfg pyproject.toml
 	$(call make_venv,$(VENV),requirements/$(DISTRO).txt)
 	$(VENV)/bin/python -m pip install $(PIP) --no-deps --editable .
+	@touch $@
+
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.installed
+	$(VENV)/bin/python -m pip install $(PIP) -r $<
 	@touch $@
 
 $(COLCON)/.installed: requirements/colcon.txt

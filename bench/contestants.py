@@ -1,0 +1,101 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Who is measured: the names each uses, and the command that starts it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.kinds import Kind
+
+OUT, IN = 'out', 'in'  # ROS to Redis, and Redis to ROS
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One program with the topics and Redis names that are its own."""
+
+    name: str
+    program: str = 'bridge'  # floor | hand | empty | bridge
+    encoding: str = 'msgpack'  # of what it writes to Redis, or reads there
+    sinks: tuple[str, ...] = ('key', 'channel')
+    send: str = 'payload'
+    routes: int = 1
+
+    @property
+    def slug(self) -> str:
+        """The name as it may stand in names of ROS and Redis."""
+        return f'bench_{self.name.replace(" ", "_")}'
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics of its routes."""
+        return [f'/{self.slug}/t{number}' for number in range(self.routes)]
+
+    @property
+    def redis_names(self) -> list[str]:
+        """The channels, and keys, of its routes."""
+        return [f'{self.slug}:{number}' for number in range(self.routes)]
+
+    def mapping(self, direction: str, kind: Kind, *, typed: bool = False) -> dict[str, Any]:
+        """Return the mapping file of a bridge; `typed`: it does not wait to discover types."""
+        route = self._out_route if direction == OUT else self._in_route
+        section = 'ros_to_redis' if direction == OUT else 'redis_to_ros'
+        routes = [route(kind, *names) for names in zip(self.topics, self.redis_names)]
+        if typed:
+            routes = [{**route, 'type': kind.type} for route in routes]
+        return {'version': 1, section: routes}
+
+    def _out_route(self, kind: Kind, topic: str, name: str) -> dict[str, Any]:
+        sinks: dict[str, Any] = {sink: {'name': f'{name}:{sink}'} for sink in self.sinks}
+        if 'channel' in sinks:
+            sinks['channel'] = {'name': name, 'send': self.send}
+        return {
+            'topic': topic,
+            'encoding': self.encoding,
+            **({'arrays': 'typed'} if kind.arrays == 'typed' else {}),
+            'to': sinks,
+        }
+
+    def _in_route(self, kind: Kind, topic: str, name: str) -> dict[str, Any]:
+        return {
+            'channel': name,
+            'topic': topic,
+            'type': kind.type,
+            'encoding': self.encoding,
+            'qos': {'reliability': 'best_effort'},
+        }
+
+    def command(self, direction: str, kind: Kind, port: int, folder: Path) -> list[str]:
+        """Return what starts it; a bridge's mapping file is written to the folder."""
+        if self.program == 'bridge':
+            return bridge_command(self.slug, self.mapping(direction, kind), port, folder)
+        return [
+            sys.executable, '-m', f'bench.programs.{self.program}', direction,
+            kind.name, self.topics[0], self.redis_names[0], str(port),
+        ]  # fmt: skip
+
+
+def bridge_command(robot: str, mapping: dict[str, Any], port: int, folder: Path) -> list[str]:
+    """Return what starts the bridge as users run it."""
+    path = folder / f'{robot}.yaml'
+    path.write_text(json.dumps(mapping, indent=1))  # JSON is YAML
+    parameters = {'mapping': path, 'robot': robot, 'redis_url': f'redis://127.0.0.1:{port}/0'}
+    return [
+        sys.executable, '-m', 'redis_bridge.node', '--ros-args',
+        *(word for name, value in parameters.items() for word in ('-p', f'{name}:={value}')),
+    ]  # fmt: skip
+
+
+FLOOR = Contestant('floor', 'floor', 'cdr')
+HAND = Contestant('hand', 'hand', 'json')
+EMPTY = Contestant('empty', 'empty')
+MSGPACK = Contestant('bridge msgpack')
+JSON = Contestant('bridge json', encoding='json')
+CDR = Contestant('bridge cdr', encoding='cdr')
+NOTICE = Contestant('bridge notice', send='notice')

@@ -1,0 +1,107 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Where it is measured: a server and processes of its own, and what the kernel says of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from bench.agent import Agent, connect
+from bench.contestants import Contestant
+from bench.kinds import Kind
+from redis_bridge.demo import server
+from redis_bridge.demo.processes import Child, stop
+
+ROOT = Path(__file__).resolve().parent.parent
+STOP_S = 5.0
+CPUCLOCK_SCHED = 2  # linux/posix-timers.h
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has taken, all its threads and both modes, to the ns.
+
+    The clock that clock_getcpuclockid(3) gives; /proc/PID/stat has the same in steps of 10 ms.
+    """
+    return time.clock_gettime((~pid << 3) | CPUCLOCK_SCHED)
+
+
+def memory_mb(pid: int, which: str = 'VmRSS') -> float:
+    """Return the resident memory of a process; VmHWM: the most there ever was."""
+    for line in Path(f'/proc/{pid}/status').read_text().splitlines():
+        if line.startswith(f'{which}:'):
+            return int(line.split()[1]) / 1024
+    raise ValueError(f'/proc/{pid}/status has no {which}')
+
+
+class Lab:
+    """A folder, a server and the processes; all are gone when it closes."""
+
+    def __init__(self, domain: int) -> None:
+        self._domain = domain
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Lab:
+        self.folder = Path(
+            self._opened.enter_context(tempfile.TemporaryDirectory(prefix='redis_bridge_bench_'))
+        )
+        self.program = server.find_program()
+        self.server, self.port = server.start(self.folder)
+        self._opened.callback(stop, [self.server], STOP_S)
+        self.db = self._opened.enter_context(connect(self.port))
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._opened.close()
+
+    def start(self, name: str, command: Sequence[str], *, large: bool = False) -> Child:
+        """Start a process; `large`: with the DDS profile that large messages need."""
+        environ = {
+            **os.environ,
+            'PYTHONPATH': str(ROOT),
+            'ROS_DOMAIN_ID': str(self._domain),
+            'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        }
+        if large:
+            profile = str(ROOT / 'config' / 'fastdds_large.xml')
+            environ['FASTDDS_DEFAULT_PROFILES_FILE'] = profile
+            environ['FASTRTPS_DEFAULT_PROFILES_FILE'] = profile
+        return Child(name, command, self.folder / f'{name}.log', environ)
+
+    def agent(
+        self,
+        name: str,
+        module: str,
+        side: str,
+        kind: Kind,
+        contestants: Sequence[Contestant],
+        *,
+        large: bool = False,
+    ) -> tuple[Agent, Child]:
+        """Start `bench.load` or `bench.receiver` for some contestants."""
+        targets: dict[str, Any] = {
+            contestant.name: {
+                'names': contestant.topics if side == 'ros' else contestant.redis_names,
+                'encoding': 'cdr' if side == 'ros' else contestant.encoding,
+            }
+            for contestant in contestants
+        }
+        self.db.delete(f'bench:{name}:do', f'bench:{name}:done')
+        command = [
+            sys.executable, '-m', f'bench.{module}',
+            name, side, kind.name, str(self.port), json.dumps(targets),
+        ]  # fmt: skip
+        child = self.start(name, command, large=large or kind.is_large)
+        return Agent(name, child, self.db), child
+
+    def published(self) -> int:
+        """Return how many messages the server was given to publish so far."""
+        return self.db.info('commandstats').get('cmdstat_publish', {}).get('calls', 0)

@@ -1,0 +1,244 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The measurements, each a function that adds to the figures."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from bench.contestants import IN, MSGPACK, OUT, Contestant, bridge_command
+from bench.figures import Figures, Subject
+from bench.kinds import KINDS
+from bench.lab import STOP_S, Lab, cpu_seconds, memory_mb
+from bench.stage import Stage, Trial
+from redis_bridge.demo.processes import stop
+
+Say = Callable[[str], None]
+
+SLOWEST_HZ = 0.5
+FASTEST_HZ = 200_000
+FLOOD_HZ = 30_000
+START_S = 60.0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long and how often is measured."""
+
+    rounds: int
+    window_s: float  # of one offered rate
+    timed_s: float  # of CPU and latency at a fixed rate
+    precision: float  # of the sustained rate: the next higher one tried fails
+    tries: int  # at the rate that counts as too high in the end
+    idle_s: float
+
+
+def sustained(stage: Stage, name: str, first_hz: float, pace: Pace, step: float) -> Trial | None:
+    """Return the trial at the highest rate that the contestant keeps up with.
+
+    Rates go up, or down, by `step` until one holds and one does not, and then in between. In the
+    end the lowest rate that failed is tried again, since it may have met a moment's disturbance.
+    """
+    best: Trial | None = None
+    high: float | None = None
+    rate = first_hz
+    doubts = pace.tries - 1
+    while SLOWEST_HZ <= rate <= FASTEST_HZ:
+        trial = stage.trial(name, rate, pace.window_s)
+        if not trial.is_sustained:
+            high = rate
+        elif best is None or rate > best.rate:
+            best = trial
+            if high is not None and rate >= high:
+                high = None
+        if best is None:
+            rate /= step
+        elif high is None:
+            rate *= step
+        elif high / best.rate <= pace.precision:
+            if not doubts:
+                break
+            doubts -= 1
+            rate = high
+        else:
+            rate = math.sqrt(best.rate * high)
+    return best
+
+
+def rates(stage: Stage, names: Iterable[str], pace: Pace, figures: Figures, say: Say) -> None:
+    """Find the sustained rate of each contestant, and what a message costs there."""
+    found: dict[str, float] = {}
+    for turn in range(pace.rounds):
+        for name in names:
+            guess = stage.kind.first_hz / (10 if stage.contestants[name].program == 'hand' else 1)
+            trial = sustained(
+                stage, name, found.get(name, guess), pace, step=2.0 if turn == 0 else 1.15
+            )
+            subject = Subject(stage.direction, stage.kind.name, name)
+            if trial is None:
+                figures.add(subject, 'rate', 0.0)
+                continue
+            found[name] = trial.rate
+            figures.add(subject, 'rate', trial.rate)
+            figures.add(subject, 'cpu_us@sustained', trial.cpu_us)
+            figures.add(subject, 'server_us@sustained', trial.server_us)
+            say(f'{name}: {trial.rate:.0f}/s, {trial.cpu_us:.0f} µs')
+
+
+def cpu(
+    stage: Stage, names: Iterable[str], hz: Iterable[int], pace: Pace, figures: Figures, say: Say
+) -> None:
+    """Find what a message costs at fixed rates."""
+    for rate in hz:
+        for _ in range(pace.rounds):
+            for name in names:
+                trial = stage.trial(name, rate, pace.timed_s)
+                subject = Subject(stage.direction, stage.kind.name, name)
+                figures.add(subject, f'cpu_us@{rate}', trial.cpu_us)
+                figures.add(subject, f'server_us@{rate}', trial.server_us)
+                say(f'{name}: {trial.cpu_us:.0f} µs at {rate} Hz')
+
+
+def latency(
+    stage: Stage, names: Iterable[str], hz: Iterable[int], pace: Pace, figures: Figures, say: Say
+) -> None:
+    """Find how long a message is under way, from its sender to another process at the far end."""
+    for rate in hz:
+        for _ in range(pace.rounds):
+            for name in names:
+                subject = Subject(stage.direction, stage.kind.name, name)
+                p50, _, _ = add_latency(
+                    figures, subject, f'@{rate}', stage.latency(name, rate, pace.timed_s)
+                )
+                say(f'{name}: {p50:.2f} ms at {rate} Hz')
+
+
+def add_latency(
+    figures: Figures, subject: Subject, where: str, milliseconds: list[float]
+) -> tuple[float, float, float]:
+    """Add the percentiles of one round."""
+    if len(milliseconds) < 2:
+        raise RuntimeError(f'{subject}: nothing arrived while it was timed')
+    cuts = statistics.quantiles(milliseconds, n=100, method='inclusive')
+    for percent in (50, 90, 99):
+        figures.add(subject, f'p{percent}_ms{where}', cuts[percent - 1])
+    return cuts[49], cuts[89], cuts[98]
+
+
+def growth(lab: Lab, variants: list[Contestant], pace: Pace, figures: Figures, say: Say) -> None:
+    """See how rate and cost of one kind change with routes or sinks."""
+    with Stage(lab, OUT, KINDS['Odometry'], variants) as stage:
+        rates(stage, stage.contestants, pace, figures, say)
+        cpu(stage, stage.contestants, (1000,), pace, figures, say)
+
+
+def rest(lab: Lab, pace: Pace, figures: Figures, say: Say) -> None:
+    """See what the bridge takes when nothing happens, and in a flood."""
+    with Stage(lab, OUT, KINDS['Odometry'], [MSGPACK]) as stage:
+        pid = stage.pid(MSGPACK.name)
+        subject = Subject(OUT, 'Odometry', MSGPACK.name)
+        figures.add(subject, 'memory_mb@rest', memory_mb(pid))
+        figures.add(subject, 'cpu_percent@idle', _idle_percent(pid, pace.idle_s))
+        stage.trial(MSGPACK.name, FLOOD_HZ, pace.idle_s)
+        figures.add(subject, 'memory_mb@flood', memory_mb(pid, 'VmHWM'))
+    say(f'{figures.median(subject, "memory_mb@flood"):.0f} MB in a flood')
+
+
+def _idle_percent(pid: int, seconds: float) -> float:
+    before, start = cpu_seconds(pid), time.monotonic()
+    time.sleep(seconds)
+    return 100 * (cpu_seconds(pid) - before) / (time.monotonic() - start)
+
+
+def start_up(lab: Lab, routes: Iterable[int], pace: Pace, figures: Figures, say: Say) -> None:
+    """See how long the bridge takes to subscribe to so many topics, and what it takes then."""
+    for count in routes:
+        contestant = replace(MSGPACK, name=f'{count} routes', routes=count)
+        subject = Subject(OUT, 'Odometry', contestant.name)
+        mapping = contestant.mapping(OUT, KINDS['Odometry'], typed=True)
+        command = bridge_command(contestant.slug, mapping, lab.port, lab.folder)
+        for _ in range(pace.rounds):
+            begun = time.monotonic()
+            child = lab.start(contestant.slug, command)
+            try:
+                _wait_for_report(lab, contestant, child)
+                took = time.monotonic() - begun
+                figures.add(subject, 'start_s', took)
+                time.sleep(1.0)  # the first looks at the graph are no part of idling
+                figures.add(subject, 'memory_mb@rest', memory_mb(child.pid))
+                figures.add(subject, 'cpu_percent@idle', _idle_percent(child.pid, pace.idle_s))
+            finally:
+                stop([child], STOP_S)
+            say(f'{count} routes: started in {took:.1f} s')
+
+
+def _wait_for_report(lab: Lab, contestant: Contestant, child) -> None:
+    """Wait until the bridge reports on its last route, which it does once all are set up."""
+    deadline = time.monotonic() + START_S
+    key = f'redis_bridge:robot:{contestant.slug}'
+    lab.db.delete(key)
+    while not lab.db.hexists(key, f'route:{contestant.routes - 1}'):
+        if obituary := child.obituary():
+            raise RuntimeError(obituary)
+        if time.monotonic() > deadline:
+            raise RuntimeError(f'{contestant.name}: not started within {START_S:.0f} s')
+        time.sleep(0.01)
+
+
+def beside(lab: Lab, pace: Pace, figures: Figures, say: Say) -> None:
+    """See how long commands at 100 Hz take, alone and beside images at 30 Hz, in one bridge."""
+    image, twist = KINDS['Image'], KINDS['Twist']
+    images = replace(MSGPACK, name='images')
+    commands = replace(MSGPACK, name='cmd_vel')
+    mapping = images.mapping(OUT, image) | commands.mapping(IN, twist)
+    mapping['redis_to_ros'][0]['stop'] = {'after_ms': 500}
+    children = []
+    try:
+        image_load, child = lab.agent('image_load', 'load', 'ros', image, [images])
+        children.append(child)
+        load, child = lab.agent('load', 'load', 'redis', twist, [commands])
+        children.append(child)
+        receiver, child = lab.agent('receiver', 'receiver', 'ros', twist, [commands], large=True)
+        children.append(child)
+        command = bridge_command('beside', mapping, lab.port, lab.folder)
+        children.append(lab.start('beside', command, large=True))
+        _wait_until_both_flow(lab, image_load, load, receiver)
+        for _ in range(pace.rounds):
+            for hz, name in ((0, 'cmd_vel alone'), (30, 'cmd_vel beside images')):
+                seconds = max(2.0, pace.timed_s)
+                receiver.do('begin', contestant='cmd_vel')
+                if hz:
+                    image_load.ask('send', contestant='images', rate=hz, seconds=seconds)
+                load.do('send', contestant='cmd_vel', rate=100, seconds=seconds)
+                if hz:
+                    image_load.answer()
+                figures_of = Subject(IN, 'Twist', name)
+                p50, _, p99 = add_latency(
+                    figures, figures_of, '@100', receiver.do('end', contestant='cmd_vel')
+                )
+                say(f'{name}: p50 {p50:.2f} ms, p99 {p99:.2f} ms')
+    finally:
+        stop(children, STOP_S)
+
+
+def _wait_until_both_flow(lab: Lab, image_load, load, receiver) -> None:
+    deadline = time.monotonic() + START_S
+
+    def counts() -> tuple[int, int]:
+        return receiver.do('count', contestant='cmd_vel'), lab.published()
+
+    while True:
+        before = counts()
+        load.do('send', contestant='cmd_vel', rate=50, seconds=0.1)
+        image_load.do('send', contestant='images', rate=20, seconds=0.1)
+        time.sleep(0.2)
+        commands, published = (now - then for now, then in zip(counts(), before))
+        if commands >= 5 and published >= 5 + 2:  # the load's commands are published, too
+            return
+        if time.monotonic() > deadline:
+            raise RuntimeError(f'{commands} commands came of 5, {published - 5} images of 2')

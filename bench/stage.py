@@ -1,0 +1,149 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""One kind of message, one direction, some contestants side by side, each idle but in its turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from bench.contestants import OUT, Contestant
+from bench.kinds import Kind
+from bench.lab import STOP_S, Lab, cpu_seconds
+from redis_bridge.demo.processes import Child, stop
+
+READY_S = 30.0
+GRACE_S = 0.02  # what may still be under way when the last message was sent
+SETTLE_S = 0.05
+CALM_S = 1.0  # for discovery among so many processes to come to rest
+ARRIVING = 0.99  # the share that has to arrive
+PUNCTUAL = 1.03  # a load that took longer than this times its window did not offer its rate
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of sending to one contestant for a while."""
+
+    rate: float
+    sent: int
+    arrived: int  # when the last had been sent
+    seconds: float
+    wanted_s: float
+    cpu_us: float  # of the contestant, for each message that arrived in the end
+    server_us: float
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether the load could send at the rate."""
+        return self.seconds <= PUNCTUAL * self.wanted_s + GRACE_S
+
+    @property
+    def is_sustained(self) -> bool:
+        """Whether the contestant kept up with the rate."""
+        return self.is_offered and self.arrived >= ARRIVING * self.sent
+
+
+class Stage:
+    """The processes of one comparison, started and warm; closing it ends them."""
+
+    def __init__(
+        self, lab: Lab, direction: str, kind: Kind, contestants: Sequence[Contestant]
+    ) -> None:
+        self.direction = direction
+        self.kind = kind
+        self.contestants = {contestant.name: contestant for contestant in contestants}
+        self._lab = lab
+        self._opened = ExitStack()
+        self._children: dict[str, Child] = {}
+
+    def __enter__(self) -> Stage:
+        try:
+            self._start()
+            for name in self.contestants:
+                self._warm_up(name)
+            time.sleep(CALM_S)
+        except BaseException:
+            self._opened.close()
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._opened.close()
+
+    def _start(self) -> None:
+        lab, kind, direction = self._lab, self.kind, self.direction
+        contestants = list(self.contestants.values())
+        near, far = ('ros', 'redis') if direction == OUT else ('redis', 'ros')
+        started: list[Child] = []
+        self._opened.callback(stop, started, STOP_S)
+        self._load, child = lab.agent('load', 'load', near, kind, contestants)
+        started.append(child)
+        self._receiver, child = lab.agent('receiver', 'receiver', far, kind, contestants)
+        started.append(child)
+        for contestant in contestants:
+            command = contestant.command(direction, kind, lab.port, lab.folder)
+            child = lab.start(contestant.slug, command, large=kind.is_large)
+            started.append(child)
+            self._children[contestant.name] = child
+
+    def _warm_up(self, name: str) -> None:
+        """Send a little until all of it arrives."""
+        contestant = self.contestants[name]
+        count = max(10, contestant.routes)
+        deadline = time.monotonic() + READY_S
+        while True:
+            before = self._count(name)
+            self._load.do('send', contestant=name, rate=count / 0.2, seconds=0.2)
+            time.sleep(2 * SETTLE_S)
+            if contestant.program == 'empty' or self._count(name) - before >= count:
+                return
+            if obituary := self._children[name].obituary():
+                raise RuntimeError(obituary)
+            if time.monotonic() > deadline:
+                log = '\n'.join(self._children[name].last_lines())
+                raise RuntimeError(f'{name} carries nothing ({self.kind.name}):\n{log}')
+
+    def pid(self, name: str) -> int:
+        """Return the process of a contestant."""
+        return self._children[name].pid
+
+    def trial(self, name: str, rate: float, seconds: float) -> Trial:
+        """Send to one contestant at a rate, and see what arrives and what it costs."""
+        seconds = max(seconds, 4 / rate)
+        pids = self.pid(name), self._lab.server.pid
+        count = self._count(name)
+        before = [cpu_seconds(pid) for pid in pids]
+        report = self._load.do('send', contestant=name, rate=rate, seconds=seconds)
+        time.sleep(max(GRACE_S, 2 / rate))
+        arrived = self._count(name) - count
+        final = self._settle(name) - count
+        own, servers = (cpu_seconds(pid) - past for pid, past in zip(pids, before))
+        sent = round(report['sent'])
+        if self.contestants[name].program == 'empty':  # it tells nobody what it got
+            arrived = final = sent
+        each = 1e6 / max(final, 1)
+        return Trial(rate, sent, arrived, report['seconds'], seconds, own * each, servers * each)
+
+    def latency(self, name: str, rate: float, seconds: float) -> list[float]:
+        """Send to one contestant at a rate; return the milliseconds until each arrived."""
+        self._receiver.do('begin', contestant=name)
+        self._load.do('send', contestant=name, rate=rate, seconds=seconds)
+        time.sleep(0.1)
+        return self._receiver.do('end', contestant=name)
+
+    def _count(self, name: str) -> int:
+        if self.direction == OUT:
+            return self._lab.published()
+        return self._receiver.do('count', contestant=name)
+
+    def _settle(self, name: str) -> int:
+        """Wait until nothing more arrives; return the count."""
+        deadline = time.monotonic() + 2.0
+        count = -1
+        while (now := self._count(name)) != count and time.monotonic() < deadline:
+            count = now
+            time.sleep(SETTLE_S)
+        return now

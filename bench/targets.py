@@ -1,0 +1,74 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the bridge is meant to reach, as ratios within one run, or as plain limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bench.contestants import IN, OUT
+from bench.figures import Figures, Subject
+
+ODOMETRY, IMAGE, CLOUD = 'Odometry', 'Image', 'PointCloud2'
+BRIDGE, NOTICE = 'bridge msgpack', 'bridge notice'
+
+
+@dataclass(frozen=True)
+class Target:
+    """One figure, and what it is held against."""
+
+    direction: str
+    kind: str
+    contestant: str
+    measure: str
+    relation: str  # 'at least' | 'at most'
+    limit: float  # plain, or times the figure of `than`
+    than: str | None = None
+
+    def reached(self, figures: Figures) -> tuple[float, bool] | None:
+        """Return the figure or ratio and whether it will do; None if not measured."""
+        value = figures.median(Subject(self.direction, self.kind, self.contestant), self.measure)
+        if value is None:
+            return None
+        if self.than is not None:
+            base = figures.median(Subject(self.direction, self.kind, self.than), self.measure)
+            if not base:
+                return None
+            value /= base
+        good = value >= self.limit if self.relation == 'at least' else value <= self.limit
+        return value, good
+
+    def __str__(self) -> str:
+        way = 'ROS → Redis' if self.direction == OUT else 'Redis → ROS'
+        limit = f'{self.limit:g}' + (f' × {self.than}' if self.than else '')
+        return f'{way}, {self.kind}, {self.contestant}: {self.measure} {self.relation} {limit}'
+
+
+def targets() -> Iterator[Target]:
+    """Yield all targets."""
+    for kind in ('String', ODOMETRY):
+        yield Target(OUT, kind, BRIDGE, 'rate', 'at least', 0.85, 'floor')
+        yield Target(OUT, kind, BRIDGE, 'rate', 'at least', 10, 'hand')
+    for kind, share in (('JointState', 0.8), ('LaserScan typed', 0.8), ('LaserScan', 0.4)):
+        yield Target(OUT, kind, BRIDGE, 'rate', 'at least', share, 'floor')
+    for kind in (IMAGE, CLOUD):
+        yield Target(OUT, kind, BRIDGE, 'rate', 'at least', 0.9, 'floor')
+        yield Target(OUT, kind, NOTICE, 'rate', 'at least', 1.3, 'floor')
+    yield Target(OUT, ODOMETRY, BRIDGE, 'cpu_us@sustained', 'at most', 1.25, 'floor')
+    for hz in (100, 1000):
+        yield Target(OUT, ODOMETRY, BRIDGE, f'cpu_us@{hz}', 'at most', 1, 'empty')
+    for hz in (100, 1000):
+        yield Target(OUT, ODOMETRY, BRIDGE, f'p50_ms@{hz}', 'at most', 1.3, 'floor')
+        yield Target(OUT, ODOMETRY, BRIDGE, f'p99_ms@{hz}', 'at most', 2, 'floor')
+    yield Target(OUT, ODOMETRY, BRIDGE, 'cpu_percent@idle', 'at most', 1)
+    yield Target(OUT, ODOMETRY, '100 routes', 'memory_mb@rest', 'at most', 120)
+    yield Target(OUT, ODOMETRY, '1000 routes', 'start_s', 'at most', 10)
+    yield Target(OUT, ODOMETRY, 'over 100 routes', 'rate', 'at least', 0.8, 'over 1 route')
+    for kind in (ODOMETRY, 'Twist'):
+        yield Target(IN, kind, BRIDGE, 'rate', 'at least', 0.8, 'floor')
+        yield Target(IN, kind, BRIDGE, 'rate', 'at least', 8, 'hand')
+        for hz in (100, 1000):
+            yield Target(IN, kind, BRIDGE, f'p50_ms@{hz}', 'at most', 1.3, 'floor')
+    yield Target(IN, 'Twist', 'cmd_vel beside images', 'p99_ms@100', 'at most', 10)
