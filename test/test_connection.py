@@ -23,7 +23,15 @@ from support import eventually
 from redis_bridge.counts import Counts
 from redis_bridge.endpoints import Meta
 from redis_bridge.errors import RedisError
-from redis_bridge.redis_io.connection import Clock, Connector, Timing, code_of
+from redis_bridge.redis_io.connection import (
+    LARGE_BYTES,
+    Clock,
+    Connector,
+    Timing,
+    Wire,
+    code_of,
+    packed,
+)
 from redis_bridge.routes import (
     ChannelSink,
     ChannelSource,
@@ -401,3 +409,20 @@ def test_codes_of_errors_are_known_however_redis_py_cuts_them():
     assert code_of(redis.ResponseError('WRONGTYPE Operation against')) == 'WRONGTYPE'
     assert code_of(redis.exceptions.ReadOnlyError("You can't write")) == 'READONLY'
     assert code_of(redis.exceptions.NoPermissionError('this user')) == 'NOPERM'
+
+
+def test_commands_are_packed_as_the_protocol_says():
+    assert b''.join(packed([('SET', 'ключ', b'\0\r\n', 'PX', 100), ('PING',)])) == (
+        b'*5\r\n$3\r\nSET\r\n$8\r\n' + 'ключ'.encode() + b'\r\n$3\r\n\0\r\n\r\n'
+        b'$2\r\nPX\r\n$3\r\n100\r\n*1\r\n$4\r\nPING\r\n'
+    )
+
+
+def test_a_large_value_is_sent_without_a_copy(redis_server):
+    value = os.urandom(3 * LARGE_BYTES)
+    assert any(piece is value for piece in packed([('SET', 'k', value), ('PING',)]))
+    made = Connector(RedisSettings(url=redis_server.url), 'test', Timing()).connection()
+    wire = Wire(made)
+    wire.connect()
+    assert wire.pipe([('SET', 'k', value), ('GET', 'k'), ('PING',)]) == [b'OK', value, b'PONG']
+    made.disconnect()
