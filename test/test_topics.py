@@ -16,9 +16,10 @@ pytest.importorskip('rclpy')
 from graph import DOMAIN, Graph
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Int32, String
 
-from redis_bridge.ros_io import drain, qos
+from redis_bridge.ros_io import drain, qos, types
 from redis_bridge.ros_io.drain import tells_publisher
 from redis_bridge.ros_io.topics import BRIDGE_NODE, RosEndpoints
 from redis_bridge.routes import Qos
@@ -286,19 +287,25 @@ def test_entities_made_and_destroyed_while_other_nodes_come_and_go(bridge_graph)
 
 
 def test_the_match_is_all_or_weakest():
+    text = types.describe(String)
     reliable = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     weak = BEST_EFFORT
-    assert qos.for_subscription(Qos(), []).reliability == ReliabilityPolicy.BEST_EFFORT
-    both = qos.for_subscription(Qos(), [reliable, weak])
+    assert qos.for_subscription(Qos(), [], text).reliability == ReliabilityPolicy.BEST_EFFORT
+    both = qos.for_subscription(Qos(), [reliable, weak], text)
     assert both.reliability == ReliabilityPolicy.BEST_EFFORT
     assert both.durability == DurabilityPolicy.VOLATILE
-    strong = qos.for_subscription(Qos(), [reliable, reliable])
+    strong = qos.for_subscription(Qos(), [reliable, reliable], text)
     assert strong.reliability == ReliabilityPolicy.RELIABLE
     assert strong.durability == DurabilityPolicy.TRANSIENT_LOCAL
     assert strong.depth >= 5  # more than the publishers that a test or a robot has
-    asked = qos.for_subscription(Qos('best_effort', 'volatile', 3), [reliable])
+    asked = qos.for_subscription(Qos('best_effort', 'volatile', 3), [reliable], text)
     assert (asked.reliability.name, asked.durability.name, asked.depth) == (
         'BEST_EFFORT',
         'VOLATILE',
         3,
     )
+
+
+def test_images_wait_in_shorter_queues():
+    deep = qos.for_subscription(Qos(), [], types.describe(String)).depth
+    assert qos.for_subscription(Qos(), [], types.describe(CompressedImage)).depth < deep

@@ -18,15 +18,17 @@ from rclpy.qos import (
     qos_check_compatible,
 )
 
+from redis_bridge.interfaces import Message, Sequence, is_bytes, leaves
 from redis_bridge.routes import Qos
 
 # Enough for a burst, and for a latched topic at least the number of its publishers; the graph does
-# not tell how deep they are.
-SUBSCRIPTION_DEPTH = 100
+# not tell how deep they are. Memory is taken as messages wait, hence less for images and the like.
+SUBSCRIPTION_DEPTH = 1000
+BLOB_DEPTH = 100
 PUBLISHER_DEPTH = 10
 
 
-def for_subscription(asked: Qos, offered: Iterable[QoSProfile]) -> QoSProfile:
+def for_subscription(asked: Qos, offered: Iterable[QoSProfile], message: Message) -> QoSProfile:
     """Return the strongest profile that matches all of `offered`, with what is asked for set.
 
     The rule is all or weakest: reliable if all publishers are, transient_local if all are. With
@@ -43,7 +45,7 @@ def for_subscription(asked: Qos, offered: Iterable[QoSProfile]) -> QoSProfile:
         asked,
         'reliable' if reliable else 'best_effort',
         'transient_local' if latched else 'volatile',
-        SUBSCRIPTION_DEPTH,
+        BLOB_DEPTH if _holds_blobs(message) else SUBSCRIPTION_DEPTH,
     )
 
 
@@ -60,6 +62,11 @@ def mismatch(publisher: QoSProfile, subscription: QoSProfile) -> str | None:
     if compatibility != QoSCompatibility.ERROR:
         return None
     return reason.replace('ERROR: ', '').strip('; ').replace(';', '; ')
+
+
+def _holds_blobs(message: Message) -> bool:
+    """Tell whether a message has bytes without bound: images, point clouds, files."""
+    return any(isinstance(kind, Sequence) and is_bytes(kind) for _, kind in leaves(message))
 
 
 def _profile(asked: Qos, reliability: str, durability: str, depth: int) -> QoSProfile:

@@ -14,7 +14,7 @@ from rclpy.exceptions import InvalidHandle
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-SPIN_S = 0.1  # how long a stop may go unnoticed; shorter costs idle CPU
+SPIN_S = 0.25  # how long a stop may go unnoticed; shorter costs idle CPU
 JOIN_WITHIN_S = 2.0
 
 

@@ -25,7 +25,9 @@ from redis_bridge.ros_io import drain, qos, types
 from redis_bridge.routes import Qos
 
 LOOK_EVERY_S = 0.25
-LOOK_CLOSELY_EVERY = 8  # looks; in between only the number of publishers is compared
+# Of these looks one is close. The others only compare the number of publishers, and of a topic
+# that is carried already only one of them does. The topics take turns, as close looks cost most.
+LOOKS = 8
 BRIDGE_NODE = '_redis_bridge_'  # how the nodes begin that carry the topics of any bridge
 ASK_EVERY_S = 0.002
 REMEMBERED = 1000  # latched samples, to know them again after a re-match
@@ -64,6 +66,7 @@ class Topic:
         self._log = log
         self._listeners: list[TopicListener] = []
         self._message_class: type | None = None
+        self._message: Message | None = None
         self._subscription: Subscription | None = None
         self._profile: QoSProfile | None = None
         self._publishers = -1
@@ -84,10 +87,13 @@ class Topic:
             self._asked.depth or asked.depth,
         )
 
-    def look(self, closely: bool) -> None:
-        """See what the graph says of the topic, and follow it."""
+    def look(self, turn: int) -> None:
+        """See what the graph says of the topic, and follow it; `turn` counts up to LOOKS."""
+        closely = turn == 0
         if self._waiting:
             self._deliver([])
+        elif self._state == 'open' and turn % (LOOKS // 2):
+            return
         count = self._node.count_publishers(self.name)
         if count == self._publishers and not closely:
             return
@@ -115,11 +121,11 @@ class Topic:
             self._type = kinds.pop()
         if self._message_class is None:
             self._message_class = types.load(self._type)
-            message = types.describe(self._message_class)
+            self._message = types.describe(self._message_class)
             for listener in self._listeners:
-                listener.opened(message)
+                listener.opened(self._message)
         profiles = [info.qos_profile for info in offered]
-        wanted = qos.for_subscription(self._asked, profiles)
+        wanted = qos.for_subscription(self._asked, profiles, self._message)
         if self._subscription is None or (profiles and not _same(wanted, self._profile)):
             self._subscribe(wanted)
         self._tell(self._describe(offered, kinds - {self._type}))
@@ -353,10 +359,9 @@ class RosEndpoints:
 
     def _look(self) -> None:
         try:
-            closely = self._looks % LOOK_CLOSELY_EVERY == 0
+            for number, topic in enumerate(self._topics.values(), self._looks):
+                topic.look(number % LOOKS)
             self._looks += 1
-            for topic in self._topics.values():
-                topic.look(closely)
         except (rclpy_implementation.InvalidHandle, rclpy_implementation.RCLError):
             if self._node.context.ok():
                 self._log.exception('looking at the graph failed')
