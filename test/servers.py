@@ -121,7 +121,13 @@ class Server:
                 stderr=subprocess.STDOUT,
             )  # fmt: skip
         with self.client() as client:
-            eventually(lambda: _answers(client))
+            try:
+                eventually(lambda: self._process.poll() is not None or _answers(client))
+            except AssertionError:
+                self.kill()
+                raise
+        if self._process.poll() is not None:
+            raise RuntimeError((self.folder / 'server.log').read_text())
         return self
 
     def signal(self, number: int) -> None:
