@@ -20,7 +20,7 @@ from redis_bridge.deadman import DeadMan
 from redis_bridge.errors import BridgeError, InterfaceError, MappingError, Mistake, PayloadError
 from redis_bridge.interfaces import Message
 from redis_bridge.relay import InwardRelay, Mirror, OutwardRelay, put_at
-from redis_bridge.routes import KeySink, KeySource, Mapping, RedisToRos, RosToRedis, Route
+from redis_bridge.routes import KeySink, KeySource, Mapping, RedisToRos, RosToRedis
 
 RATES_OVER_S = 0.9  # reports closer together than this show the rates of the earlier one
 STOP_ACKED_WITHIN_S = 0.3
@@ -195,12 +195,14 @@ class Bridge:
         self._mirrors = _mirrors_of(mapping)
         self._reported: list[RouteReport] = []
         self._reported_at = 0.0
+        self._definitions: dict[str, tuple[str, str]] = {}  # with the type hash, by the type
+        self._inward: list[InwardRoute] = []
         mistakes: list[Mistake] = []
-        self._inward = [
-            inward
-            for route in mapping.redis_to_ros
-            if (inward := self._try(self._make_inward, route, mistakes))
-        ]
+        for route in mapping.redis_to_ros:
+            try:
+                self._inward.append(self._make_inward(route))
+            except BridgeError as error:
+                mistakes.append(Mistake(route.where, None, '', str(error)))
         self._outward = [self._make_outward(route) for route in mapping.ros_to_redis]
         if mistakes:
             raise MappingError(mistakes)
@@ -261,15 +263,13 @@ class Bridge:
         self, name: str, kind: str, message: Message, encoding: str, field: str | None
     ) -> None:
         """Have Redis tell readers and writers of a name what stands, or is expected, there."""
-        self.redis.register(
-            name,
-            kind,
-            message.name,
-            encoding,
-            interfaces.definition(message),
-            interfaces.type_hash(message),
-            field,
-        )
+        if message.name not in self._definitions:
+            self._definitions[message.name] = (
+                interfaces.definition(message),
+                interfaces.type_hash(message),
+            )
+        described = self._definitions[message.name]
+        self.redis.register(name, kind, message.name, encoding, *described, field)
 
     def _reconnected(self, again: bool) -> None:
         if again:
@@ -281,15 +281,6 @@ class Bridge:
         outward = OutwardRoute(self, route, self._mirrors.get(route.where))
         self.ros.listen(route.topic, route.type, route.qos, outward)
         return outward
-
-    def _try(
-        self, make: Callable[[Any], Any], route: Route, mistakes: list[Mistake]
-    ) -> Any | None:
-        try:
-            return make(route)
-        except BridgeError as error:
-            mistakes.append(Mistake(route.where, None, '', str(error)))
-            return None
 
     def _make_inward(self, route: RedisToRos) -> InwardRoute:
         publisher = self._publisher(route)

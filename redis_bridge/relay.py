@@ -131,7 +131,8 @@ class OutwardRelay:
             if isinstance(config, KeySink):
                 self._key_number = number
         self._only_state = len(self._state) == len(self._sinks)
-        self._body = self._encoder(message, 'msgpack', 'typed')
+        if self.route.on_change:
+            self._body = self._encoder(message, 'msgpack', 'typed')
 
     def _encoder(self, message: Message, encoding: str, arrays: str) -> Encode:
         field, fields = self.route.field, self.route.fields
@@ -230,11 +231,11 @@ class OutwardRelay:
         meta = Meta(self._origin, self._seq + 1, self._now())
         carried = self._carried(meta)
         payloads = [encode(sample, carried) for encode in self._encoders]
-        size = max(map(_size, payloads), default=0)
-        if size > self.route.max_bytes:
+        sizes = [_size(payload) for payload in payloads]
+        if max(sizes) > self.route.max_bytes:
             self._counts.drop('over_size')
             self._complaints.warn(
-                'over_size', f'{size} bytes encoded, max_bytes is {self.route.max_bytes}'
+                'over_size', f'{max(sizes)} bytes encoded, max_bytes is {self.route.max_bytes}'
             )
             return
         is_echo = self._mirror is not None and not self._mirror.settle(
@@ -247,7 +248,7 @@ class OutwardRelay:
                     sink.write(None, meta)
                 else:
                     sink.write(payloads[number], carried)
-        self._counts.carry(1, sum(map(_size, payloads)))
+        self._counts.carry(1, sum(sizes))
         self._last = (sample, self._clock())
         self._last_body = body
 
