@@ -3,27 +3,35 @@
 
 """Compiles, per message type, functions that read, write and check CDR.
 
-A generic walk over the fields costs about a microsecond a field. So the source of a function is
-generated that does what the walk would do for just this type: neighbouring numbers are one
-`struct`, arrays one slice. What makes this possible is that most alignments are known beforehand:
-a `_Place` says what is known of a position, and only after strings and sequences the padding has
-to be computed while reading.
-
-The format is XCDR1 (plain CDR) as Fast DDS and Cyclone DDS carry it: 4 bytes of header, then
-numbers aligned to their size, counted from behind the header. Plain values are described in
-`interfaces`: dicts, lists, numbers, strings, bytes.
+How they are generated, and what CDR looks like, stands in `compiling`. Plain values are described
+in `interfaces`: dicts, lists, numbers, strings, bytes.
 """
 
 from __future__ import annotations
 
 import struct
-import sys
 from array import array
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis_bridge import mistakes
-from redis_bridge.errors import InterfaceError, PayloadError
+from redis_bridge.compiling import (
+    BIG,
+    HEADERS,
+    LITTLE,
+    NATIVE,
+    READ_FAULTS,
+    START,
+    Pending,
+    Source,
+    as_bytes,
+    define,
+    identifier,
+    least,
+    rounded,
+    stride,
+)
+from redis_bridge.errors import PayloadError
 from redis_bridge.interfaces import (
     PRIMITIVES,
     Array,
@@ -41,14 +49,7 @@ Reader = Callable[[bytes], dict]
 Writer = Callable[[dict], bytes]
 Checker = Callable[[bytes], None]
 
-_LITTLE, _BIG = '<', '>'
-_HEADERS = {_LITTLE: b'\0\1', _BIG: b'\0\0'}
 _HEADER = b'\0\1\0\0'
-_NATIVE = _LITTLE if sys.byteorder == 'little' else _BIG
-_MAX_LOOPS = 16  # Python nests no more than 20 blocks
-
-# What the generated code may stumble over; anything else is a bug and surfaces.
-_READ_FAULTS = (struct.error, ValueError, IndexError)
 _WRITE_FAULTS = (struct.error, ValueError, OverflowError, TypeError, KeyError)
 
 
@@ -92,7 +93,7 @@ def writer(message: Message) -> Writer:
     def refused(value: Any, fault: Exception) -> PayloadError:
         return mistakes.in_value(message, value) or PayloadError(f'{message.name}: {fault}')
 
-    return _define('write', text, message, {**source.constants, 'refused': refused})
+    return define('write', text, message, {**_RUNTIME, **source.constants, 'refused': refused})
 
 
 # Selections: True for all of a value, False for nothing, a dict for some fields of a message.
@@ -137,15 +138,15 @@ def _compile_reader(message: Message, selection: _Selection, typed: bool) -> Rea
             ' if buf.__class__ is not bytes:\n'
             '  buf = as_bytes(buf)\n'
             ' try:\n'
-            f'  if buf[:2] != {_HEADERS[order]!r}:\n'
+            f'  if buf[:2] != {HEADERS[order]!r}:\n'
             '   return other(buf)\n'
             '  end = len(buf)\n'
             f'{body}'
             ' except READ_FAULTS as fault:\n'
             '  raise refused(buf, fault) from fault\n'
         )
-        constants = {**source.constants, 'refused': refused, 'other': other}
-        return _define('read', text, message, constants)
+        names = {**_RUNTIME, **source.constants, 'refused': refused, 'other': other}
+        return define('read', text, message, names)
 
     def no_cdr(payload: bytes) -> dict:
         raise ValueError('no CDR header')
@@ -154,244 +155,17 @@ def _compile_reader(message: Message, selection: _Selection, typed: bool) -> Rea
 
     def read_big(payload: bytes) -> dict:
         if not big:  # hardly ever met, so compiled only then
-            big.append(compile_for(_BIG, no_cdr))
+            big.append(compile_for(BIG, no_cdr))
         return big[0](payload)
 
-    return compile_for(_LITTLE, read_big)
-
-
-def _define(name: str, text: str, message: Message, constants: dict[str, Any]) -> Callable:
-    namespace = {**_RUNTIME, **constants}
-    exec(compile(text, f'<{name} {message.name}>', 'exec'), namespace)
-    return namespace[name]
-
-
-# What is known of a position
-
-
-class _Place(NamedTuple):
-    """A position of which `position % modulus == rest` is known, counted from the header's end."""
-
-    modulus: int
-    rest: int
-
-    def padding(self, size: int) -> int | None:
-        """Return the bytes to the next multiple of `size`, None where that is not known."""
-        return -self.rest % size if self.modulus >= size else None
-
-    def aligned(self, size: int) -> _Place:
-        padding = self.padding(size)
-        return _Place(size, 0) if padding is None else self.moved(padding)
-
-    def moved(self, count: int) -> _Place:
-        return _Place(self.modulus, (self.rest + count) % self.modulus)
-
-    def joined(self, other: _Place) -> _Place:
-        """Return what is known of a position that is either of two."""
-        modulus = min(self.modulus, other.modulus)
-        while (self.rest - other.rest) % modulus:
-            modulus //= 2
-        return _Place(modulus, self.rest % modulus)
-
-
-_START = _Place(8, 0)
-_UNKNOWN = _Place(1, 0)
-
-
-class _Layout:
-    """What is known of the position behind a value; remembered, since loops ask repeatedly."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, _Place], _Place] = {}
-
-    def behind(self, type_: FieldType, place: _Place) -> _Place:
-        """Return what is known of the position behind a value that begins at `place`."""
-        key = (id(type_), place)
-        if key not in self._known:
-            self._known[key] = self._behind(type_, place)
-        return self._known[key]
-
-    def _behind(self, type_: FieldType, place: _Place) -> _Place:
-        if isinstance(type_, Primitive):
-            size = PRIMITIVES[type_.name][1]
-            return place.aligned(size).moved(size)
-        if isinstance(type_, String):
-            return _Place(4, 0) if type_.wide else _UNKNOWN
-        if isinstance(type_, Message):
-            for field in type_.fields:
-                place = self.behind(field.type, place)
-            return place if type_.fields else place.moved(1)
-        if isinstance(type_, Array):
-            return self.behind_items(type_, place)
-        return self.behind_items(type_, place.aligned(4).moved(4))
-
-    def behind_items(self, type_: Array | Sequence, place: _Place) -> _Place:
-        """Return what is known behind the items of an array, or of a sequence after its length."""
-        if isinstance(type_.item, Primitive):
-            size = PRIMITIVES[type_.item.name][1]
-            if isinstance(type_, Array):
-                return place.aligned(size).moved(size * type_.size)
-            return place.joined(_Place(size, 0))
-        behind = self.behind(type_.item, self.before_each(type_.item, place))
-        return behind if isinstance(type_, Array) else place.joined(behind)
-
-    def before_each(self, item: FieldType, place: _Place) -> _Place:
-        """Return what is known of the position before each of several items."""
-        while True:
-            joined = place.joined(self.behind(item, place))
-            if joined == place:
-                return place
-            place = joined
-
-
-def _least(type_: FieldType) -> int:
-    """Return the least number of bytes that a value takes."""
-    if isinstance(type_, Primitive):
-        return PRIMITIVES[type_.name][1]
-    if isinstance(type_, Array):
-        return type_.size * _least(type_.item)
-    if isinstance(type_, Message):
-        return sum(_least(field.type) for field in type_.fields) or 1
-    return 4
-
-
-def _numbers_of(type_: FieldType) -> list[int] | None:
-    """Return the sizes of a value that is nothing but numbers and fixed bytes, else None."""
-    if isinstance(type_, Primitive):
-        return [PRIMITIVES[type_.name][1]]
-    if is_bytes(type_) and isinstance(type_, Array):
-        return [1] * type_.size
-    if not isinstance(type_, Message) or not type_.fields:
-        return None
-    sizes = []
-    for field in type_.fields:
-        inner = _numbers_of(field.type)
-        if inner is None:
-            return None
-        sizes += inner
-    return sizes
-
-
-def _stride(type_: FieldType) -> tuple[int, int] | None:
-    """Return (bytes, alignment) of items that follow each other with no padding between."""
-    sizes = _numbers_of(type_)
-    if sizes is None or sizes[0] != max(sizes):
-        return None
-    end = 0
-    for size in sizes:
-        end += -end % size + size
-    return (end, sizes[0]) if end % sizes[0] == 0 else None
-
-
-# Generated source
-
-
-class _Pending(NamedTuple):
-    """Bytes that the next struct reads or writes: a part of its format."""
-
-    code: str
-    name: str | None  # the variable of the value; None: padding, or not wanted
-    items: int | None = None  # of an array of numbers
-
-
-class _Source:
-    """Lines of a function under construction, and the position that it has reached.
-
-    The position is `base` (a number, or the variable `o`) plus `ahead`, the bytes of the pending
-    numbers; `flush` turns these into one call of a struct.
-    """
-
-    def __init__(self, order: str, base: int) -> None:
-        self.constants: dict[str, Any] = {}
-        self.base: int | str = base
-        self.place = _START
-        self._order = order
-        self._layout = _Layout()
-        self._ahead = 0
-        self._pending: list[_Pending] = []
-        self._lines: list[str] = []
-        self._depth = 2
-        self._loops = 0
-        self._used = 0
-
-    def text(self) -> str:
-        return ''.join(f'{line}\n' for line in self._lines)
-
-    def emit(self, line: str) -> None:
-        self._lines.append(' ' * self._depth + line)
-
-    def fresh(self, prefix: str = 'v') -> str:
-        self._used += 1
-        return f'{prefix}{self._used}'
-
-    def constant(self, value: Any, prefix: str) -> str:
-        name = self.fresh(prefix)
-        self.constants[name] = value
-        return name
-
-    def pend(self, code: str, name: str | None, size: int, items: int | None = None) -> None:
-        self._pending.append(_Pending(code, name, items))
-        self._ahead += size
-        self.place = self.place.moved(size)
-
-    def align(self, size: int) -> None:
-        """Move to the next multiple of `size`."""
-        padding = self.place.padding(size)
-        if padding is None:
-            self.flush()
-            self.emit_alignment(size)
-            self.place = _Place(size, 0)
-        elif padding:
-            self.pend(f'{padding}x', None, padding)
-
-    def emit_alignment(self, size: int) -> None:
-        raise NotImplementedError
-
-    def flush(self) -> None:
-        raise NotImplementedError
-
-    def moved_by(self, expression: str | int) -> None:
-        """Emit that the position has moved, once nothing is pending any more."""
-        if isinstance(self.base, int) and isinstance(expression, int):
-            self.base += expression
-        elif self.base == 'o':
-            self.emit(f'o += {expression}')
-        else:
-            self.emit(f'o = {self.base} + {expression}')
-            self.base = 'o'
-
-    def _struct(self) -> struct.Struct:
-        return struct.Struct(self._order + ''.join(part.code for part in self._pending))
-
-    def _settle(self) -> None:
-        """Forget what was pending, after it has been emitted."""
-        if self._ahead:
-            self.moved_by(self._ahead)
-        self._pending, self._ahead = [], 0
-
-    def hold_position(self) -> None:
-        """Have the position in the variable `o`, as loops and branches need it."""
-        if self.base != 'o':
-            self.emit(f'o = {self.base}')
-            self.base = 'o'
-
-    def enter(self, line: str) -> None:
-        self._loops += 1
-        if self._loops > _MAX_LOOPS:
-            raise InterfaceError(f'sequences nested more than {_MAX_LOOPS} deep')
-        self.emit(line)
-        self._depth += 1
-
-    def leave(self) -> None:
-        self._loops -= 1
-        self._depth -= 1
+    return compile_for(LITTLE, read_big)
 
 
 # What a value is in the generated source: a variable, or the fields of a message.
 _Value = str | dict
 
 
-class _ReaderSource(_Source):
+class _ReaderSource(Source):
     """The source of a function that reads, or only checks, CDR."""
 
     def __init__(self, order: str, selection: _Selection, typed: bool) -> None:
@@ -407,7 +181,7 @@ class _ReaderSource(_Source):
         return '{' + ', '.join(f'{name!r}: {self.literal(v)}' for name, v in value.items()) + '}'
 
     def emit_alignment(self, size: int) -> None:
-        self.emit(f'o = {_rounded(self.base, size)}')
+        self.emit(f'o = {rounded(self.base, size)}')
         self.base = 'o'
 
     def flush(self) -> None:
@@ -434,7 +208,7 @@ class _ReaderSource(_Source):
         if not type_.fields:
             self.pend('x', None, 1)
         for field in type_.fields:
-            name = _identifier(type_, field.name)
+            name = identifier(type_, field.name)
             chosen = selection if isinstance(selection, bool) else selection.get(name, False)
             item = self._any(field.type, chosen)
             if chosen is not False:
@@ -485,7 +259,7 @@ class _ReaderSource(_Source):
         return name
 
     def _array(self, code: str, start: int | str) -> str:
-        function = 'array' if self._order == _NATIVE else 'swapped'
+        function = 'array' if self._order == NATIVE else 'swapped'
         return f'{function}({code!r}, buf[{start}:e])'
 
     def _count(self, bound: int | None) -> str:
@@ -536,7 +310,7 @@ class _ReaderSource(_Source):
             self.emit('o = e')
         else:
             # No padding before the items of an empty sequence.
-            start = _rounded(self.base, size, self.place.padding(size))
+            start = rounded(self.base, size, self.place.padding(size))
             self.emit(f'if {count}:')
             self.emit(f' o = {start}')
             self.emit(f' e = o + {size} * {count}')
@@ -560,29 +334,27 @@ class _ReaderSource(_Source):
             count = self._count(type_.bound)
         behind = self._layout.behind_items(type_, self.place)
         # Every item takes some bytes, so that a forged length ends here and not in a long loop.
-        self.emit(
-            f'if {_least(item)} * {count} > end - {self.base}: raise ValueError("too short")'
-        )
+        self.emit(f'if {least(item)} * {count} > end - {self.base}: raise ValueError("too short")')
         name = self.fresh()
-        stride = None if self._typed and _has_arrays(item) else _stride(item)
+        packed = None if self._typed and _has_arrays(item) else stride(item)
         self.hold_position()
-        if stride is not None:
-            self._packed_items(item, stride, count, name, keep)
+        if packed is not None:
+            self._packed_items(item, packed, count, name, keep)
         else:
             self._looped_items(item, count, name, keep)
         self.base, self.place = 'o', behind
         return name
 
     def _packed_items(
-        self, item: Message, stride: tuple[int, int], count: int | str, name: str, keep: bool
+        self, item: Message, packed: tuple[int, int], count: int | str, name: str, keep: bool
     ) -> None:
-        size, alignment = stride
+        size, alignment = packed
         if self.place.padding(alignment) != 0:
-            start = _rounded('o', alignment, self.place.padding(alignment))
+            start = rounded('o', alignment, self.place.padding(alignment))
             self.emit(f'if {count}: o = {start}')
         self.emit(f'e = o + {size} * {count}')
         if keep:
-            self.place = _START
+            self.place = START
             value = self.message(item, True)
             names = ''.join(f'{part.name}, ' for part in self._pending if part.name)
             unpack = self.constant(self._struct().iter_unpack, 'unpack')
@@ -604,34 +376,18 @@ class _ReaderSource(_Source):
         self.leave()
 
 
-def _rounded(base: int | str, size: int, padding: int | None = None) -> str:
-    """Return the source of a position (from the payload's start) aligned to `size`."""
-    if padding is not None:
-        return f'{base} + {padding}' if padding else str(base)
-    if size == 8:  # the header's 4 bytes do not count
-        return f'({base} + 3 & -8) + 4'
-    return f'{base} + {size - 1} & -{size}'
-
-
 def _has_arrays(type_: FieldType) -> bool:
     if isinstance(type_, Message):
         return any(_has_arrays(field.type) for field in type_.fields)
     return isinstance(type_, (Array, Sequence))
 
 
-def _identifier(type_: Message, name: str) -> str:
-    """Return a field's name; it becomes part of source, so it must be a plain one."""
-    if not (name.isascii() and name.isidentifier()):
-        raise InterfaceError(f'{type_.name}: {name!r} is no name of a field')
-    return name
-
-
-class _WriterSource(_Source):
+class _WriterSource(Source):
     """The source of a function that checks a plain value and writes CDR."""
 
     def __init__(self) -> None:
-        super().__init__(_LITTLE, 0)
-        self._pending = [_Pending('4s', 'HEADER')]
+        super().__init__(LITTLE, 0)
+        self._pending = [Pending('4s', 'HEADER')]
         self._ahead = 4
 
     def emit_alignment(self, size: int) -> None:
@@ -668,7 +424,7 @@ class _WriterSource(_Source):
             self.pend('x', None, 1)
         for field in type_.fields:
             variable = self.fresh()
-            self.emit(f'{variable} = {name}[{_identifier(type_, field.name)!r}]')
+            self.emit(f'{variable} = {name}[{identifier(type_, field.name)!r}]')
             self._any(field.type, variable)
 
     def _any(self, type_: FieldType, name: str) -> None:
@@ -782,12 +538,6 @@ def _kinds(item: Primitive) -> str:
 # What the generated code calls
 
 
-def _as_bytes(payload: Any) -> bytes:
-    if isinstance(payload, (bytes, bytearray, memoryview)):
-        return bytes(payload)
-    raise PayloadError(f'expected bytes, got {mistakes.show(payload)}')
-
-
 def _swapped(code: str, data: bytes) -> array:
     """Return an array of numbers whose byte order is not the machine's."""
     numbers = array(code, data)
@@ -808,7 +558,7 @@ def _items_of(value: Any, kinds: frozenset[type]) -> Any:
 
 def _packed(value: Any, code: str, kinds: frozenset[type]) -> bytes:
     """Return the bytes of a numeric sequence, little-endian."""
-    if value.__class__ is array and value.typecode == code and _NATIVE == _LITTLE:
+    if value.__class__ is array and value.typecode == code and NATIVE == LITTLE:
         return value.tobytes()
     value = _items_of(value, kinds)
     return struct.pack(f'<{len(value)}{code}', *value)
@@ -829,7 +579,7 @@ _NUMBERS = frozenset({float, int})
 _RUNTIME = {
     'array': array,
     'swapped': _swapped,
-    'as_bytes': _as_bytes,
+    'as_bytes': as_bytes,
     'wide_text': mistakes.wide_text,
     'wide_units': mistakes.wide_units,
     'items_of': _items_of,
@@ -840,6 +590,6 @@ _RUNTIME = {
     'NUMBERS': _NUMBERS,
     'HEADER': _HEADER,
     'ZEROS': [bytes(count) for count in range(8)],
-    'READ_FAULTS': _READ_FAULTS,
+    'READ_FAULTS': READ_FAULTS,
     'WRITE_FAULTS': _WRITE_FAULTS,
 }

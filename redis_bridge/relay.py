@@ -296,12 +296,14 @@ class InwardRelay:
         message = publisher.message
         self._decode = codecs.decoder(message, route.encoding, field=route.field)
         self._write = cdr.writer(message)
+        self._recode = codecs.recoder(message, route.encoding)
+        if route.field or route.set or route.required or route.limits or route.stop:
+            self._recode = None  # the value itself is asked for
         self._limits = [
             (path, low, high, _default_at(message, path))
             for path, (low, high) in route.limits.items()
         ]
         self._must_be_finite = bool(route.limits or route.stop)
-        self._passes_bytes = route.encoding == 'cdr' and not route.set
 
     def wanted(self) -> bool:
         """Tell whether somebody subscribes to the topic."""
@@ -361,7 +363,12 @@ class InwardRelay:
         if len(arrival.payload) > route.max_bytes:
             return 'over_size', f'{len(arrival.payload)} bytes, max_bytes is {route.max_bytes}'
         try:
-            value, meta = self._decode(arrival.payload)
+            value = message = None
+            recoded = self._recode(arrival.payload) if self._recode else None
+            if recoded is not None:
+                message, meta = recoded
+            else:
+                value, meta = self._decode(arrival.payload)
             meta = arrival.meta or meta
             if meta is not None:
                 if meta.origin == self._origin:
@@ -369,16 +376,12 @@ class InwardRelay:
                 self._look_for_gap(meta)
             if route.max_age_ms is not None and (refusal := self._age_refusal(meta)):
                 return refusal
-            for path in route.required:
-                if not _has(value, path):
-                    return 'missing_field', f'{path} is required and was left out'
-            if refusal := self._limit_refusal(value):
-                return refusal
-            for path, setting in route.set.items():
-                put_at(value, path, self._stamp() if setting == 'now' else setting)
-            message = self._write(value)
-            if self._passes_bytes:
-                message = arrival.payload
+            if message is None:
+                if refusal := self._value_refusal(value):
+                    return refusal
+                for path, setting in route.set.items():
+                    put_at(value, path, self._stamp() if setting == 'now' else setting)
+                message = self._write(value)
             if self._mirror is not None and not self._mirror.settle(
                 self._mirror_body(message, None)
             ):
@@ -408,7 +411,10 @@ class InwardRelay:
             return 'from_future', f'stamped {-age_ms:.0f} ms ahead of the Redis server'
         return 'too_old', f'{age_ms:.0f} ms old, max_age_ms is {limit}'
 
-    def _limit_refusal(self, value: dict) -> Refusal:
+    def _value_refusal(self, value: dict) -> Refusal:
+        for path in self.route.required:
+            if not _has(value, path):
+                return 'missing_field', f'{path} is required and was left out'
         for path, low, high, default in self._limits:
             for number in _numbers_at(value, path.split('.'), default):
                 if not low <= number <= high:

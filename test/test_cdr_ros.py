@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The compiled CDR functions against rclpy's own, on every message of the common packages."""
+"""The compiled functions against rclpy's own, on every message of the common packages."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import importlib
 from array import array
 from typing import Any
 
+import msgpack
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from strategies import encode_cdr, plain_values, same
 
-from redis_bridge import cdr
+from redis_bridge import cdr, transcode
 from redis_bridge.errors import PayloadError
 from redis_bridge.interfaces import (
     PRIMITIVES,
@@ -111,6 +112,7 @@ def test_values_are_those_of_rclpy_both_ways(name):
     message = types.describe(cls)
     read, write, check = cdr.reader(message), cdr.writer(message), cdr.checker(message)
     read_typed = cdr.reader(message, typed=True)
+    pack, unpack = transcode.to_msgpack(message), transcode.from_msgpack(message)
 
     @lasting
     @given(plain_values(message))
@@ -118,6 +120,11 @@ def test_values_are_those_of_rclpy_both_ways(name):
         theirs = bytes(serialize_message(to_ros(message, value)))
         assert same(read(theirs), value)
         check(theirs)
+        packed = pack(theirs, b'')
+        assert same(msgpack.unpackb(packed), value)
+        if unpack is not None:
+            body, _ = unpack(packed)
+            assert same(read(body), value)
         ours = write(value)
         assert same(to_plain(message, deserialize_message(ours, cls)), value)
         assert ours == encode_cdr(message, value)  # exact, and padding is zero
