@@ -317,9 +317,10 @@ class InwardRelay:
             self._counts.drop('superseded', len(arrivals) - 1)
             _tell_done(arrivals[:-1], True)
             arrivals = arrivals[-1:]
-        published = []
+        published: list[Arrival] = []
+        stamps: list[float] = []
         for arrival in arrivals:
-            refusal = self._try(arrival)
+            refusal = self._try(arrival, stamps)
             if refusal is None:
                 published.append(arrival)
                 continue
@@ -329,6 +330,7 @@ class InwardRelay:
                 self._complaints.warn(reason, text)
             if reason != 'closed':  # which stays in its group for the next to come
                 _tell_done([arrival], reason in SETTLED)
+        self._count(published, stamps)
         if any(arrival.done for arrival in published):
             if self._publisher.wait_for_acked(ACKED_WITHIN_S):
                 _tell_done(published, True)
@@ -350,15 +352,22 @@ class InwardRelay:
         """Publish nothing more."""
         self._closed = True
 
-    def _try(self, arrival: Arrival) -> Refusal:
-        """Publish one payload, or refuse it."""
+    def _count(self, published: list[Arrival], stamps: list[float]) -> None:
+        if published:
+            now = self._now()
+            size = sum(len(arrival.payload) for arrival in published)
+            latency_s = sum(max(0.0, now - stamp) for stamp in stamps)
+            self._counts.carry(len(published), size, latency_s)
+
+    def _try(self, arrival: Arrival, stamps: list[float]) -> Refusal:
+        """Publish one payload and note its stamp, or refuse it."""
         try:
-            return self._refusal_of(arrival)
+            return self._refusal_of(arrival, stamps)
         except Exception:  # or one entry that meets a bug would be read again for ever
             self._log.exception('%s: a sample met a bug', self.route)
             return 'internal_error', ''
 
-    def _refusal_of(self, arrival: Arrival) -> Refusal:
+    def _refusal_of(self, arrival: Arrival, stamps: list[float]) -> Refusal:
         route = self.route
         if len(arrival.payload) > route.max_bytes:
             return 'over_size', f'{len(arrival.payload)} bytes, max_bytes is {route.max_bytes}'
@@ -388,14 +397,12 @@ class InwardRelay:
                 return 'mirrored', ''
         except PayloadError as error:
             return 'bad_payload', error
-        return self._publish(message, len(arrival.payload), meta)
-
-    def _publish(self, message: bytes, size: int, meta: Meta | None) -> Refusal:
         if self._dead_man is None:
             self._publisher.publish(message)
         elif not self._dead_man.command(lambda: self._publisher.publish(message)):
             return 'closed', ''
-        self._counts.carry(1, size, max(0.0, self._now() - meta.stamp) if meta else 0.0)
+        if meta is not None:
+            stamps.append(meta.stamp)
         return None
 
     def _age_refusal(self, meta: Meta | None) -> Refusal:

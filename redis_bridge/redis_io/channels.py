@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 
 import redis
@@ -62,13 +63,13 @@ class ChannelReader:
 
     def _read(self, wire: Wire) -> None:
         """Hand on what waits, each listener's part in the order it came."""
-        batches: dict[bytes, list[Arrival]] = {}
+        batches: defaultdict[bytes, list[Arrival]] = defaultdict(list)
         for _ in range(BATCH):
             reply = wire.reply()
             if isinstance(reply, redis.ResponseError):
                 raise reply
             if reply[0] == b'message':
-                batches.setdefault(reply[1], []).append(Arrival(reply[2]))
+                batches[reply[1]].append(Arrival(reply[2]))
             if not wire.has_reply():
                 break
         if self._gate() is not None:

@@ -276,6 +276,7 @@ class Wire:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self._is_drained = False  # all was read that had come, when we looked last
 
     def connect(self) -> None:
         """Connect, log in, select the database."""
@@ -287,6 +288,7 @@ class Wire:
 
     def reply(self) -> Any:
         """Return the next reply; what the server refuses comes as a ResponseError, not raised."""
+        self._is_drained = False
         try:
             return self._connection.read_response()
         except redis.ResponseError as error:
@@ -295,6 +297,7 @@ class Wire:
     def call(self, *command: Any) -> Any:
         """Send one command and return its reply; raises ResponseError."""
         self.send([command])
+        self._is_drained = False
         return self._connection.read_response()
 
     def pipe(self, commands: Sequence[Command]) -> list[Any]:
@@ -304,18 +307,22 @@ class Wire:
 
     def has_reply(self) -> bool:
         """Tell whether something can be read now; raises ConnectionError where the peer left."""
-        return bool(self._connection.can_read(0))
+        has_reply = bool(self._connection.can_read(0))
+        self._is_drained = not has_reply
+        return has_reply
 
     def wait(self, seconds: float, waker: Waker) -> bool:
         """Wait for a reply, or until woken; return whether there is something to read."""
-        if self.has_reply():
+        if not self._is_drained and self.has_reply():
             return True
+        sock = self._socket()
         poll = select.poll()
-        poll.register(self._socket(), select.POLLIN)
+        poll.register(sock, select.POLLIN)
         poll.register(waker, select.POLLIN)
-        poll.poll(max(0.0, seconds) * 1000)
-        waker.clear()
-        return self.has_reply()
+        ready = [number for number, _ in poll.poll(max(0.0, seconds) * 1000)]
+        if waker.fileno() in ready:
+            waker.clear()
+        return sock.fileno() in ready and self.has_reply()
 
     def _socket(self) -> socket.socket:
         sock = self._connection._sock  # there is no public way to it in any version
