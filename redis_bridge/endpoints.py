@@ -9,7 +9,7 @@ cheaper to carry. Nothing here knows rclpy or redis.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from redis_bridge.interfaces import Message
@@ -31,15 +31,16 @@ class Arrival(NamedTuple):
     done: Callable[[bool], None] | None = None  # True: published; False: given up, as it is bad
 
 
+# A payload is bytes; for a hash a dict of str to bytes; for a notice None. The metadata is None
+# where the route leaves it out, but never for a notice.
+Sample = tuple[Any, 'Meta | None']
+
+
 class Sink(Protocol):
     """An end of a route in Redis that takes encoded samples; never waits for the network."""
 
-    def write(self, payload: Any, meta: Meta | None) -> None:
-        """Queue one sample.
-
-        `payload` is bytes; for a hash a dict of str to bytes; for a notice None. `meta` is None
-        where the route leaves it out, but never for a notice.
-        """
+    def write(self, samples: Sequence[Sample]) -> None:
+        """Queue samples, oldest first."""
 
     def renew(self) -> None:
         """Renew the time to live of what was written, if it has one."""

@@ -9,6 +9,7 @@ the process as cleanly as a later one.
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
@@ -21,6 +22,7 @@ from redis_bridge.routes import Mapping
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 NODE_NAME = 'redis_bridge'
+COLLECT_AFTER = 20_000  # objects that are alive at once, beyond those there were at the last time
 
 
 def main(args: list[str] | None = None) -> int:
@@ -94,6 +96,9 @@ def _run(args: list[str], stop: threading.Event) -> int:
         if stop.is_set():
             return 0
         opened.enter_context(bridge)
+        # Samples die young, and by their reference counts; what is there now stays to the end.
+        gc.freeze()
+        gc.set_threshold(COLLECT_AFTER)
         for spinner in _spinners(mapping.executor, topics, node, context, log.logger, give_up):
             opened.enter_context(spinner)
         log.logger.info(

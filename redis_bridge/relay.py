@@ -30,6 +30,7 @@ ACKED_WITHIN_S = 30.0  # by then DDS has resent, or given up a subscriber that i
 # stream, where it was read by a group.
 SETTLED = ('own_origin', 'mirrored')
 
+
 Refusal = tuple[str, object] | None  # the reason, and what to tell of it; None: published
 Encode = Callable[[bytes, Meta | None], Any]  # a serialized message to a sink's payload
 
@@ -109,6 +110,10 @@ class OutwardRelay:
         self._last_body: bytes | None = None  # the same, encoded without metadata
         self._waiting: tuple[bytes, bytes | None] | None = None  # held back by the rate, its body
         self._due = 0.0
+        # Of the batch under way, what goes to the sinks: payloads by the number of their encoder,
+        # metadata as carried and for notices, and whether keys and hashes do not hold it already.
+        self._ready: list[tuple[list[Any], Meta | None, Meta, bool]] = []
+        self._ready_bytes = 0
         self._set_up_encoders(message, sinks)
 
     def _set_up_encoders(self, message: Message, sinks: Sequence[tuple[SinkConfig, Sink]]) -> None:
@@ -151,6 +156,7 @@ class OutwardRelay:
                 batch = batch[-1:]
             for sample in batch:
                 self._admit(sample)
+            self._hand_over()
 
     def _admit(self, sample: bytes) -> None:
         try:
@@ -202,6 +208,7 @@ class OutwardRelay:
                 self._send(sample, body)
             except PayloadError as error:
                 self._drop_bad(error)
+            self._hand_over()
 
     def rewrite(self) -> None:
         """Write the last value of keys and hashes again, since Redis may have lost them.
@@ -218,7 +225,7 @@ class OutwardRelay:
                 for sink, number in self._sinks:
                     if sink in self._state and age_ms < (self._state[sink] or math.inf):
                         meta = self._carried(Meta(self._origin, self._seq, self._now()))
-                        sink.write(self._encoders[number](sample, meta), meta)
+                        sink.write([(self._encoders[number](sample, meta), meta)])
 
     def close(self) -> None:
         """Send what the rate still holds back; nothing is carried afterwards."""
@@ -231,26 +238,44 @@ class OutwardRelay:
         meta = Meta(self._origin, self._seq + 1, self._now())
         carried = self._carried(meta)
         payloads = [encode(sample, carried) for encode in self._encoders]
-        sizes = [_size(payload) for payload in payloads]
-        if max(sizes) > self.route.max_bytes:
-            self._counts.drop('over_size')
-            self._complaints.warn(
-                'over_size', f'{max(sizes)} bytes encoded, max_bytes is {self.route.max_bytes}'
-            )
-            return
+        size = 0
+        for payload in payloads:
+            bytes_ = _size(payload)
+            size += bytes_
+            if bytes_ > self.route.max_bytes:
+                self._counts.drop('over_size')
+                self._complaints.warn(
+                    'over_size', f'{bytes_} bytes encoded, max_bytes is {self.route.max_bytes}'
+                )
+                return
         is_echo = self._mirror is not None and not self._mirror.settle(
             self._encoders[self._key_number](sample, None)
         )
         self._seq += 1
-        for sink, number in self._sinks:
-            if not (is_echo and sink in self._state):
-                if number is None:  # a notice consists of nothing else
-                    sink.write(None, meta)
-                else:
-                    sink.write(payloads[number], carried)
-        self._counts.carry(1, sum(sizes))
+        self._ready.append((payloads, carried, meta, not is_echo))
+        self._ready_bytes += size
         self._last = (sample, self._clock())
         self._last_body = body
+
+    def _hand_over(self) -> None:
+        """Write to the sinks what was made ready of a batch, each sink's part at once."""
+        if not self._ready:
+            return
+        ready, self._ready = self._ready, []
+        for sink, number in self._sinks:
+            is_state = sink in self._state
+            if number is None:  # a notice consists of nothing else
+                samples = [(None, meta) for _, _, meta, _ in ready]
+            else:
+                samples = [
+                    (payloads[number], carried)
+                    for payloads, carried, _, is_new in ready
+                    if is_new or not is_state
+                ]
+            if samples:
+                sink.write(samples)
+        self._counts.carry(len(ready), self._ready_bytes)
+        self._ready_bytes = 0
 
     def _carried(self, meta: Meta) -> Meta | None:
         return meta if self.route.meta else None

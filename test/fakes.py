@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis_bridge.endpoints import Meta
@@ -42,8 +42,8 @@ class MemorySink:
         self.written: list[tuple[Any, Meta]] = []
         self.renewed = 0
 
-    def write(self, payload: Any, meta: Meta | None) -> None:
-        self.written.append((payload, meta))
+    def write(self, samples: Sequence[tuple[Any, Meta | None]]) -> None:
+        self.written += samples
 
     def renew(self) -> None:
         self.renewed += 1

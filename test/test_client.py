@@ -230,7 +230,7 @@ def test_get_reads_what_the_bridges_redis_side_writes(redis_server, client):
     sink = endpoints.sink(KeySink('r9:sample', 'cdr'), redis_bridge.counts.Counts())
     endpoints.start(lambda: {'state': json.dumps({'writer': 'connected'})})
     try:
-        sink.write(encoded('cdr'), META)
+        sink.write([(encoded('cdr'), META)])
 
         def described():
             try:
@@ -668,7 +668,7 @@ def test_the_channel_sink_and_a_watch_agree(redis_server, db, client):
         eventually(lambda: db.exists(names.meta_key('r9:c')))
         eventually(lambda: endpoints.state().get('writer') == 'connected')
         with client.watch('r9:c') as watch:
-            sink.write(encoded('msgpack'), META)
+            sink.write([(encoded('msgpack'), META)])
             assert plain(watch.wait(5)) == ('r9:c', 'channel', VALUE, META, None)
     finally:
         endpoints.close()

@@ -71,7 +71,7 @@ def everything(endpoints):
 
 def write(endpoints, sinks, number):
     for sink in sinks:
-        sink.write(b'%d' % number, Meta(endpoints.origin, number, endpoints.now()))
+        sink.write([(b'%d' % number, Meta(endpoints.origin, number, endpoints.now()))])
 
 
 def connector(url, **settings):

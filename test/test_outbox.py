@@ -35,7 +35,7 @@ class Feed:
         for _ in range(count):
             self.sent += 1
             meta = Meta(self.endpoints.origin, self.sent, self.endpoints.now())
-            self.sink.write(b'%d' % self.sent, meta)
+            self.sink.write([(b'%d' % self.sent, meta)])
 
     def get(self, what):
         return self.counts.snapshot()[what]
@@ -65,12 +65,14 @@ def test_each_kind_of_sink_writes_what_plain_clients_expect(each_server, endpoin
         heard.subscribe('c', 'n')
         for _ in range(2):
             assert eventually(heard.get_message)['type'] == 'subscribe'
-        endpoints.sink(KeySink('k', ttl_ms=5000), counts).write(b'v', meta)
-        endpoints.sink(HashSink('h', ttl_ms=5000), counts).write({'a.b': b'1', 'c': b'2'}, meta)
-        endpoints.sink(StreamSink('s', maxlen=10), counts).write(b'e', meta)
-        endpoints.sink(ChannelSink('c'), counts).write(b'p', meta)
+        endpoints.sink(KeySink('k', ttl_ms=5000), counts).write([(b'v', meta)])
+        endpoints.sink(HashSink('h', ttl_ms=5000), counts).write(
+            [({'a.b': b'1', 'c': b'2'}, meta)]
+        )
+        endpoints.sink(StreamSink('s', maxlen=10), counts).write([(b'e', meta)])
+        endpoints.sink(ChannelSink('c'), counts).write([(b'p', meta)])
         notice = ChannelSink('n', encoding='cdr', send='notice')
-        endpoints.sink(notice, counts, notice_key='k').write(None, meta)
+        endpoints.sink(notice, counts, notice_key='k').write([(None, meta)])
         eventually(lambda: counts.snapshot()['carried'] == 5)
         assert db.get('k') == b'v'
         assert 0 < db.pttl('k') <= 5000
@@ -112,7 +114,7 @@ def test_a_notice_comes_after_the_value_it_tells_of(redis_server, db, endpoints_
         eventually(heard.get_message)
         for number in range(1, 301):
             key.write()
-            notice.write(None, Meta(endpoints.origin, number, 0.0))
+            notice.write([(None, Meta(endpoints.origin, number, 0.0))])
         seq = 0
         while seq < 300:
             seq = msgpack.unpackb(heard.get_message(timeout=5)['data'])['seq']
@@ -379,7 +381,7 @@ def test_a_value_too_big_for_the_server_does_not_hold_up_the_others(
     big, stream = Feed(endpoints, KeySink('big')), Feed(endpoints, StreamSink('s'))
     started(endpoints)
     big.sent += 1
-    big.sink.write(b'x' * (32 << 20), Meta('o', 1, 0.0))
+    big.sink.write([(b'x' * (32 << 20), Meta('o', 1, 0.0))])
     stream.write(100)
     eventually(lambda: big.get('dropped') == {'refused': 1})
     eventually(lambda: stream.get('carried') == 100)
@@ -494,7 +496,7 @@ def test_what_cannot_be_written_at_close_is_counted(redis_server, endpoints_at):
 
 def test_a_sample_that_is_no_bytes_is_a_bug_of_the_caller(endpoints_at):
     with pytest.raises(TypeError):
-        endpoints_at().sink(KeySink('k'), Counts()).write(5, Meta('o', 1, 0.0))
+        endpoints_at().sink(KeySink('k'), Counts()).write([(5, Meta('o', 1, 0.0))])
 
 
 def test_callbacks_run_after_each_connect(redis_server, endpoints_at):

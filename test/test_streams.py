@@ -158,12 +158,12 @@ def test_a_server_that_comes_back_with_less_is_followed_without_doubles(
     feed = endpoints.sink(StreamSink('s', maxlen=100_000), Counts())
     (heard,) = reading(endpoints, StreamSource('s', 'beginning'))
     for number in range(1000):
-        feed.write(b'%d' % number, Meta('o', number, 0.0))
+        feed.write([(b'%d' % number, Meta('o', number, 0.0))])
     eventually(lambda: len(heard.payloads) == 1000)
     redis_server.restart()  # with nothing; the ring of the sink brings all of it back
     eventually(lambda: db.xlen('s') == 1000)
     eventually(lambda: all_connected(endpoints))
-    feed.write(b'1000', Meta('o', 1000, 0.0))
+    feed.write([(b'1000', Meta('o', 1000, 0.0))])
     eventually(lambda: heard.payloads[-1:] == [b'1000'])
     assert heard.payloads == texts(*range(1001))
 

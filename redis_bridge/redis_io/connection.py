@@ -248,6 +248,20 @@ class Waker:
                 os.close(self._write)
 
 
+class Start(bytes):
+    """The first words of a command, packed once for all that begin with them; see `start`."""
+
+
+def start(words: Command, count: int) -> Start:
+    """Return the first words of commands of `count` words."""
+    return Start(b''.join([b'*%d\r\n' % count, *map(_packed_word, words)]))
+
+
+def _packed_word(word: Any) -> bytes:
+    data = word if isinstance(word, bytes) else str(word).encode()
+    return b'$%d\r\n%b\r\n' % (len(data), data)
+
+
 def packed(commands: Iterable[Command]) -> list[bytes]:
     """Return commands as the server reads them (RESP), in pieces to be sent one after the other.
 
@@ -257,16 +271,17 @@ def packed(commands: Iterable[Command]) -> list[bytes]:
     pieces: list[bytes] = []
     small: list[bytes] = []
     for command in commands:
-        small.append(b'*%d\r\n' % len(command))
+        if command[0].__class__ is not Start:
+            small.append(b'*%d\r\n' % len(command))
         for word in command:
-            data = word if isinstance(word, bytes) else str(word).encode()
-            small.append(b'$%d\r\n' % len(data))
-            if len(data) > LARGE_BYTES:
-                pieces += (b''.join(small), data)
-                small.clear()
+            if word.__class__ is Start:
+                small.append(word)
+            elif word.__class__ is bytes and len(word) > LARGE_BYTES:
+                small.append(b'$%d\r\n' % len(word))
+                pieces += (b''.join(small), word)
+                small = [b'\r\n']
             else:
-                small.append(data)
-            small.append(b'\r\n')
+                small.append(_packed_word(word))
     pieces.append(b''.join(small))
     return pieces
 

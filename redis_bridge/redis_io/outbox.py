@@ -25,7 +25,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import redis
@@ -183,20 +183,21 @@ class Outbox:
         """Return why the server stores nothing, though it is connected; None if it does."""
         return self._trouble
 
-    def put(self, item: Item) -> None:
-        """Queue an item by the rules of its sink."""
-        sink = item.sink
-        is_renewal = item.payload is None
+    def put(self, items: Sequence[Item]) -> None:
+        """Queue items of one sink by its rules; of one that keeps the latest it is one item."""
+        sink = items[0].sink
+        is_renewal = items[0].payload is None
         with self._lock:
             if self._closed:
-                dropped = [(item, 'closed')]
+                dropped = [(item, 'closed') for item in items]
             elif (sink.is_event or is_renewal) and not self._connected:
-                dropped = [(item, 'disconnected')]
+                dropped = [(item, 'disconnected') for item in items]
             elif sink.waiting is not None and not is_renewal:
-                self._replace(sink.waiting, item)
-                dropped = [(item, 'superseded')] + self._shed()
+                self._replace(sink.waiting, items[0])
+                dropped = [(items[0], 'superseded')] + self._shed()
             else:
-                self._append(item)
+                for item in items:
+                    self._append(item)
                 dropped = self._shed()
             must_wake, self._asleep = self._asleep, False
         if must_wake:
@@ -350,16 +351,15 @@ class Outbox:
         replies: deque[int] = deque()  # how many belong to each item in flight
         durable: dict[str, Command] = {}
         for item in batch:
-            if item.sink.is_too_old(item, now):
+            if now - item.put > item.sink.longest_s:
                 _drop(item, 'too_old')
                 continue
             add = item.sink.commands(item)
             commands += add
             replies.append(len(add))
             self._flight.append(item)
-            how = getattr(item.sink, 'durability', None)
-            if how in DURABLE_COMMANDS:
-                durable[how] = DURABLE_COMMANDS[how]
+            if item.sink.durability != 'memory':
+                durable[item.sink.durability] = DURABLE_COMMANDS[item.sink.durability]
         taken: list[Item] = []
         doubtful: list[Item] = []
         retry: str | None = None
@@ -368,7 +368,7 @@ class Outbox:
             while self._flight:
                 answers = [wire.reply() for _ in range(replies.popleft())]
                 item = self._flight.popleft()
-                error = next((a for a in answers if isinstance(a, redis.ResponseError)), None)
+                error = _error_in(answers)
                 if error is None:
                     taken.append(item)
                     if item.payload is None and answers[0] == 0:
@@ -455,7 +455,9 @@ class Outbox:
         """Write a value again that was to be renewed, but is gone from the server."""
         with self._lock:
             if sink.waiting is None and sink.last is not None:
-                again = Item(sink, sink.last.payload, sink.last.meta, sink.last.size)
+                again = Item(
+                    sink, sink.last.payload, sink.last.meta, sink.last.size, time.monotonic()
+                )
                 again.acked = sink.last.acked  # it was counted then
                 self._append(again)
         sink.counts.note('rewritten')
@@ -495,7 +497,7 @@ class Outbox:
                 self._log.info('streams with durability %s: kept again', how)
             return
         for sink, count in Counter(
-            item.sink for item in taken if getattr(item.sink, 'durability', None) == how
+            item.sink for item in taken if item.sink.durability == how
         ).items():
             sink.counts.note('not_durable', count)
         if how not in self._not_durable:
@@ -544,6 +546,13 @@ class Outbox:
             item.sink.entries.last = max(item.sink.entries.last, last)
             item.id = None
         return False
+
+
+def _error_in(answers: list[Any]) -> redis.ResponseError | None:
+    for answer in answers:
+        if isinstance(answer, redis.ResponseError):
+            return answer
+    return None
 
 
 def _drop(item: Item, reason: str) -> None:

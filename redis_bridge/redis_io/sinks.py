@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import redis
 
 from redis_bridge import codecs
 from redis_bridge.counts import Counts
-from redis_bridge.endpoints import Meta
-from redis_bridge.redis_io.connection import Command
+from redis_bridge.endpoints import Meta, Sample
+from redis_bridge.redis_io.connection import Command, start
 from redis_bridge.routes import ChannelSink, HashSink, KeySink, SinkConfig, StreamSink
 
 if TYPE_CHECKING:
@@ -27,12 +29,14 @@ class Item:
 
     __slots__ = ('acked', 'id', 'losses', 'meta', 'order', 'payload', 'put', 'sink', 'size')
 
-    def __init__(self, sink: OutboxSink, payload: Any, meta: Meta | None, size: int) -> None:
+    def __init__(
+        self, sink: OutboxSink, payload: Any, meta: Meta | None, size: int, put: float
+    ) -> None:
         self.sink = sink
         self.payload = payload  # None: only the time to live is to be renewed
         self.meta = meta
         self.size = size  # of the payload
-        self.put = time.monotonic()
+        self.put = put  # when, by the monotonic clock
         self.order = 0  # counts up as items are queued
         self.id: StreamId | None = None  # of a stream's entry, from its first sending on
         self.acked = 0.0  # when the server took it, if it did
@@ -45,6 +49,8 @@ class OutboxSink:
     kind = ''
     keeps_latest = False
     is_event = False
+    durability = 'memory'
+    longest_s = math.inf  # that a value may wait before it is too old to be written
 
     def __init__(self, outbox: Outbox, config: SinkConfig, counts: Counts) -> None:
         self.name = config.name
@@ -56,9 +62,12 @@ class OutboxSink:
     def __str__(self) -> str:
         return f'{self.kind} {self.name}'
 
-    def write(self, payload: Any, meta: Meta | None) -> None:
-        """Queue one sample; never waits for the network."""
-        self._outbox.put(Item(self, payload, meta, len(payload)))
+    def write(self, samples: Sequence[Sample]) -> None:
+        """Queue samples, oldest first; never waits for the network."""
+        now = time.monotonic()
+        self._outbox.put(
+            [Item(self, payload, meta, self.size_of(payload), now) for payload, meta in samples]
+        )
 
     def renew(self) -> None:
         """Renew the time to live; only keys and hashes have one."""
@@ -67,9 +76,9 @@ class OutboxSink:
         """Return what writes an item."""
         raise NotImplementedError
 
-    def is_too_old(self, item: Item, now: float) -> bool:
-        """Tell whether an item has waited for too long to be written."""
-        return False
+    def size_of(self, payload: Any) -> int:
+        """Return the bytes of a payload."""
+        return len(payload)
 
 
 class LatestSink(OutboxSink):
@@ -80,16 +89,21 @@ class LatestSink(OutboxSink):
     def __init__(self, outbox: Outbox, config: KeySink | HashSink, counts: Counts) -> None:
         super().__init__(outbox, config, counts)
         self.ttl_ms = config.ttl_ms
+        if self.ttl_ms is not None:  # it would have expired meanwhile
+            self.longest_s = self.ttl_ms / 1000
         self.last: Item | None = None  # what the server took last
+
+    def write(self, samples: Sequence[Sample]) -> None:
+        """Queue the newest of the samples."""
+        if len(samples) > 1:
+            self.counts.drop('superseded', len(samples) - 1)
+            samples = samples[-1:]
+        super().write(samples)
 
     def renew(self) -> None:
         """Queue a renewal of the time to live, if there is one and no value waits anyway."""
         if self.ttl_ms is not None and self.waiting is None:
-            self._outbox.put(Item(self, None, None, 0))
-
-    def is_too_old(self, item: Item, now: float) -> bool:
-        """Tell whether the value would have expired while it waited."""
-        return self.ttl_ms is not None and now - item.put > self.ttl_ms / 1000
+            self._outbox.put([Item(self, None, None, 0, time.monotonic())])
 
     def commands(self, item: Item) -> list[Command]:
         """Return the write, or the renewal."""
@@ -107,11 +121,14 @@ class KeyWriter(LatestSink):
 
     kind = KeySink.kind
 
+    def __init__(self, outbox: Outbox, config: KeySink, counts: Counts) -> None:
+        super().__init__(outbox, config, counts)
+        self._options: Command = () if self.ttl_ms is None else ('PX', self.ttl_ms)
+        self._start = start(('SET', self.name), 3 + len(self._options))
+
     def set_commands(self, payload: bytes) -> list[Command]:
         """Return the SET, which replaces the time to live too."""
-        if self.ttl_ms is None:
-            return [('SET', self.name, payload)]
-        return [('SET', self.name, payload, 'PX', self.ttl_ms)]
+        return [(self._start, payload, *self._options)]
 
 
 class HashWriter(LatestSink):
@@ -119,10 +136,9 @@ class HashWriter(LatestSink):
 
     kind = HashSink.kind
 
-    def write(self, payload: dict[str, bytes], meta: Meta) -> None:
-        """Queue the fields of one sample."""
-        size = sum(len(field) + len(value) for field, value in payload.items())
-        self._outbox.put(Item(self, payload, meta, size))
+    def size_of(self, payload: dict[str, bytes]) -> int:
+        """Return the bytes of all names and values."""
+        return sum(len(field) + len(value) for field, value in payload.items())
 
     def set_commands(self, payload: dict[str, bytes]) -> list[Command]:
         """Return one HSET, and what renews the time to live."""
@@ -140,9 +156,13 @@ class ChannelWriter(OutboxSink):
     kind = ChannelSink.kind
     is_event = True
 
+    def __init__(self, outbox: Outbox, config: ChannelSink, counts: Counts) -> None:
+        super().__init__(outbox, config, counts)
+        self._start = start(('PUBLISH', self.name), 3)
+
     def commands(self, item: Item) -> list[Command]:
         """Return the PUBLISH."""
-        return [('PUBLISH', self.name, item.payload)]
+        return [(self._start, item.payload)]
 
 
 class NoticeWriter(ChannelWriter):
@@ -153,10 +173,13 @@ class NoticeWriter(ChannelWriter):
         self._key = key
         self._encoding = 'msgpack' if config.encoding == 'msgpack' else 'json'
 
-    def write(self, payload: None, meta: Meta) -> None:
-        """Queue a notice of the sample."""
+    def write(self, samples: Sequence[Sample]) -> None:
+        """Queue a notice of each sample."""
+        super().write([(self._notice(meta), meta) for _, meta in samples])
+
+    def _notice(self, meta: Meta) -> bytes:
         notice = {'key': self._key, 'seq': meta.seq, 'stamp': meta.stamp}
-        super().write(codecs.pack(self._encoding, notice), meta)
+        return codecs.pack(self._encoding, notice)
 
 
 class StreamLog:
