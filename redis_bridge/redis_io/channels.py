@@ -34,7 +34,7 @@ class ChannelReader:
         self._was_connected = False
         self.link = Link(
             duty, connector, self._session,
-            health=health, timing=timing, on_lost=self._lost, gate=gate,
+            health=health, timing=timing, on_lost=self._lost, gate=gate, breaks=True,
         )  # fmt: skip
 
     def add(self, channel: str, listener: Listener) -> None:
@@ -51,7 +51,7 @@ class ChannelReader:
         pings = Pings(self._timing)
         while not self.link.closing.is_set() and self._gate() is None:
             pings.tick(wire)
-            if wire.wait(pings.wait_s(), self.link.waker):
+            if wire.has_reply(pings.wait_s()):
                 self._read(wire)
                 pings.heard()
 

@@ -320,9 +320,12 @@ class Wire:
         self.send(commands)
         return [self.reply() for _ in commands]
 
-    def has_reply(self) -> bool:
-        """Tell whether something can be read now; raises ConnectionError where the peer left."""
-        has_reply = bool(self._connection.can_read(0))
+    def has_reply(self, seconds: float = 0) -> bool:
+        """Tell whether something can be read, now or within a time that nothing else cuts short.
+
+        Raises ConnectionError where the peer left.
+        """
+        has_reply = bool(self._connection.can_read(seconds))
         self._is_drained = not has_reply
         return has_reply
 
@@ -462,7 +465,8 @@ class Link:
     """A duty's thread: connects, runs a session, comes back after each loss.
 
     `session` runs with a fresh connection until `closing` is set or the connection fails; it
-    calls `up` once it is set up. `gate`, where given, says why the duty may not connect now.
+    calls `up` once it is set up. `gate`, where given, says why the duty may not connect now. A
+    session that `breaks` waits where no waker reaches it: its connection is broken to end it.
     """
 
     def __init__(
@@ -475,6 +479,7 @@ class Link:
         timing: Timing,
         on_lost: Callable[[], None] = lambda: None,
         gate: Callable[[], str | None] = lambda: None,
+        breaks: bool = False,
     ) -> None:
         self.duty = duty
         self.timing = timing
@@ -485,6 +490,7 @@ class Link:
         self._health = health
         self._on_lost = on_lost
         self._gate = gate
+        self._breaks = breaks
         self._is_up = False
         self._pause_s = timing.retry_first_s
         self._wire: Wire | None = None
@@ -518,6 +524,8 @@ class Link:
     def finish(self) -> None:
         """Ask the session to end in its own time."""
         self.closing.set()
+        if self._breaks:
+            self.interrupt()
         self.waker.set()
 
     def interrupt(self) -> None:
