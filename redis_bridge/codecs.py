@@ -45,6 +45,7 @@ from redis_bridge.mistakes import show
 # The extra entry of a map that carries what travels beside the message. No ROS field can have
 # this name, since those begin with a letter.
 META = '_meta'
+_LAST_STAMP = 1e15  # seconds
 
 Encode = Callable[..., bytes]  # (cdr, meta=None)
 Decode = Callable[[bytes], 'tuple[dict, Meta | None]']
@@ -193,7 +194,7 @@ def _take_meta(value: dict) -> Meta | None:
         raise PayloadError(f'{META}.origin: expected a string, got {show(origin)}')
     if type(seq) is not int or not 0 <= seq < 1 << 64:
         raise PayloadError(f'{META}.seq: expected a count, got {show(seq)}')
-    if type(stamp) not in (float, int) or not abs(stamp) < 1e15:
+    if type(stamp) not in (float, int) or not abs(stamp) < _LAST_STAMP:
         raise PayloadError(f'{META}.stamp: expected seconds, got {show(stamp)}')
     return Meta(origin, seq, float(stamp))
 
@@ -270,6 +271,7 @@ class _MapCodec:
 
 # The end of the metadata, of fixed width: seq, stamp's name and stamp.
 _META_END = struct.Struct('>BQ7sd')
+_META_MARKS = 0xCF, b'\xa5stamp\xcb'
 _META_START = msgpack.packb(META) + b'\x83' + msgpack.packb('origin')
 _META_SEQ = msgpack.packb('seq')
 _LITTLE_ENDIAN = HEADERS[LITTLE]
@@ -279,7 +281,8 @@ _ORIGINS = 1024  # kept, as the same ones come again and again
 def _packed_meta(meta: Meta) -> bytes:
     """Return metadata as the last entry of a map."""
     origin, seq, stamp = meta
-    return _meta_start(origin) + _META_END.pack(0xCF, seq, b'\xa5stamp\xcb', stamp)
+    mark, name = _META_MARKS
+    return _meta_start(origin) + _META_END.pack(mark, seq, name, stamp)
 
 
 @lru_cache(_ORIGINS)
@@ -398,11 +401,9 @@ class Msgpack(_MapCodec):
     def _meta_of(self, extra: bytes) -> Meta | None:
         """Return the metadata from the last entry of a map; None if it is something else."""
         try:
-            end = len(extra) - _META_END.size
-            _, seq, _, stamp = _META_END.unpack_from(extra, end)
-            meta = Meta(_origin_of(extra[:end]), seq, stamp)
-            if _packed_meta(meta) == extra:
-                return meta
+            mark, seq, name, stamp = _META_END.unpack(extra[-_META_END.size :])
+            if (mark, name) == _META_MARKS and abs(stamp) < _LAST_STAMP:
+                return Meta(_origin_of(extra[: -_META_END.size]), seq, stamp)
         except (struct.error, ValueError):
             pass
         try:  # of another writer, whose integers have other widths
