@@ -42,7 +42,7 @@ test: $(VENV)/.installed $(COLCON)/.installed  ## all tests (ARGS='-k codecs': o
 	ROS_DOMAIN_ID=$(TEST_DOMAIN_ID) COLCON=$(abspath $(COLCON))/bin/colcon \
 	  $(VENV)/bin/python -m pytest $(ARGS)
 
-bench: $(VENV)/.bench  ## the speed, beside a floor and a hand-written node (ARGS=--quick, ARGS=--help)
+bench: $(VENV)/.bench  ## the speed, beside a floor and a hand-written node (ARGS=--quick; ARGS='--full --into doc/benchmark': for the README)
 	$(VENV)/bin/python -m bench $(ARGS)
 
 lint: $(VENV)/.installed  ## style, by ruff

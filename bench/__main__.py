@@ -12,19 +12,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from bench import measure, report
+from bench import measure, picture, report
 from bench.contestants import CDR, EMPTY, FLOOR, HAND, IN, JSON, MSGPACK, NOTICE, OUT, Contestant
-from bench.figures import Figures
+from bench.figures import Figures, Subject
 from bench.kinds import KINDS
 from bench.lab import ROOT, Lab
-from bench.measure import Pace
+from bench.pace import PACES, Pace
 from bench.stage import Stage
 
-PACES = {
-    'quick': Pace(rounds=1, window_s=0.5, timed_s=1.0, precision=1.15, tries=3, idle_s=2.0),
-    'default': Pace(rounds=3, window_s=0.4, timed_s=1.0, precision=1.1, tries=2, idle_s=3.0),
-    'full': Pace(rounds=5, window_s=5.0, timed_s=5.0, precision=1.05, tries=2, idle_s=10.0),
-}
 # Who takes part, by direction and kind.
 ENTRIES: dict[tuple[str, str], list[Contestant]] = {
     (OUT, 'String'): [FLOOR, MSGPACK, HAND],
@@ -41,7 +36,11 @@ QUICK_KINDS = {(OUT, 'Odometry'), (OUT, 'Image'), (IN, 'Twist')}
 TIMED = {(OUT, 'Odometry'), (IN, 'Odometry'), (IN, 'Twist')}  # CPU and latency at fixed rates, too
 MEASURES = ('rate', 'cpu', 'latency', 'rest', 'startup', 'routes', 'sinks', 'beside')
 QUICK_MEASURES = ('rate', 'cpu', 'latency', 'rest')
+# A second at 10 Hz is ten messages, with or without the bridge's report of every two seconds.
 HZ = {'quick': (1000,), 'default': (100, 1000), 'full': (10, 100, 1000)}
+LATENCY_HZ = 100  # and above: at 10 Hz it would take too long to see a 99th percentile
+HAND_HZ = 100  # the hand-written node is sure to take so much
+AMPLE = 1.5  # times a fixed rate: who sustains that is not near its limit there
 ROUTES = (1, 10, 100)
 START_ROUTES = {'quick': (100,), 'default': (10, 100, 1000), 'full': (10, 100, 1000)}
 SINKS = {1: ('channel',), 2: ('key', 'channel'), 4: ('key', 'hash', 'stream', 'channel')}
@@ -68,10 +67,15 @@ def main() -> int:
         say(f'ended early: {error or "interrupted"}')
     if not figures.rounds:
         return 1
-    about |= {'pace': options.pace, 'seconds': round(time.monotonic() - begun)}
+    about |= {
+        'pace': options.pace,
+        'rounds': options.rounds or PACES[options.pace].rounds,
+        'seconds': round(time.monotonic() - begun),
+    }
     print(f'\n{report.tables(figures)}\n\n{report.verdict_text(report.verdicts(figures))}\n')
-    print(f'written: {report.write(options.into, figures, about)}')
-    if path := report.plot(options.into, figures, about):
+    for path in report.write(options.into, figures, about):
+        print(f'written: {path}')
+    if path := picture.draw(options.into, figures, about):
         print(f'written: {path}')
     return status
 
@@ -79,16 +83,23 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser('python -m bench', description=__doc__)
     pace = parser.add_mutually_exclusive_group()
-    for name, text in (('quick', 'two minutes, one round'), ('full', 'long windows, 5 rounds')):
+    for name, text in (
+        ('quick', 'two minutes: one round, and of some kinds only'),
+        ('full', 'three quarters of an hour: 5 s windows'),
+    ):
         pace.add_argument(f'--{name}', dest='pace', action='store_const', const=name, help=text)
     parser.add_argument('--only', metavar='KIND,…', help=f'of {", ".join(KINDS)}')
     parser.add_argument('--direction', choices=(OUT, IN), help='out: ROS to Redis')
     parser.add_argument('--measure', metavar='WHAT,…', help=f'of {", ".join(MEASURES)}')
     parser.add_argument('--contestants', metavar='NAME,…', help='such as floor,bridge msgpack')
     parser.add_argument('--rounds', type=int, help='instead of what the pace says')
-    parser.add_argument('--window', type=float, metavar='S', help='the same, of one offered rate')
+    parser.add_argument('--window', type=float, metavar='S', help='the same, of every window')
     parser.add_argument('--domain', type=int, default=88, help='ROS domain (default %(default)s)')
-    parser.add_argument('--into', type=Path, default=ROOT / 'bench' / 'results', metavar='FOLDER')
+    parser.add_argument(
+        '--into', type=Path, default=ROOT / 'bench' / 'results', metavar='FOLDER',
+        help='where latest.json, .md and .png go (default bench/results; '
+        'doc/benchmark holds those that are committed)',
+    )  # fmt: skip
     options = parser.parse_args()
     options.pace = options.pace or 'default'
     options.only = _chosen(parser, options.only, list(KINDS))
@@ -111,9 +122,10 @@ def _chosen(parser: argparse.ArgumentParser, given: str | None, known) -> list[s
 def _run(lab: Lab, options: argparse.Namespace, figures: Figures, say: measure.Say) -> None:
     pace, hz = PACES[options.pace], HZ[options.pace]
     if options.rounds:
-        pace = replace(pace, rounds=options.rounds)
+        pace = replace(pace, rounds=options.rounds, growth_rounds=options.rounds)
     if options.window:
-        pace = replace(pace, window_s=options.window, timed_s=options.window)
+        windows = dict.fromkeys(('short_s', 'long_s', 'timed_s'), options.window)
+        pace = replace(pace, **windows)
     is_quick = options.pace == 'quick'
     measures = options.measure or (QUICK_MEASURES if is_quick else MEASURES)
     for (direction, kind), entries in ENTRIES.items():
@@ -134,10 +146,10 @@ def _run(lab: Lab, options: argparse.Namespace, figures: Figures, say: measure.S
         measure.rest(lab, pace, figures, say)
     if 'routes' in measures:
         say('--- routes')
-        measure.growth(lab, _over_routes(), replace(pace, rounds=1), figures, say)
+        measure.growth(lab, _over_routes(), pace, figures, say)
     if 'sinks' in measures:
         say('--- sinks')
-        measure.growth(lab, _over_sinks(), replace(pace, rounds=1), figures, say)
+        measure.growth(lab, _over_sinks(), pace, figures, say)
     if 'startup' in measures:
         say('--- start-up')
         measure.start_up(lab, START_ROUTES[options.pace], replace(pace, rounds=1), figures, say)
@@ -163,13 +175,34 @@ def _compare(
         telling = [entry.name for entry in entries if entry.program != 'empty']
         if 'rate' in wanted:
             measure.rates(stage, telling, pace, figures, say)
-        # A hand-written node cannot keep up with 1000 Hz: it is compared by rate alone.
-        quick_enough = [entry.name for entry in entries if entry.program != 'hand']
-        if 'cpu' in wanted:
-            measure.cpu(stage, quick_enough, hz, pace, figures, say)
-        if 'latency' in wanted:
-            timed = [name for name in ('floor', 'bridge msgpack') if name in telling]
-            measure.latency(stage, timed, hz, pace, figures, say)
+        if 'cpu' in wanted or 'latency' in wanted:
+            _at_fixed_rates(stage, entries, wanted, hz, pace, figures, say)
+
+
+def _at_fixed_rates(
+    stage: Stage, entries: list[Contestant], wanted, hz, pace: Pace, figures: Figures,
+    say: measure.Say,
+) -> None:  # fmt: skip
+    """See what a message costs and how long it takes; towards ROS one trial tells both."""
+    timed = [entry.name for entry in entries if entry in (FLOOR, MSGPACK)]
+    for rate in hz:
+        able = [entry.name for entry in entries if _can_take(entry, rate, stage, figures)]
+        if stage.direction == IN and rate >= LATENCY_HZ:
+            measure.latency(stage, able, rate, pace, figures, say)
+        elif 'cpu' in wanted:
+            measure.cpu(stage, able, rate, pace, figures, say)
+    if stage.direction == OUT and 'latency' in wanted:
+        for rate in hz:
+            if rate >= LATENCY_HZ:
+                measure.latency(stage, timed, rate, pace, figures, say)
+
+
+def _can_take(entry: Contestant, rate: int, stage: Stage, figures: Figures) -> bool:
+    """Tell whether a contestant is at its ease at a fixed rate; a hand-written node may not be."""
+    if entry.program != 'hand' or rate <= HAND_HZ:
+        return True
+    found = figures.median(Subject(stage.direction, stage.kind.name, entry.name), 'rate')
+    return found is not None and found >= AMPLE * rate
 
 
 def _over_routes() -> list[Contestant]:

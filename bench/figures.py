@@ -25,15 +25,26 @@ class Figures:
     """All figures of one run."""
 
     rounds: dict[tuple[Subject, str], list[float]] = field(default_factory=dict)
+    _least: dict[tuple[Subject, str], list[float]] = field(default_factory=dict)
 
-    def add(self, subject: Subject, measure: str, value: float) -> None:
-        """Add the figure of one round."""
+    def add(
+        self, subject: Subject, measure: str, value: float, *, is_at_least: bool = False
+    ) -> None:
+        """Add the figure of one round; `is_at_least`: it may be higher in truth."""
         self.rounds.setdefault((subject, measure), []).append(value)
+        if is_at_least:
+            self._least.setdefault((subject, measure), []).append(value)
 
     def median(self, subject: Subject, measure: str) -> float | None:
         """Return the median over the rounds; None if it was not measured."""
         values = self.rounds.get((subject, measure))
         return statistics.median(values) if values else None
+
+    def is_at_least(self, subject: Subject, measure: str) -> bool:
+        """Return whether the median may be higher in truth, as one of the rounds it rests on."""
+        values = self.rounds.get((subject, measure))
+        least = self._least.get((subject, measure))
+        return bool(values and least) and min(least) <= statistics.median_high(values)
 
     def subjects(self) -> list[Subject]:
         """Return all that was measured, in its order."""
@@ -57,4 +68,5 @@ class Figures:
                 'measure': measure,
                 'median': statistics.median(values),
                 'rounds': values,
+                **({'is_at_least': True} if self.is_at_least(subject, measure) else {}),
             }

@@ -34,7 +34,7 @@ class Kind:
     stamp: str = 'header.stamp'
     arrays: str = 'list'
     is_large: bool = False  # beyond what Fast DDS's default shared memory carries
-    first_hz: float = 8000  # where the search for the sustained rate begins
+    first_hz: float = 16000  # where the search for the sustained rate begins
 
     def read_stamp(self, value: dict[str, Any]) -> int:
         """Return the nanoseconds that stand in a decoded message."""
@@ -119,7 +119,7 @@ KINDS = {
                 'data': bytes(range(256)) * 3600,
             },
             is_large=True,
-            first_hz=60,
+            first_hz=240,
         ),
         Kind(
             'PointCloud2',
@@ -135,7 +135,7 @@ KINDS = {
                 'is_dense': True,
             },
             is_large=True,
-            first_hz=60,
+            first_hz=240,
         ),
         Kind(
             'Twist',

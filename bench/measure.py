@@ -5,117 +5,87 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bench.contestants import IN, MSGPACK, OUT, Contestant, bridge_command
 from bench.figures import Figures, Subject
 from bench.kinds import KINDS
 from bench.lab import STOP_S, Lab, cpu_seconds, memory_mb
+from bench.pace import Pace
+from bench.search import confirmed, near
 from bench.stage import Stage, Trial
 from redis_bridge.demo.processes import stop
 
 Say = Callable[[str], None]
 
-SLOWEST_HZ = 0.5
-FASTEST_HZ = 200_000
 FLOOD_HZ = 30_000
 START_S = 60.0
 
 
-@dataclass(frozen=True)
-class Pace:
-    """How long and how often is measured."""
-
-    rounds: int
-    window_s: float  # of one offered rate
-    timed_s: float  # of CPU and latency at a fixed rate
-    precision: float  # of the sustained rate: the next higher one tried fails
-    tries: int  # at the rate that counts as too high in the end
-    idle_s: float
-
-
-def sustained(stage: Stage, name: str, first_hz: float, pace: Pace, step: float) -> Trial | None:
-    """Return the trial at the highest rate that the contestant keeps up with.
-
-    Rates go up, or down, by `step` until one holds and one does not, and then in between. In the
-    end the lowest rate that failed is tried again, since it may have met a moment's disturbance.
-    """
-    best: Trial | None = None
-    high: float | None = None
-    rate = first_hz
-    doubts = pace.tries - 1
-    while SLOWEST_HZ <= rate <= FASTEST_HZ:
-        trial = stage.trial(name, rate, pace.window_s)
-        if not trial.is_sustained:
-            high = rate
-        elif best is None or rate > best.rate:
-            best = trial
-            if high is not None and rate >= high:
-                high = None
-        if best is None:
-            rate /= step
-        elif high is None:
-            rate *= step
-        elif high / best.rate <= pace.precision:
-            if not doubts:
-                break
-            doubts -= 1
-            rate = high
-        else:
-            rate = math.sqrt(best.rate * high)
-    return best
-
-
 def rates(stage: Stage, names: Iterable[str], pace: Pace, figures: Figures, say: Say) -> None:
-    """Find the sustained rate of each contestant, and what a message costs there."""
-    found: dict[str, float] = {}
+    """Find the sustained rate of each contestant, and what a message costs there.
+
+    A round begins at the rate that the one before has found; from the second on, the median is
+    guard enough against a moment's disturbance, so that nothing is tried again.
+    """
+    begin: dict[str, float | None] = {}
     for turn in range(pace.rounds):
         for name in names:
-            guess = stage.kind.first_hz / (10 if stage.contestants[name].program == 'hand' else 1)
-            trial = sustained(
-                stage, name, found.get(name, guess), pace, step=2.0 if turn == 0 else 1.15
-            )
+            if turn == 0:
+                slow = 10 if stage.contestants[name].program == 'hand' else 1
+                begin[name] = near(stage, name, stage.kind.first_hz / slow, pace)
+            patience = pace if turn == 0 else replace(pace, tries=1)
+            first_hz = begin[name]
+            found = confirmed(stage, name, first_hz, patience) if first_hz else None
             subject = Subject(stage.direction, stage.kind.name, name)
-            if trial is None:
+            if found is None:
                 figures.add(subject, 'rate', 0.0)
+                say(f'{name}: keeps up with no rate')
                 continue
-            found[name] = trial.rate
-            figures.add(subject, 'rate', trial.rate)
+            trial = found.trial
+            begin[name] = trial.rate
+            figures.add(subject, 'rate', trial.rate, is_at_least=found.is_at_least)
             figures.add(subject, 'cpu_us@sustained', trial.cpu_us)
             figures.add(subject, 'server_us@sustained', trial.server_us)
-            say(f'{name}: {trial.rate:.0f}/s, {trial.cpu_us:.0f} µs')
+            sign = '≥ ' if found.is_at_least else ''
+            say(f'{name}: {sign}{trial.rate:.0f}/s, {trial.cpu_us:.0f} µs')
 
 
 def cpu(
-    stage: Stage, names: Iterable[str], hz: Iterable[int], pace: Pace, figures: Figures, say: Say
+    stage: Stage, names: Iterable[str], rate: int, pace: Pace, figures: Figures, say: Say
 ) -> None:
-    """Find what a message costs at fixed rates."""
-    for rate in hz:
-        for _ in range(pace.rounds):
-            for name in names:
-                trial = stage.trial(name, rate, pace.timed_s)
-                subject = Subject(stage.direction, stage.kind.name, name)
-                figures.add(subject, f'cpu_us@{rate}', trial.cpu_us)
-                figures.add(subject, f'server_us@{rate}', trial.server_us)
-                say(f'{name}: {trial.cpu_us:.0f} µs at {rate} Hz')
+    """Find what a message costs at a fixed rate."""
+    for _ in range(pace.rounds):
+        for name in names:
+            trial = stage.trial(name, rate, pace.timed_s)
+            _add_cost(figures, stage, trial, name)
+            say(f'{name}: {trial.cpu_us:.0f} µs at {rate} Hz')
+
+
+def _add_cost(figures: Figures, stage: Stage, trial: Trial, name: str) -> None:
+    subject = Subject(stage.direction, stage.kind.name, name)
+    figures.add(subject, f'cpu_us@{trial.rate:g}', trial.cpu_us)
+    figures.add(subject, f'server_us@{trial.rate:g}', trial.server_us)
 
 
 def latency(
-    stage: Stage, names: Iterable[str], hz: Iterable[int], pace: Pace, figures: Figures, say: Say
+    stage: Stage, names: Iterable[str], rate: int, pace: Pace, figures: Figures, say: Say
 ) -> None:
-    """Find how long a message is under way, from its sender to another process at the far end."""
-    for rate in hz:
-        for _ in range(pace.rounds):
-            for name in names:
-                subject = Subject(stage.direction, stage.kind.name, name)
-                p50, _, _ = add_latency(
-                    figures, subject, f'@{rate}', stage.latency(name, rate, pace.timed_s)
-                )
-                say(f'{name}: {p50:.2f} ms at {rate} Hz')
+    """Find how long a message is under way, from its sender to another process at the far end.
+
+    Towards ROS, that process is always there: a trial says what a message costs, too.
+    """
+    for _ in range(pace.rounds):
+        for name in names:
+            trial, milliseconds = stage.timed(name, rate, pace.timed_s)
+            subject = Subject(stage.direction, stage.kind.name, name)
+            p50, _, _ = add_latency(figures, subject, f'@{rate}', milliseconds)
+            if stage.direction == IN:
+                _add_cost(figures, stage, trial, name)
+            say(f'{name}: {p50:.2f} ms at {rate} Hz')
 
 
 def add_latency(
@@ -132,9 +102,10 @@ def add_latency(
 
 def growth(lab: Lab, variants: list[Contestant], pace: Pace, figures: Figures, say: Say) -> None:
     """See how rate and cost of one kind change with routes or sinks."""
+    pace = replace(pace, rounds=pace.growth_rounds)
     with Stage(lab, OUT, KINDS['Odometry'], variants) as stage:
         rates(stage, stage.contestants, pace, figures, say)
-        cpu(stage, stage.contestants, (1000,), pace, figures, say)
+        cpu(stage, stage.contestants, 1000, pace, figures, say)
 
 
 def rest(lab: Lab, pace: Pace, figures: Figures, say: Say) -> None:

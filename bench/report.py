@@ -1,12 +1,11 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Tells the figures: as tables, as JSON, and what became of the targets."""
+"""Tells the figures in words: as tables, as JSON, and what became of the targets."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
 import subprocess
@@ -15,11 +14,25 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bench.contestants import OUT
-from bench.figures import Figures
+from bench.figures import Figures, Subject
 from bench.targets import targets
 
 WAYS = {'out': 'ROS → Redis', 'in': 'Redis → ROS'}
+# What stands in one table, and in which order; every measure is in one of them.
+FAMILIES = {
+    'rate and cost': ('rate', 'cpu_us', 'server_us'),
+    'latency': ('p50_ms', 'p90_ms', 'p99_ms'),
+    'at rest': ('start_s', 'cpu_percent', 'memory_mb'),
+}
+LOAD_LIMITED = (
+    '≥: the contestant was still keeping up when the load could send no faster, so the rate is '
+    "the load's on this machine, and its own is not known."
+)
+BOUNDS = {
+    '≥': '≥: it still kept up when the load could send no faster, so that it is this or more',
+    '≤': '≤: what it is compared with did, so that it is this or less: reached is not proven',
+    '?': '?: both did, so that the true ratio may be either side of this',
+}
 
 
 def machine(program: str) -> dict[str, Any]:
@@ -55,23 +68,36 @@ def _version(*names: str) -> str:
 
 
 def tables(figures: Figures) -> str:
-    """Return one table per direction and kind, a line for each contestant."""
-    groups: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
+    """Return tables in Markdown: for each direction and kind what stands in FAMILIES."""
+    kinds: dict[tuple[str, str], list[Subject]] = {}
     for subject in figures.subjects():
-        lines = groups.setdefault((subject.direction, subject.kind), {})
-        lines[subject.contestant] = figures.measures(subject)
-    return '\n\n'.join(
-        _table(f'{WAYS[direction]}, {kind}', lines) for (direction, kind), lines in groups.items()
-    )
+        kinds.setdefault((subject.direction, subject.kind), []).append(subject)
+    texts = [
+        _table(f'{WAYS[direction]}, {kind}: {family}', figures, subjects, names)
+        for (direction, kind), subjects in kinds.items()
+        for family, names in FAMILIES.items()
+    ]
+    notes = [LOAD_LIMITED] if any('≥' in text for text in texts) else []
+    return '\n\n'.join([*filter(None, texts), *notes])
 
 
-def _table(title: str, lines: dict[str, dict[str, float]]) -> str:
-    """Return a table that has the columns for which there is a figure."""
-    measures = list(dict.fromkeys(name for line in lines.values() for name in line))
-    measures.sort(key=lambda name: _order(name))
+def _table(title: str, figures: Figures, subjects: list[Subject], names: tuple[str, ...]) -> str:
+    """Return a table that has the lines and columns for which there is a figure."""
+    lines = {
+        subject.contestant: {
+            measure: _number(value, figures.is_at_least(subject, measure))
+            for measure, value in figures.measures(subject).items()
+            if measure.partition('@')[0] in names
+        }
+        for subject in subjects
+    }
+    measures = sorted({measure for line in lines.values() for measure in line}, key=_order)
+    if not measures:
+        return ''
     rows = [[title, *(name.replace('@', ' @ ') for name in measures)]]
     for name, line in lines.items():
-        rows.append([name, *(_number(line.get(measure)) for measure in measures)])
+        if line:
+            rows.append([name, *(line.get(measure, '') for measure in measures)])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     texts = [
         '| ' + ' | '.join(
@@ -87,133 +113,72 @@ def _table(title: str, lines: dict[str, dict[str, float]]) -> str:
     return '\n'.join([texts[0], rule, *texts[1:]])
 
 
-def _order(measure: str) -> tuple[int, float]:
+def _order(measure: str) -> tuple[int, float, str]:
     name, _, where = measure.partition('@')
-    names = ('rate', 'cpu_us', 'server_us', 'p50_ms', 'p90_ms', 'p99_ms')
-    place = names.index(name) if name in names else len(names)
-    return place, float(where) if where.isdigit() else 1e9
+    place = [name for names in FAMILIES.values() for name in names].index(name)
+    return place, float(where) if where.isdigit() else 1e9, where
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return ''
-    return f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
+def _number(value: float, is_at_least: bool = False) -> str:
+    text = f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
+    return f'≥ {text}' if is_at_least else text
 
 
 def verdicts(figures: Figures) -> list[dict[str, Any]]:
     """Return each target that was measured, its figure, and whether it is reached."""
     found = []
     for target in targets():
-        outcome = target.reached(figures)
+        outcome = target.outcome(figures)
         if outcome is not None:
-            value, good = outcome
-            found.append({'target': str(target), 'value': round(value, 3), 'reached': good})
+            found.append({
+                'target': str(target),
+                'value': round(outcome.value, 3),
+                'reached': outcome.is_reached,
+                **({'bound': outcome.bound} if outcome.bound else {}),
+            })  # fmt: skip
     return found
 
 
 def verdict_text(found: list[dict[str, Any]]) -> str:
     """Return one line for each target."""
-    lines = [
-        f'{"reached" if item["reached"] else "MISSED ":7}  {item["value"]:>8.3g}  {item["target"]}'
-        for item in found
-    ]
+    lines = [f'{word:7}  {value:>8}  {target}' for word, value, target in map(_cells, found)]
+    return '\n'.join([*lines, *_sum(found)])
+
+
+def _cells(item: dict[str, Any]) -> tuple[str, str, str]:
+    word = 'reached' if item['reached'] else 'MISSED'
+    return word, f'{item.get("bound", "")} {item["value"]:.3g}'.strip(), item['target']
+
+
+def _sum(found: list[dict[str, Any]]) -> list[str]:
+    """Return how many were reached, and what the signs mean if there are any."""
     count = sum(item['reached'] for item in found)
-    return '\n'.join([*lines, f'{count} of {len(found)} targets measured are reached'])
-
-
-def write(folder: Path, figures: Figures, about: dict[str, Any]) -> Path:
-    """Write the run as JSON."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / 'latest.json'
-    run = {'machine': about, 'figures': list(figures.rows()), 'targets': verdicts(figures)}
-    path.write_text(json.dumps(run, indent=1) + '\n')
-    return path
-
-
-def plot(folder: Path, figures: Figures, about: dict[str, Any]) -> Path | None:
-    """Draw rates, CPU and latency of the contestants side by side; None without matplotlib."""
-    try:
-        import matplotlib
-    except ImportError:
-        return None
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
-
-    panels = [
-        (title, unit, groups)
-        for title, unit, measure in (
-            ('Sustained rate', 'messages/s (log)', 'rate'),
-            ('CPU per message, at the sustained rate', 'µs (log)', 'cpu_us@sustained'),
-            ('Latency at 1000 Hz, median', 'ms', 'p50_ms@1000'),
-        )
-        if (groups := _groups(figures, measure))
+    signs = {item['bound'] for item in found if 'bound' in item}
+    return [
+        f'{count} of {len(found)} targets measured are reached',
+        *(text for sign, text in BOUNDS.items() if sign in signs),
     ]
-    if not panels:
-        return None
-    figure, axes = pyplot.subplots(
-        len(panels), 1, figsize=(10, 3.2 * len(panels)), layout='constrained', squeeze=False
-    )
-    for axis, (title, unit, groups) in zip(axes[:, 0], panels):
-        _bars(axis, groups)
-        axis.set(title=title, ylabel=unit)
-        heights = [value for group in groups.values() for value in group.values()]
-        if 'log' in unit:
-            bottom = 10 ** math.floor(math.log10(min(heights)) - 0.3)
-            axis.set(yscale='log', ylim=(bottom, 2 * max(heights)))
-        else:
-            axis.set_ylim(0, 1.15 * max(heights))
-        axis.grid(axis='y', alpha=0.3)
-        axis.set_axisbelow(True)
-    shown = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels())))
-    figure.legend(
-        shown.values(), shown.keys(), loc='outside lower center', ncols=7, fontsize='small'
-    )
-    figure.suptitle(
-        f'redis_bridge on {about["cores"]} cores of {about["processor"]}, Python '
-        f'{about["python"]}, rclpy {about["rclpy"]}, {about["server"]}',
-        fontsize='small',
-    )
-    path = folder / 'latest.png'
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
-    return path
 
 
-COLOURS = {
-    'floor': '#9aa5b1',
-    'hand': '#d9822b',
-    'empty': '#e8c468',
-    'bridge msgpack': '#1f6feb',
-    'bridge json': '#58a6ff',
-    'bridge cdr': '#0b3d91',
-    'bridge notice': '#2da44e',
-}
+def write(folder: Path, figures: Figures, about: dict[str, Any]) -> list[Path]:
+    """Write the run as JSON, and its tables as Markdown; return the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = verdicts(figures)
+    run = {'machine': about, 'figures': list(figures.rows()), 'targets': found}
+    as_json, as_markdown = folder / 'latest.json', folder / 'latest.md'
+    as_json.write_text(json.dumps(run, indent=1) + '\n')
+    as_markdown.write_text(_markdown(figures, about, found))
+    return [as_json, as_markdown]
 
 
-def _groups(figures: Figures, measure: str) -> dict[str, dict[str, float]]:
-    """Return, by kind and way, the figures of the contestants that have a colour."""
-    groups: dict[str, dict[str, float]] = {}
-    for subject in figures.subjects():
-        value = figures.median(subject, measure)
-        if value and subject.contestant in COLOURS:
-            way = '' if subject.direction == OUT else '\n(to ROS)'
-            groups.setdefault(subject.kind + way, {})[subject.contestant] = value
-    return groups
-
-
-def _bars(axis: Any, groups: dict[str, dict[str, float]]) -> None:
-    names = [name for name in COLOURS if any(name in group for group in groups.values())]
-    for name in names:
-        places, heights = [], []
-        for number, group in enumerate(groups.values()):
-            if name in group:
-                shown = [other for other in names if other in group]
-                width = 0.8 / len(shown)
-                places.append((number - 0.4 + width * (shown.index(name) + 0.5), width))
-                heights.append(group[name])
-        bars = axis.bar(
-            [place for place, _ in places], heights,
-            [width for _, width in places], color=COLOURS[name], label=name,
-        )  # fmt: skip
-        axis.bar_label(bars, [_number(height) for height in heights], fontsize=6, padding=1)
-    axis.set_xticks(range(len(groups)), list(groups), fontsize='small')
+def _markdown(figures: Figures, about: dict[str, Any], found: list[dict[str, Any]]) -> str:
+    lines = [' | '.join(('', *cells, '')).strip() for cells in map(_cells, found)]
+    parts = [
+        '# The last run',
+        'Written by `make bench`; how it is measured stands in `doc/performance.md`.',
+        '; '.join(f'{name} {value}' for name, value in about.items()),
+        tables(figures),
+    ]
+    if found:
+        parts += ['\n'.join(['| | figure | target |', '|---|---:|---|', *lines]), *_sum(found)]
+    return '\n\n'.join(parts) + '\n'

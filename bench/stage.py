@@ -45,6 +45,11 @@ class Trial:
         """Whether the contestant kept up with the rate."""
         return self.is_offered and self.arrived >= ARRIVING * self.sent
 
+    @property
+    def is_load_limited(self) -> bool:
+        """Whether the contestant kept up, but the load could not send at the rate."""
+        return not self.is_offered and self.arrived >= ARRIVING * self.sent
+
 
 class Stage:
     """The processes of one comparison, started and warm; closing it ends them."""
@@ -127,12 +132,11 @@ class Stage:
         each = 1e6 / max(final, 1)
         return Trial(rate, sent, arrived, report['seconds'], seconds, own * each, servers * each)
 
-    def latency(self, name: str, rate: float, seconds: float) -> list[float]:
-        """Send to one contestant at a rate; return the milliseconds until each arrived."""
+    def timed(self, name: str, rate: float, seconds: float) -> tuple[Trial, list[float]]:
+        """Do a trial with the receiver's clock on; add the milliseconds until each arrived."""
         self._receiver.do('begin', contestant=name)
-        self._load.do('send', contestant=name, rate=rate, seconds=seconds)
-        time.sleep(0.1)
-        return self._receiver.do('end', contestant=name)
+        trial = self.trial(name, rate, seconds)
+        return trial, self._receiver.do('end', contestant=name)
 
     def _count(self, name: str) -> int:
         if self.direction == OUT:

@@ -16,6 +16,15 @@ BRIDGE, NOTICE = 'bridge msgpack', 'bridge notice'
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What became of a target."""
+
+    value: float
+    is_reached: bool
+    bound: str = ''  # the true value: '≥' this, '≤' this, '?' either, for want of a faster load
+
+
+@dataclass(frozen=True)
 class Target:
     """One figure, and what it is held against."""
 
@@ -27,18 +36,22 @@ class Target:
     limit: float  # plain, or times the figure of `than`
     than: str | None = None
 
-    def reached(self, figures: Figures) -> tuple[float, bool] | None:
+    def outcome(self, figures: Figures) -> Outcome | None:
         """Return the figure or ratio and whether it will do; None if not measured."""
-        value = figures.median(Subject(self.direction, self.kind, self.contestant), self.measure)
+        subject = Subject(self.direction, self.kind, self.contestant)
+        value = figures.median(subject, self.measure)
         if value is None:
             return None
+        bounds = '≥' if figures.is_at_least(subject, self.measure) else ''
         if self.than is not None:
-            base = figures.median(Subject(self.direction, self.kind, self.than), self.measure)
+            other = Subject(self.direction, self.kind, self.than)
+            base = figures.median(other, self.measure)
             if not base:
                 return None
             value /= base
+            bounds += '≤' if figures.is_at_least(other, self.measure) else ''
         good = value >= self.limit if self.relation == 'at least' else value <= self.limit
-        return value, good
+        return Outcome(value, good, '?' if len(bounds) > 1 else bounds)
 
     def __str__(self) -> str:
         way = 'ROS → Redis' if self.direction == OUT else 'Redis → ROS'
