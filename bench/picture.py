@@ -183,5 +183,5 @@ def _small_print(about: dict[str, Any]) -> str:
         f'{about["processor"]}, {about["cores"]} cores, all processes on them; '
         f'{about["server"]}, Python {about["python"]}, rclpy {about["rclpy"]}; '
         f'{about["rounds"]} rounds, {about["time"][:10]}\n'
-        '≥: the sender could send no faster, and the contestant still kept up'
+        '≥: limited by what the benchmark itself can send or receive'
     )

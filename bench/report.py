@@ -25,13 +25,13 @@ FAMILIES = {
     'at rest': ('start_s', 'cpu_percent', 'memory_mb'),
 }
 LOAD_LIMITED = (
-    '≥: the contestant was still keeping up when the load could send no faster, so the rate is '
-    "the load's on this machine, and its own is not known."
+    '≥: at the next rate the load could send no faster, or the receiver take no more, so that the '
+    "rate is the benchmark's own on this machine, and the contestant's is not known."
 )
 BOUNDS = {
-    '≥': '≥: it still kept up when the load could send no faster, so that it is this or more',
-    '≤': '≤: what it is compared with did, so that it is this or less: reached is not proven',
-    '?': '?: both did, so that the true ratio may be either side of this',
+    '≥': '≥: its rate is limited by the load or the receiver, so that it is this or more',
+    '≤': '≤: what it is compared with is so limited: it is this or less, "reached" is no proof',
+    '?': '?: both are so limited, and the true ratio may be either side of this',
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from bench.contestants import OUT, Contestant
+from bench.contestants import IN, OUT, Contestant
 from bench.kinds import Kind
 from bench.lab import STOP_S, Lab, cpu_seconds
 from redis_bridge.demo.processes import Child, stop
@@ -20,6 +20,7 @@ GRACE_S = 0.02  # what may still be under way when the last message was sent
 SETTLE_S = 0.05
 CALM_S = 1.0  # for discovery among so many processes to come to rest
 ARRIVING = 0.99  # the share that has to arrive
+BUSY = 0.9  # of a core: a receiver that takes so much can hardly count faster
 PUNCTUAL = 1.03  # a load that took longer than this times its window did not offer its rate
 
 
@@ -34,6 +35,7 @@ class Trial:
     wanted_s: float
     cpu_us: float  # of the contestant, for each message that arrived in the end
     server_us: float
+    receiver_cores: float = 0.0  # towards ROS; towards Redis the server counts
 
     @property
     def is_offered(self) -> bool:
@@ -47,8 +49,10 @@ class Trial:
 
     @property
     def is_load_limited(self) -> bool:
-        """Whether the contestant kept up, but the load could not send at the rate."""
-        return not self.is_offered and self.arrived >= ARRIVING * self.sent
+        """Whether it was the load that could not send at the rate, or the receiver not take it."""
+        if not self.is_offered:
+            return self.arrived >= ARRIVING * self.sent
+        return not self.is_sustained and self.receiver_cores >= BUSY
 
 
 class Stage:
@@ -87,6 +91,7 @@ class Stage:
         self._load, child = lab.agent('load', 'load', near, kind, contestants)
         started.append(child)
         self._receiver, child = lab.agent('receiver', 'receiver', far, kind, contestants)
+        self._receiver_pid = child.pid
         started.append(child)
         for contestant in contestants:
             command = contestant.command(direction, kind, lab.port, lab.folder)
@@ -118,19 +123,21 @@ class Stage:
     def trial(self, name: str, rate: float, seconds: float) -> Trial:
         """Send to one contestant at a rate, and see what arrives and what it costs."""
         seconds = max(seconds, 4 / rate)
-        pids = self.pid(name), self._lab.server.pid
+        pids = self.pid(name), self._lab.server.pid, self._receiver_pid
         count = self._count(name)
         before = [cpu_seconds(pid) for pid in pids]
         report = self._load.do('send', contestant=name, rate=rate, seconds=seconds)
         time.sleep(max(GRACE_S, 2 / rate))
         arrived = self._count(name) - count
         final = self._settle(name) - count
-        own, servers = (cpu_seconds(pid) - past for pid, past in zip(pids, before))
+        own, servers, receivers = (cpu_seconds(pid) - past for pid, past in zip(pids, before))
         sent = round(report['sent'])
         if self.contestants[name].program == 'empty':  # it tells nobody what it got
             arrived = final = sent
         each = 1e6 / max(final, 1)
-        return Trial(rate, sent, arrived, report['seconds'], seconds, own * each, servers * each)
+        took = report['seconds']
+        cores = receivers / took if self.direction == IN else 0.0
+        return Trial(rate, sent, arrived, took, seconds, own * each, servers * each, cores)
 
     def timed(self, name: str, rate: float, seconds: float) -> tuple[Trial, list[float]]:
         """Do a trial with the receiver's clock on; add the milliseconds until each arrived."""

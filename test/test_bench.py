@@ -228,6 +228,13 @@ def test_a_load_that_is_late_did_not_offer_its_rate():
     assert not Trial(1000, 1000, 1000, 1.2, 1.0, 10.0, 1.0).is_sustained
 
 
+def test_a_failure_beside_a_receiver_at_its_end_is_not_the_contestants():
+    failed = Trial(1000, 1000, 900, 1.0, 1.0, 10.0, 1.0, receiver_cores=0.95)
+    assert failed.is_load_limited
+    assert not replace(failed, receiver_cores=0.5).is_load_limited
+    assert not replace(failed, arrived=1000).is_load_limited
+
+
 def test_a_target_compares_medians_of_one_kind():
     figures = Figures()
     for value in (90.0, 10.0, 80.0):
