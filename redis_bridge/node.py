@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import re
 import signal
 import sys
 import threading
@@ -19,6 +20,7 @@ from typing import Any
 
 from redis_bridge.errors import BridgeError, MappingError
 from redis_bridge.routes import Mapping
+from redis_bridge.shards import Shard
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 NODE_NAME = 'redis_bridge'
@@ -76,12 +78,18 @@ def _run(args: list[str], stop: threading.Event) -> int:
         node = rclpy.create_node(NODE_NAME, context=context)
         opened.callback(node.destroy_node)
         log = opened.enter_context(RosLog(node.get_logger()))
-        mapping = _mapping(node, has_gid, log)
+        shard, boot = _shard(node)
+        mapping = _mapping(node, has_gid, log, warn=shard.number == 1)
         redis = RedisEndpoints(
-            mapping.redis, mapping.robot, log=log.logger, presence=mapping.presence
+            mapping.redis,
+            mapping.robot,
+            log=log.logger,
+            presence=mapping.presence,
+            shard=shard,
+            boot=boot,
         )
         opened.callback(redis.close)
-        topics = _topics_node(context, node, args, redis.origin.rpartition('/')[2])
+        topics = _topics_node(context, node, args, redis.origin.rpartition('/')[2], shard)
         opened.callback(topics.destroy_node)
         ros = RosEndpoints(topics, log.logger, has_gid=has_gid)
         opened.callback(ros.close)
@@ -91,6 +99,7 @@ def _run(args: list[str], stop: threading.Event) -> int:
             redis,
             ros_now=lambda: node.get_clock().now().seconds_nanoseconds(),
             log=log.logger,
+            shard=shard,
         )
         Diagnostics(node, bridge, log.logger)
         if stop.is_set():
@@ -101,18 +110,30 @@ def _run(args: list[str], stop: threading.Event) -> int:
         gc.set_threshold(COLLECT_AFTER)
         for spinner in _spinners(mapping.executor, topics, node, context, log.logger, give_up):
             opened.enter_context(spinner)
-        log.logger.info(
-            'robot %s: %d routes to Redis, %d to ROS',
-            mapping.robot,
-            len(mapping.ros_to_redis),
-            len(mapping.redis_to_ros),
-        )
+        _tell_what_runs(bridge, log.logger)
         stop.wait()
     return 1 if failed.is_set() else 0
 
 
-def _mapping(node: Any, has_gid: bool, log: RosLog) -> Mapping:
-    """Load and check the mapping that the node's parameters name."""
+def _shard(node: Any) -> tuple[Shard, str]:
+    """Return which of several processes the parameters say this is, and what all of them share."""
+    count, number, boot = (
+        node.declare_parameter(name, default).value
+        for name, default in (('shards', 1), ('shard', 1), ('boot', ''))
+    )
+    shard = Shard(number, count)
+    if not shard.is_alone and not boot:
+        raise BridgeError(
+            f'boot: expected the same text in all {count} shards, such as bridge.launch.py makes: '
+            "without it each would take the others for a second bridge of the robot's name"
+        )
+    if boot and not re.fullmatch('[0-9A-Za-z]{1,32}', boot):
+        raise BridgeError(f'boot: expected up to 32 letters and digits, got {boot!r}')
+    return shard, boot
+
+
+def _mapping(node: Any, has_gid: bool, log: RosLog, *, warn: bool) -> Mapping:
+    """Load and check the whole mapping that the node's parameters name."""
     from redis_bridge.mapping import load
     from redis_bridge.plan import plan
 
@@ -127,19 +148,33 @@ def _mapping(node: Any, has_gid: bool, log: RosLog) -> Mapping:
     checked = plan(mapping, 'kilted' if has_gid else 'jazzy')
     if checked.refusals:
         raise BridgeError('\n'.join(checked.refusals))
-    for warning in checked.warnings:
+    for warning in checked.warnings if warn else ():
         log.logger.warning(warning)
     return mapping
 
 
-def _topics_node(context: Any, node: Any, args: list[str], boot: str) -> Any:
+def _tell_what_runs(bridge: Any, log: logging.Logger) -> None:
+    """Log once what this process carries."""
+    shard, mapping = bridge.shard, bridge.mapping
+    who = mapping.robot
+    if not shard.is_alone:
+        who += f', shard {shard.number} of {shard.count}'
+    if not bridge.numbers and not shard.is_alone:
+        log.info('robot %s: no routes are left for it, it idles', who)
+        return
+    outward = sum(number < len(mapping.ros_to_redis) for number in bridge.numbers)
+    inward = len(bridge.numbers) - outward
+    log.info('robot %s: %d routes to Redis, %d to ROS', who, outward, inward)
+
+
+def _topics_node(context: Any, node: Any, args: list[str], boot: str, shard: Shard) -> Any:
     """Make the node that carries topics, beside `node`, which has everything else."""
     from rclpy.node import Node
 
     from redis_bridge.ros_io.topics import BRIDGE_NODE
 
     return Node(
-        f'{BRIDGE_NODE}{boot}',
+        f'{BRIDGE_NODE}{boot}' + ('' if shard.number == 1 else f'_{shard.number}'),
         context=context,
         namespace=node.get_namespace(),
         use_global_arguments=False,

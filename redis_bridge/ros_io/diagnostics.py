@@ -16,12 +16,19 @@ EVERY_S = 1.0
 
 
 class Diagnostics:
-    """A timer that publishes one status per route and one for the connection to Redis."""
+    """A timer that publishes one status per route and one for the connection to Redis.
+
+    All begin with the node's name. Of the processes that share a mapping it is the first one's, so
+    that a route is found under one name, whoever carries it.
+    """
 
     def __init__(self, node: Node, bridge: Any, log: logging.Logger) -> None:
         self._node = node
         self._bridge = bridge
         self._log = log
+        self._name = node.get_name()
+        if bridge.shard.number > 1:
+            self._name = self._name.removesuffix(f'_{bridge.shard.number}')
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._warned_of_twin = False
         self._timer = node.create_timer(
@@ -43,7 +50,7 @@ class Diagnostics:
         away = [f'{duty}: {text}' for duty, text in state.items() if text != 'connected']
         return DiagnosticStatus(
             level=DiagnosticStatus.ERROR if away else DiagnosticStatus.OK,
-            name=f'{self._node.get_name()}: Redis',
+            name=f'{self._name}: {self._bridge.shard.named("Redis")}',
             message='; '.join(away) or 'connected',
             hardware_id=self._bridge.mapping.robot,
             values=[KeyValue(key=duty, value=text) for duty, text in state.items()],
@@ -61,7 +68,7 @@ class Diagnostics:
         }
         return DiagnosticStatus(
             level=_level(report.state),
-            name=f'{self._node.get_name()}: {report.route}',
+            name=f'{self._name}: {report.route}',
             message=report.state,
             hardware_id=self._bridge.mapping.robot,
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],

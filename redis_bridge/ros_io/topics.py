@@ -325,11 +325,19 @@ class RosEndpoints:
             LOOK_EVERY_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
 
+    def full_name(self, name: str) -> str:
+        """Return the name that a topic has in the graph."""
+        return self._node.resolve_topic_name(name)
+
+    def message(self, type_name: str) -> Message:
+        """Describe a message type; raises InterfaceError where it is not installed."""
+        return types.describe(types.load(type_name))
+
     def listen(
         self, name: str, type_name: str | None, asked: Qos, listener: TopicListener
     ) -> None:
         """Have `listener` told of a topic; before the executor spins."""
-        name = self._node.resolve_topic_name(name)
+        name = self.full_name(name)
         if name not in self._topics:
             self._topics[name] = Topic(self._node, name, self._has_gid, self._log)
         self._topics[name].add(listener, type_name, asked)
@@ -338,7 +346,7 @@ class RosEndpoints:
         """Make a publisher; before the executor spins."""
         publisher = TopicPublisher(
             self._node,
-            self._node.resolve_topic_name(name),
+            self.full_name(name),
             types.load(type_name),
             qos.for_publisher(asked, latched),
         )
