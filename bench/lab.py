@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -43,13 +44,21 @@ def memory_mb(pid: int, which: str = 'VmRSS') -> float:
 
 
 class Lab:
-    """A folder, a server and the processes; all are gone when it closes."""
+    """A folder, a server and the processes; all are gone when it closes.
+
+    While it is open, SIGINT and SIGTERM end what runs, but no process is forgotten while it starts.
+    """
 
     def __init__(self, domain: int) -> None:
         self._domain = domain
         self._opened = ExitStack()
+        self._children: list[Child] = []
+        self._is_starting = False
+        self._signal: int | None = None
 
     def __enter__(self) -> Lab:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._opened.callback(signal.signal, number, signal.signal(number, self._interrupt))
         self.folder = Path(
             self._opened.enter_context(tempfile.TemporaryDirectory(prefix='redis_bridge_bench_'))
         )
@@ -60,7 +69,20 @@ class Lab:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        stop(self._children, STOP_S)
         self._opened.close()
+
+    def _interrupt(self, number: int, frame: object) -> None:
+        self._signal = number
+        if not self._is_starting:
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Raise what a signal asked for, if one came, as it may have been swallowed then."""
+        if self._signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self._signal is not None:
+            sys.exit(128 + self._signal)
 
     def start(self, name: str, command: Sequence[str], *, large: bool = False) -> Child:
         """Start a process; `large`: with the DDS profile that large messages need."""
@@ -74,7 +96,14 @@ class Lab:
             profile = str(ROOT / 'config' / 'fastdds_large.xml')
             environ['FASTDDS_DEFAULT_PROFILES_FILE'] = profile
             environ['FASTRTPS_DEFAULT_PROFILES_FILE'] = profile
-        return Child(name, command, self.folder / f'{name}.log', environ)
+        self._is_starting = True
+        try:
+            child = Child(name, command, self.folder / f'{name}.log', environ)
+            self._children.append(child)
+        finally:
+            self._is_starting = False
+        self.go_on()
+        return child
 
     def agent(
         self,

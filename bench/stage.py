@@ -33,7 +33,7 @@ class Trial:
     arrived: int  # when the last had been sent
     seconds: float
     wanted_s: float
-    cpu_us: float  # of the contestant, for each message that arrived in the end
+    cpu_us: float  # of the contestant, all its processes, for each message that arrived in the end
     server_us: float
     receiver_cores: float = 0.0  # towards ROS; towards Redis the server counts
 
@@ -66,7 +66,7 @@ class Stage:
         self.contestants = {contestant.name: contestant for contestant in contestants}
         self._lab = lab
         self._opened = ExitStack()
-        self._children: dict[str, Child] = {}
+        self._children: dict[str, list[Child]] = {}
 
     def __enter__(self) -> Stage:
         try:
@@ -94,10 +94,13 @@ class Stage:
         self._receiver_pid = child.pid
         started.append(child)
         for contestant in contestants:
-            command = contestant.command(direction, kind, lab.port, lab.folder)
-            child = lab.start(contestant.slug, command, large=kind.is_large)
-            started.append(child)
-            self._children[contestant.name] = child
+            children = self._children[contestant.name] = []
+            commands = contestant.commands(direction, kind, lab.port, lab.folder)
+            for number, command in enumerate(commands):
+                name = f'{contestant.slug}_{number}' if number else contestant.slug
+                child = lab.start(name, command, large=kind.is_large)
+                started.append(child)
+                children.append(child)
 
     def _warm_up(self, name: str) -> None:
         """Send a little until all of it arrives."""
@@ -110,27 +113,36 @@ class Stage:
             time.sleep(2 * SETTLE_S)
             if contestant.program == 'empty' or self._count(name) - before >= count:
                 return
-            if obituary := self._children[name].obituary():
-                raise RuntimeError(obituary)
+            for child in self._children[name]:
+                if obituary := child.obituary():
+                    raise RuntimeError(obituary)
             if time.monotonic() > deadline:
-                log = '\n'.join(self._children[name].last_lines())
+                logs = [child.last_lines() for child in self._children[name]]
+                log = '\n'.join(line for lines in logs for line in lines)
                 raise RuntimeError(f'{name} carries nothing ({self.kind.name}):\n{log}')
 
     def pid(self, name: str) -> int:
-        """Return the process of a contestant."""
-        return self._children[name].pid
+        """Return the process of a contestant, the first one of several."""
+        return self._children[name][0].pid
+
+    def _cpu_seconds(self, name: str) -> tuple[float, float, float]:
+        """Return the CPU time of all processes of a contestant, the server and the receiver."""
+        own = sum(cpu_seconds(child.pid) for child in self._children[name])
+        return own, cpu_seconds(self._lab.server.pid), cpu_seconds(self._receiver_pid)
 
     def trial(self, name: str, rate: float, seconds: float) -> Trial:
         """Send to one contestant at a rate, and see what arrives and what it costs."""
+        self._lab.go_on()
         seconds = max(seconds, 4 / rate)
-        pids = self.pid(name), self._lab.server.pid, self._receiver_pid
         count = self._count(name)
-        before = [cpu_seconds(pid) for pid in pids]
+        before = self._cpu_seconds(name)
         report = self._load.do('send', contestant=name, rate=rate, seconds=seconds)
         time.sleep(max(GRACE_S, 2 / rate))
         arrived = self._count(name) - count
         final = self._settle(name) - count
-        own, servers, receivers = (cpu_seconds(pid) - past for pid, past in zip(pids, before))
+        own, servers, receivers = (
+            now - past for now, past in zip(self._cpu_seconds(name), before)
+        )
         sent = round(report['sent'])
         if self.contestants[name].program == 'empty':  # it tells nobody what it got
             arrived = final = sent
