@@ -46,7 +46,7 @@ def memory_mb(pid: int, which: str = 'VmRSS') -> float:
 class Lab:
     """A folder, a server and the processes; all are gone when it closes.
 
-    While it is open, SIGINT and SIGTERM end what runs, but no process is forgotten while it starts.
+    While it is open, SIGINT and SIGTERM end what runs; no process is forgotten while it starts.
     """
 
     def __init__(self, domain: int) -> None:
