@@ -227,6 +227,7 @@ def test_ros2_launch_starts_the_nodes_and_ends_them_cleanly(tmp_path, number, sh
         if group_lives(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        print(output.read_text())  # shown where the test fails
     text = output.read_text()
     assert 'Traceback' not in text, text
     assert 'process has died' not in text, text
