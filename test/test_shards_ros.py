@@ -108,13 +108,16 @@ def test_two_processes_carry_all_routes_and_are_told_as_one_bridge(ros, redis_se
     pids = [shard['pid'] for shard in shown['shards']]
     assert pids == [bridge.process.pid for bridge in (one, two)]
 
-    told_by_ros = {status.name: status for array in diagnostics for status in array.status}
-    assert set(told_by_ros) == {
+    def told_by_ros():
+        return {status.name: status for array in diagnostics for status in array.status}
+
+    expected = {
         'redis_bridge: Redis',
         'redis_bridge: Redis (shard 2)',
         *(f'redis_bridge: {name}' for name in names),
     }
-    assert {status.hardware_id for status in told_by_ros.values()} == {'robot1'}
+    eventually(lambda: set(told_by_ros()) == expected)
+    assert {status.hardware_id for status in told_by_ros().values()} == {'robot1'}
 
     two.process.kill()
 
