@@ -19,8 +19,10 @@ pytest.importorskip('rclpy')
 from diagnostic_msgs.msg import DiagnosticArray
 from graph import DOMAIN, Graph
 from processes import BridgeProcess
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 BOTH_WAYS = """
     defaults: {encoding: json}
     ros_to_redis:
@@ -74,7 +76,7 @@ def status(server):
 def test_two_processes_carry_all_routes_and_are_told_as_one_bridge(ros, redis_server, shards_of):
     say = ros.node.create_publisher(String, '/say', 10)
     note = ros.node.create_publisher(String, '/note', 10)
-    told, is_set = ros.collect(String, '/told'), ros.collect(String, '/is_set')
+    told, is_set = ros.collect(String, '/told'), ros.collect(String, '/is_set', LATCHED)
     diagnostics = ros.collect(DiagnosticArray, '/diagnostics')
     ros.start()
     one, two = shards_of(BOTH_WAYS, 2)
@@ -90,8 +92,12 @@ def test_two_processes_carry_all_routes_and_are_told_as_one_bridge(ros, redis_se
 
         assert json.loads(eventually(heard)['data'])['data'] == 'hello'
         pubsub.close()
-        note.publish(String(data='here'))
-        eventually(lambda: json.loads(client.get('noted') or '{}').get('data') == 'here')
+
+        def noted():
+            note.publish(String(data='here'))
+            return json.loads(client.get('noted') or '{}').get('data') == 'here'
+
+        eventually(noted)
         client.set('set', '{"data": "on"}')
         eventually(lambda: 'on' in [message.data for message in is_set])
         eventually(lambda: client.publish('tell', '{"data": "you"}') and told)
