@@ -225,7 +225,7 @@ def test_two_bridges_that_mirror_both_ways_carry_each_message_once(
         ):
             one.ready()
             two.ready()
-            # A bridge subscribes anew once it knows the publisher; DDS needs a moment to match that.
+            # A bridge subscribes anew once it knows the publisher; DDS takes a moment to match.
             eventually(lambda: talk.get_subscription_count() == 2)
             eventually(lambda: answer.get_subscription_count() == 2)
             for _ in range(3):  # the same message thrice is three messages
