@@ -4,7 +4,8 @@
 """Compiles, per message type, functions that read, write and check CDR.
 
 How they are generated, and what CDR looks like, stands in `compiling`. Plain values are described
-in `interfaces`: dicts, lists, numbers, strings, bytes.
+in `interfaces`: dicts, lists, numbers, strings, bytes. The functions keep nothing, so all routes
+of a type share them.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 from redis_bridge import mistakes
 from redis_bridge.compiling import (
     BIG,
+    COMPILED,
     HEADERS,
     LITTLE,
     NATIVE,
@@ -60,14 +63,21 @@ def reader(message: Message, fields: Iterable[str] = (), typed: bool = False) ->
     :param typed: numeric arrays come as array.array instead of lists (bytes stay bytes).
     :raises InterfaceError: a path of `fields` is unknown.
     """
+    return _reader(message, tuple(fields), typed)
+
+
+@lru_cache(COMPILED)
+def _reader(message: Message, fields: tuple[str, ...], typed: bool) -> Reader:
     return _compile_reader(message, _selection(message, fields), typed)
 
 
+@lru_cache(COMPILED)
 def checker(message: Message) -> Checker:
     """Return a function that walks CDR whole and raises PayloadError where it is broken."""
     return _compile_reader(message, False, False)
 
 
+@lru_cache(COMPILED)
 def writer(message: Message) -> Writer:
     """Return a function from a plain value to CDR, little-endian.
 

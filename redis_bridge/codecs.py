@@ -309,21 +309,10 @@ def _named_entries(pairs: Iterable[tuple[Any, Any]]) -> dict:
     return value
 
 
-# RFC 8746's tags of typed arrays: array.array's type code and byte order. We write little-endian.
-_TAGS = {
-    64: ('B', 'little'), 65: ('H', 'big'), 66: ('I', 'big'), 67: ('Q', 'big'),
-    69: ('H', 'little'), 70: ('I', 'little'), 71: ('Q', 'little'),
-    72: ('b', 'little'), 73: ('h', 'big'), 74: ('i', 'big'), 75: ('q', 'big'),
-    77: ('h', 'little'), 78: ('i', 'little'), 79: ('q', 'little'),
-    81: ('f', 'big'), 82: ('d', 'big'), 85: ('f', 'little'), 86: ('d', 'little'),
-}  # fmt: skip
-_CODES = {code: tag for tag, (code, order) in _TAGS.items() if order == 'little'}
-
-
 def _from_ext(tag: int, data: bytes) -> array:
-    if tag not in _TAGS:
+    if tag not in transcode.TAGS:
         raise ValueError(f'unknown ext code {tag}')
-    code, order = _TAGS[tag]
+    code, order = transcode.TAGS[tag]
     numbers = array(code, data)
     if order != sys.byteorder and numbers.itemsize > 1:
         numbers.byteswap()
@@ -332,7 +321,7 @@ def _from_ext(tag: int, data: bytes) -> array:
 
 def _standard_code(numbers: array) -> str:
     """Return the type code that is as wide on every machine ('l' and 'L' are not)."""
-    if numbers.typecode in _CODES:
+    if numbers.typecode in transcode.EXT_CODES:
         return numbers.typecode
     codes = {('l', 4): 'i', ('l', 8): 'q', ('L', 4): 'I', ('L', 8): 'Q'}
     code = codes.get((numbers.typecode, numbers.itemsize))
@@ -351,7 +340,7 @@ def _to_ext(value: Any) -> Any:
     if sys.byteorder == 'big' and value.itemsize > 1:
         value = value[:]
         value.byteswap()
-    return msgpack.ExtType(_CODES[code], value.tobytes())
+    return msgpack.ExtType(transcode.EXT_CODES[code], value.tobytes())
 
 
 def _to_list(value: Any) -> Any:
@@ -370,7 +359,7 @@ class Msgpack(_MapCodec):
         self, message: Message, field: str | None, fields: Iterable[str], arrays: str
     ) -> Encode:
         general = super().encoder(message, field, fields, arrays)
-        pack = transcode.to_msgpack(message, _CODES if arrays == 'typed' else None)
+        pack = transcode.to_msgpack(message, typed=arrays == 'typed')
         if field or fields or pack is None:
             return general
 

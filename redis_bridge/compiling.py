@@ -36,6 +36,7 @@ from redis_bridge.mistakes import show
 LITTLE, BIG = '<', '>'
 HEADERS = {LITTLE: b'\0\1', BIG: b'\0\0'}
 NATIVE = LITTLE if sys.byteorder == 'little' else BIG
+COMPILED = 256  # functions of one kind that are kept, to be shared by all routes of a type
 _MAX_LOOPS = 16  # Python nests no more than 20 blocks
 
 # What the generated code may stumble over; anything else is a bug and surfaces.

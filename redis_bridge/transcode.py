@@ -10,6 +10,7 @@ table is a piece of the input, filled up with the constants that the output need
 
 For this, numbers keep their width in msgpack: an int32 takes five bytes, whatever its value, and
 a float32 is a float 32. Sequences of integers, where that would cost most, are as short as can be.
+The functions keep nothing, so all routes of a type share them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import msgpack
 
 from redis_bridge import mistakes
 from redis_bridge.compiling import (
+    COMPILED,
     HEADERS,
     LITTLE,
     NATIVE,
@@ -64,17 +66,29 @@ _MARKS = {
 }  # fmt: skip
 _FLOATS = {'float': 4, 'double': 8}
 
+# Ext codes of typed arrays, which are RFC 8746's tags: array.array's type code and byte order. We
+# write little-endian.
+TAGS = {
+    64: ('B', 'little'), 65: ('H', 'big'), 66: ('I', 'big'), 67: ('Q', 'big'),
+    69: ('H', 'little'), 70: ('I', 'little'), 71: ('Q', 'little'),
+    72: ('b', 'little'), 73: ('h', 'big'), 74: ('i', 'big'), 75: ('q', 'big'),
+    77: ('h', 'little'), 78: ('i', 'little'), 79: ('q', 'little'),
+    81: ('f', 'big'), 82: ('d', 'big'), 85: ('f', 'little'), 86: ('d', 'little'),
+}  # fmt: skip
+EXT_CODES = {code: tag for tag, (code, order) in TAGS.items() if order == 'little'}
 
-def to_msgpack(message: Message, tags: dict[str, int] | None = None) -> ToMsgpack | None:
+
+@lru_cache(COMPILED)
+def to_msgpack(message: Message, typed: bool = False) -> ToMsgpack | None:
     """Return a function from CDR to a msgpack map; None if the machine is not little-endian.
 
     The CDR must be little-endian, which its header tells. If it is broken, PayloadError is raised.
 
-    :param tags: ext codes by `array`'s type code; then numeric arrays are ext values.
+    :param typed: numeric arrays are ext values.
     """
     if NATIVE != LITTLE:
         return None
-    source = _ToMsgpack(tags)
+    source = _ToMsgpack(typed)
     source.fields(message)
     source.flush()
     source.emit(f'if {source.base} > end: raise ValueError("ends too early")')
@@ -101,6 +115,7 @@ def to_msgpack(message: Message, tags: dict[str, int] | None = None) -> ToMsgpac
     return define('pack', text, message, {**_RUNTIME, **source.constants, 'refused': refused})
 
 
+@lru_cache(COMPILED)
 def from_msgpack(message: Message) -> FromMsgpack | None:
     """Return a function from msgpack as `to_msgpack` writes it to CDR, None if there is none.
 
@@ -264,10 +279,10 @@ class _Transcoder(Source):
 class _ToMsgpack(_Transcoder):
     """The source of a function from CDR to msgpack; the position is that in CDR."""
 
-    def __init__(self, tags: dict[str, int] | None) -> None:
+    def __init__(self, typed: bool) -> None:
         super().__init__(4)
-        self._tags = tags
-        self.gathers_arrays = tags is None
+        self._typed = typed
+        self.gathers_arrays = not typed
 
     def fixed(self, data: bytes) -> None:
         self._tokens += [-1 - byte for byte in data]
@@ -344,8 +359,8 @@ class _ToMsgpack(_Transcoder):
             self.emit('add(memoryview(buf)[o:e])')
         elif type_.item.name == 'boolean':
             self.emit('add(booleans(buf[o:e]))')
-        elif self._tags is not None:
-            self.emit(f'add(ext_head({size} * {count}, {self._tags[code]}))')
+        elif self._typed:
+            self.emit(f'add(ext_head({size} * {count}, {EXT_CODES[code]}))')
             self.emit('add(memoryview(buf)[o:e])')
         elif type_.item.name in _FLOATS:
             self.emit(f'add({type_.item.name}s(buf[o:e]))')
