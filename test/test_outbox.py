@@ -16,7 +16,8 @@ from support import eventually
 
 from redis_bridge.counts import Counts
 from redis_bridge.endpoints import Meta
-from redis_bridge.redis_io.outbox import ITEM_OVERHEAD, Ring
+from redis_bridge.redis_io import outbox as outbox_module
+from redis_bridge.redis_io.outbox import BATCH_COMMANDS, ITEM_OVERHEAD, Ring
 from redis_bridge.routes import ChannelSink, ChannelSource, HashSink, KeySink, StreamSink
 
 MANY = 2000
@@ -337,6 +338,25 @@ def test_writing_never_waits_for_a_server_that_hangs(redis_server, endpoints_at)
     redis_server.thaw()
     assert slowest < 0.5  # a wait for the network would take a second
     eventually(lambda: all(feed.is_settled() for feed in feeds))
+
+
+def test_who_puts_gives_way_to_a_writer_that_is_behind_but_once_a_batch(endpoints_at, monkeypatch):
+    monkeypatch.setattr(outbox_module, 'GIVE_WAY_S', 60.0)
+    endpoints = endpoints_at()  # not started: the test is its writer
+    outbox = endpoints._outbox
+    feed = Feed(endpoints, StreamSink('s'))
+    feed.write(2 * BATCH_COMMANDS + 1)  # a writer that took nothing yet, as when it stands still
+    assert len(outbox._take()) == BATCH_COMMANDS
+    gives_way = threading.Thread(target=feed.write)
+    gives_way.start()
+    eventually(lambda: not outbox._took.is_set())
+    feed.write()  # still behind, but somebody gave way for this batch already
+    assert gives_way.is_alive()
+    outbox._take()
+    gives_way.join(10)
+    assert not gives_way.is_alive()
+    feed.write()  # no longer behind
+    assert feed.sent == 2 * BATCH_COMMANDS + 4
 
 
 def test_a_name_of_another_kind_is_refused_and_the_others_go_on(

@@ -56,6 +56,10 @@ from redis_bridge.routes import SinkConfig
 
 BATCH_COMMANDS = 512
 BATCH_BYTES = 1 << 20
+# How long who puts gives way, once a batch, to a writer that is behind. Python may let a thread
+# wait 5 ms for the interpreter wherever it calls the system: beside an executor without a pause,
+# the writer would fall back further and further, and what was converted for it be dropped.
+GIVE_WAY_S = 0.002
 ITEM_OVERHEAD = 200  # bytes that a waiting item takes beside its payload, roughly
 RING_S = 10.0
 # A server that finds a value too big (proto-max-bulk-len) may only close the connection. So that
@@ -141,6 +145,7 @@ class Outbox:
         self._connected = False
         self._closed = False
         self._asleep = False  # whether the thread must be woken
+        self._took = threading.Event()  # since somebody gave way last, the thread took a batch
 
         self._streams: dict[str, StreamLog] = {}
         self._ring = Ring(ring_s, ring_bytes)
@@ -200,8 +205,12 @@ class Outbox:
                     self._append(item)
                 dropped = self._shed()
             must_wake, self._asleep = self._asleep, False
+            is_behind = len(self._stored) + len(self._events) > BATCH_COMMANDS
         if must_wake:
             self._link.waker.set()
+        elif is_behind and self._took.is_set():
+            self._took.clear()
+            self._took.wait(GIVE_WAY_S)
         for item, reason in dropped:
             _drop(item, reason)
 
@@ -342,6 +351,7 @@ class Outbox:
                     break
                 batch.append(item)
                 size += item.size
+        self._took.set()
         return batch
 
     def _write(self, wire: Wire, batch: list[Item]) -> None:

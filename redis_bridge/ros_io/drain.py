@@ -13,6 +13,7 @@ stands alone here, and a test for each distribution holds it.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -43,13 +44,13 @@ class Drained(Subscription):
 
     @property
     def raw(self) -> bool:
-        until = time.monotonic() + LONGEST_S
-        while True:
-            taken = self._take()
-            if taken:
-                self.deliver(taken)
+        until = math.inf
+        while taken := self._take():
+            self.deliver(taken)
             if len(taken) < MOST or time.monotonic() > until:
-                return True
+                break
+            until = min(until, time.monotonic() + LONGEST_S)
+        return True
 
     @raw.setter
     def raw(self, value: bool) -> None:

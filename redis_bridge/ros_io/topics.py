@@ -69,6 +69,7 @@ class Topic:
         self._message: Message | None = None
         self._subscription: Subscription | None = None
         self._profile: QoSProfile | None = None
+        self._is_latched = False
         self._publishers = -1
         self._state = ''
         self._bridges: dict[Gid, bool] = {}  # publishers by GID: whether a bridge's
@@ -147,6 +148,7 @@ class Topic:
         # Destroyed first: two subscriptions at once would deliver everything twice.
         self.close()
         self._profile = wanted
+        self._is_latched = wanted.durability.name == 'TRANSIENT_LOCAL'
         self._subscription = drain.create(
             self._node, self._message_class, self.name, wanted, self._deliver
         )
@@ -173,7 +175,7 @@ class Topic:
             return []
         if self._has_gid:
             taken = self._of_others(taken)
-        if self._profile.durability.name == 'TRANSIENT_LOCAL':
+        if self._is_latched:
             taken = [sample for sample in taken if self._is_new(sample[1])]
         return [message for message, _ in taken]
 
