@@ -31,6 +31,7 @@ ENTRIES: dict[tuple[str, str], list[Contestant]] = {
     (IN, 'Odometry'): [FLOOR, MSGPACK, HAND],
     (IN, 'Twist'): [FLOOR, MSGPACK, HAND],
 }
+ENCODINGS = [JSON, CDR]  # beside msgpack; with --full, of every kind
 QUICK_KINDS = {(OUT, 'Odometry'), (OUT, 'Image'), (IN, 'Twist')}
 TIMED = {(OUT, 'Odometry'), (IN, 'Odometry'), (IN, 'Twist')}  # CPU and latency at fixed rates, too
 MEASURES = ('rate', 'cpu', 'latency', 'rest', 'startup', 'routes', 'sinks', 'shards', 'beside')
@@ -84,7 +85,7 @@ def _options() -> argparse.Namespace:
     pace = parser.add_mutually_exclusive_group()
     for name, text in (
         ('quick', 'two minutes: one round, and of some kinds only'),
-        ('full', 'three quarters of an hour: 5 s windows'),
+        ('full', 'an hour: 5 s windows, all encodings of all kinds'),
     ):
         pace.add_argument(f'--{name}', dest='pace', action='store_const', const=name, help=text)
     parser.add_argument('--only', metavar='KIND,…', help=f'of {", ".join(KINDS)}')
@@ -134,6 +135,8 @@ def _run(lab: Lab, options: argparse.Namespace, figures: Figures, say: measure.S
             continue
         if options.only is not None and kind not in options.only:
             continue
+        if options.pace == 'full' and KINDS[kind].arrays != 'typed':  # which is msgpack's alone
+            entries = list(dict.fromkeys([*entries, *ENCODINGS]))
         chosen = [
             entry
             for entry in entries
