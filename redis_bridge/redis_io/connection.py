@@ -292,15 +292,10 @@ class Wire:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._is_drained = False  # all was read that had come, when we looked last
-        self._poll: select.poll | None = None  # of the socket, but for TLS, which reads ahead
 
     def connect(self) -> None:
         """Connect, log in, select the database."""
         self._connection.connect()
-        sock = self._socket()
-        if not isinstance(sock, ssl.SSLSocket):
-            self._poll = select.poll()
-            self._poll.register(sock, select.POLLIN)
 
     def send(self, commands: Iterable[Command]) -> None:
         """Send commands without waiting for their replies."""
@@ -328,12 +323,9 @@ class Wire:
     def has_reply(self, seconds: float = 0) -> bool:
         """Tell whether something can be read, now or within a time that nothing else cuts short.
 
-        Where the peer left, this or the next reply raises ConnectionError.
+        Raises ConnectionError where the peer left.
         """
-        if self._is_drained and self._poll is not None:  # several calls of the system cheaper
-            has_reply = bool(self._poll.poll(seconds * 1000))
-        else:
-            has_reply = bool(self._connection.can_read(seconds))
+        has_reply = bool(self._connection.can_read(seconds))
         self._is_drained = not has_reply
         return has_reply
 
