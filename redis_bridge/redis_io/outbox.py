@@ -3,8 +3,8 @@
 
 """The way out: one queue and one thread that write what all sinks are given to Redis.
 
-ROS threads only append to the queue. What may wait, and what becomes of it when Redis is away,
-is a matter of the kind of sink:
+ROS threads only append to the queue, and give way for a moment where its writer falls behind. What
+may wait, and what becomes of it when Redis is away, is a matter of the kind of sink:
 
 ======== ================= =============================================== ======================
 kind     promise           waits                                           Redis is away
