@@ -27,6 +27,7 @@ from redis_bridge.redis_io.connection import (
     LARGE_BYTES,
     Clock,
     Connector,
+    Health,
     Timing,
     Wire,
     code_of,
@@ -297,6 +298,25 @@ def test_only_changes_of_state_are_logged(redis_server, endpoints_at, caplog):
     assert len(told) < 10
     assert sum(text.endswith(': connected') for text in told) == 2
     assert sum('refused' in text for text in told) == 1
+
+
+def test_who_sees_a_state_finds_it_in_the_log():
+    told = []
+
+    class Slow(logging.Handler):
+        def emit(self, record):
+            asking.start()
+            asking.join(0.2)  # who asks must wait for us, so this runs out
+            told.append('logged')
+
+    log = logging.Logger('slow')
+    log.addHandler(Slow())
+    health = Health(log, 'there')
+    health.add('duty')
+    asking = threading.Thread(target=lambda: told.append(health.states()['duty']))
+    health.up('duty')
+    asking.join()
+    assert told == ['logged', 'connected']
 
 
 def test_a_server_that_hangs_is_noticed_by_every_duty(redis_server, endpoints_at):

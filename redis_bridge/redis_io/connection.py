@@ -414,7 +414,11 @@ class Clock:
 
 
 class Health:
-    """Which duty is connected and why another is not; logs only what changed."""
+    """Which duty is connected and why another is not; logs only what changed, in its order.
+
+    What is logged is logged under the lock: who sees a state finds it in the log, and a loss never
+    stands there before the connection that it ended.
+    """
 
     def __init__(self, log: logging.Logger, where: str) -> None:
         self._log = log
@@ -436,7 +440,7 @@ class Health:
             if was is None or any(self._problems.values()):
                 return
             self._told.clear()
-        self._log.info('Redis at %s: connected', self._where)
+            self._log.info('Redis at %s: connected', self._where)
 
     def down(self, duty: str, problem: str, *, quiet: bool = False) -> None:
         """Note that a duty is not connected, and why."""
@@ -445,7 +449,7 @@ class Health:
             if quiet or problem in self._told:
                 return
             self._told.add(problem)
-        self._log.warning('Redis at %s (%s): %s', self._where, duty, problem)
+            self._log.warning('Redis at %s (%s): %s', self._where, duty, problem)
 
     def bug(self, duty: str, text: str) -> None:
         """Note an error of our own, with its traceback."""

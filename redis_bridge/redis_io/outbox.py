@@ -473,12 +473,12 @@ class Outbox:
         sink.counts.note('rewritten')
 
     def _refuse(self, item: Item, error: redis.ResponseError) -> None:
-        _drop(item, 'refused')
         code = code_of(error)
         if item.sink.trouble != code:
             item.sink.trouble = code
             hint = HINTS.get(code, 'nothing is written there')
             self._log.warning('%s: %s (%s)', item.sink, self._link.tell(error), hint)
+        _drop(item, 'refused')
 
     def _hold(self, error: redis.ResponseError) -> str:
         """Stop writing anything but events for a moment."""
@@ -506,14 +506,14 @@ class Outbox:
                 self._not_durable.remove(how)
                 self._log.info('streams with durability %s: kept again', how)
             return
-        for sink, count in Counter(
-            item.sink for item in taken if item.sink.durability == how
-        ).items():
-            sink.counts.note('not_durable', count)
         if how not in self._not_durable:
             self._not_durable.add(how)
             reason = self._link.tell(reply) if failed else f'not within {DURABLE_MS} ms'
             self._log.warning('streams with durability %s: not kept: %s', how, reason)
+        for sink, count in Counter(
+            item.sink for item in taken if item.sink.durability == how
+        ).items():
+            sink.counts.note('not_durable', count)
 
     # --- streams --------------------------------------------------------------------------------
     def _look_at_streams(self, wire: Wire) -> None:
