@@ -359,8 +359,10 @@ class Msgpack(_MapCodec):
         self, message: Message, field: str | None, fields: Iterable[str], arrays: str
     ) -> Encode:
         general = super().encoder(message, field, fields, arrays)
+        if field or fields:
+            return general
         pack = transcode.to_msgpack(message, typed=arrays == 'typed')
-        if field or fields or pack is None:
+        if pack is None:
             return general
 
         def encode(payload: bytes, meta: Meta | None = None) -> bytes:

@@ -16,9 +16,12 @@ DOMAIN = int(os.environ.get('ROS_DOMAIN_ID', '77'))
 
 import rclpy  # noqa: E402
 from rclpy.node import Node  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
 from rclpy.signals import SignalHandlerOptions  # noqa: E402
 
 from redis_bridge.ros_io.spinning import Spinner  # noqa: E402
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class Graph:

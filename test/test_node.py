@@ -16,17 +16,16 @@ pytest.importorskip('rclpy')
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist
-from graph import DOMAIN, Graph
+from graph import DOMAIN, LATCHED, Graph
 from nav_msgs.msg import Odometry
 from processes import BridgeProcess
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Float64, String
 
 from redis_bridge import codecs
 from redis_bridge.endpoints import Meta
 from redis_bridge.ros_io.drain import tells_publisher
 
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 COMMANDS = """

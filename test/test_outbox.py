@@ -16,7 +16,6 @@ from support import eventually
 
 from redis_bridge.counts import Counts
 from redis_bridge.endpoints import Meta
-from redis_bridge.redis_io import outbox as outbox_module
 from redis_bridge.redis_io.outbox import BATCH_COMMANDS, ITEM_OVERHEAD, Ring
 from redis_bridge.routes import ChannelSink, ChannelSource, HashSink, KeySink, StreamSink
 
@@ -341,7 +340,7 @@ def test_writing_never_waits_for_a_server_that_hangs(redis_server, endpoints_at)
 
 
 def test_who_puts_gives_way_to_a_writer_that_is_behind_but_once_a_batch(endpoints_at, monkeypatch):
-    monkeypatch.setattr(outbox_module, 'GIVE_WAY_S', 60.0)
+    monkeypatch.setattr('redis_bridge.redis_io.outbox.GIVE_WAY_S', 60.0)
     endpoints = endpoints_at()  # not started: the test is its writer
     outbox = endpoints._outbox
     feed = Feed(endpoints, StreamSink('s'))

@@ -8,13 +8,10 @@ from support import eventually
 
 pytest.importorskip('rclpy')
 
-from graph import DOMAIN, Graph
+from graph import DOMAIN, LATCHED, Graph
 from processes import BridgeProcess
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Temperature
 from std_msgs.msg import Float64, Int64, String
-
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 @pytest.fixture

@@ -17,12 +17,10 @@ from support import eventually
 pytest.importorskip('rclpy')
 
 from diagnostic_msgs.msg import DiagnosticArray
-from graph import DOMAIN, Graph
+from graph import DOMAIN, LATCHED, Graph
 from processes import BridgeProcess
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 BOTH_WAYS = """
     defaults: {encoding: json}
     ros_to_redis:

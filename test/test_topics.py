@@ -13,7 +13,7 @@ from support import eventually
 
 pytest.importorskip('rclpy')
 
-from graph import DOMAIN, Graph
+from graph import DOMAIN, LATCHED, Graph
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage
@@ -25,7 +25,6 @@ from redis_bridge.ros_io.topics import BRIDGE_NODE, RosEndpoints
 from redis_bridge.routes import Qos
 
 LOG = logging.getLogger('test')
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 

@@ -13,7 +13,6 @@ stands alone here, and a test for each distribution holds it.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -44,13 +43,13 @@ class Drained(Subscription):
 
     @property
     def raw(self) -> bool:
-        until = math.inf
-        while taken := self._take():
-            self.deliver(taken)
+        until = time.monotonic() + LONGEST_S
+        while True:
+            taken = self._take()
+            if taken:
+                self.deliver(taken)
             if len(taken) < MOST or time.monotonic() > until:
-                break
-            until = min(until, time.monotonic() + LONGEST_S)
-        return True
+                return True
 
     @raw.setter
     def raw(self, value: bool) -> None:

@@ -15,7 +15,7 @@ from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
@@ -69,7 +69,6 @@ class Topic:
         self._message: Message | None = None
         self._subscription: Subscription | None = None
         self._profile: QoSProfile | None = None
-        self._is_latched = False
         self._publishers = -1
         self._state = ''
         self._bridges: dict[Gid, bool] = {}  # publishers by GID: whether a bridge's
@@ -148,7 +147,6 @@ class Topic:
         # Destroyed first: two subscriptions at once would deliver everything twice.
         self.close()
         self._profile = wanted
-        self._is_latched = wanted.durability.name == 'TRANSIENT_LOCAL'
         self._subscription = drain.create(
             self._node, self._message_class, self.name, wanted, self._deliver
         )
@@ -175,7 +173,7 @@ class Topic:
             return []
         if self._has_gid:
             taken = self._of_others(taken)
-        if self._is_latched:
+        if self._profile.durability == DurabilityPolicy.TRANSIENT_LOCAL:
             taken = [sample for sample in taken if self._is_new(sample[1])]
         return [message for message, _ in taken]
 
