@@ -12,17 +12,16 @@ from __future__ import annotations
 import gc
 import logging
 import re
-import signal
 import sys
-import threading
 from contextlib import ExitStack
+from queue import SimpleQueue
 from typing import Any
 
 from redis_bridge.errors import BridgeError, MappingError
 from redis_bridge.routes import Mapping
 from redis_bridge.shards import Shard
+from redis_bridge.stopping import stopped_by_signals
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 NODE_NAME = 'redis_bridge'
 COLLECT_AFTER = 20_000  # objects that are alive at once, beyond those there were at the last time
 
@@ -33,24 +32,19 @@ def main(args: list[str] | None = None) -> int:
     `args` are command line arguments as ROS takes them (`--ros-args -p mapping:=my.yaml`), None
     for those of the process. Returns the exit status: 0, or 1 with the reason on stderr.
     """
-    stop = threading.Event()
-    for number in SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        return _run(sys.argv[1:] if args is None else args, stop)
-    except MappingError as error:
-        for mistake in error.mistakes:
-            print(mistake, file=sys.stderr)
-        return 1
-    except BridgeError as error:
-        print(f'redis_bridge: {error}', file=sys.stderr)
-        return 1
-    finally:
-        for number in SIGNALS:  # a second signal must not break into the interpreter's exit
-            signal.signal(number, signal.SIG_IGN)
+    with stopped_by_signals() as stop:
+        try:
+            return _run(sys.argv[1:] if args is None else args, stop)
+        except MappingError as error:
+            for mistake in error.mistakes:
+                print(mistake, file=sys.stderr)
+            return 1
+        except BridgeError as error:
+            print(f'redis_bridge: {error}', file=sys.stderr)
+            return 1
 
 
-def _run(args: list[str], stop: threading.Event) -> int:
+def _run(args: list[str], stop: SimpleQueue[int]) -> int:
     import rclpy
     from rclpy.signals import SignalHandlerOptions
 
@@ -61,12 +55,6 @@ def _run(args: list[str], stop: threading.Event) -> int:
     from redis_bridge.ros_io.topics import RosEndpoints
 
     has_gid = tells_publisher()
-    failed = threading.Event()
-
-    def give_up() -> None:
-        failed.set()
-        stop.set()
-
     with ExitStack() as opened:
         context = rclpy.Context()
         rclpy.init(
@@ -102,17 +90,18 @@ def _run(args: list[str], stop: threading.Event) -> int:
             shard=shard,
         )
         Diagnostics(node, bridge, log.logger)
-        if stop.is_set():
-            return 0
+        if not stop.empty():
+            return stop.get()
         opened.enter_context(bridge)
         # Samples die young, and by their reference counts; what is there now stays to the end.
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER)
-        for spinner in _spinners(mapping.executor, topics, node, context, log.logger, give_up):
+        for spinner in _spinners(
+            mapping.executor, topics, node, context, log.logger, failed=lambda: stop.put(1)
+        ):
             opened.enter_context(spinner)
         _tell_what_runs(bridge, log.logger)
-        stop.wait()
-    return 1 if failed.is_set() else 0
+        return stop.get()
 
 
 def _shard(node: Any) -> tuple[Shard, str]:
@@ -195,16 +184,16 @@ def topic_remappings(args: list[str]) -> list[str]:
 
 
 def _spinners(
-    kind: str, topics: Any, node: Any, context: Any, log: logging.Logger, give_up: Any
+    kind: str, topics: Any, node: Any, context: Any, log: logging.Logger, failed: Any
 ) -> list[Any]:
     from redis_bridge.ros_io.spinning import Spinner
 
     if kind == 'events':
         return [
-            Spinner('events', [topics], context, log, give_up),
-            Spinner('single_threaded', [node], context, log, give_up),
+            Spinner('events', [topics], context, log, failed),
+            Spinner('single_threaded', [node], context, log, failed),
         ]
-    return [Spinner('single_threaded', [topics, node], context, log, give_up)]
+    return [Spinner('single_threaded', [topics, node], context, log, failed)]
 
 
 class RosLog(logging.Handler):

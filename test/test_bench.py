@@ -277,12 +277,12 @@ def bench(folder: Path, domain: int, *options: str) -> subprocess.Popen:
     )  # fmt: skip
 
 
-def left_behind(domain: int) -> list[str]:
-    """Return the command lines of processes in a ROS domain that only one benchmark uses."""
+def running(folder: Path) -> list[str]:
+    """Return the command lines of the processes of the benchmark that `bench` began there."""
     found = []
     for process in Path('/proc').glob('[0-9]*'):
         try:
-            if f'ROS_DOMAIN_ID={domain}\0'.encode() in (process / 'environ').read_bytes():
+            if f'TMPDIR={folder}\0'.encode() in (process / 'environ').read_bytes():
                 found.append((process / 'cmdline').read_text().replace('\0', ' '))
         except OSError:  # it has ended, or is not ours
             continue
@@ -308,16 +308,16 @@ def test_a_run_gives_rates_and_cost_of_floor_and_bridge(tmp_path):
     assert '| floor ' in (tmp_path / 'latest.md').read_text()
     if find_spec('matplotlib'):
         assert (tmp_path / 'latest.png').read_bytes().startswith(b'\x89PNG')
-    assert left_behind(89) == []
+    assert running(tmp_path) == []
 
 
 def test_ctrl_c_ends_it_with_all_its_processes(tmp_path):
     run = bench(tmp_path, 90, '--only', 'Twist', '--measure', 'rate')
-    eventually(lambda: len(left_behind(90)) >= 4, 20)
+    eventually(lambda: len(running(tmp_path)) >= 5, 20)
     started = time.monotonic()
     run.send_signal(signal.SIGINT)
     run.communicate(timeout=20)
     assert time.monotonic() - started < 12
     assert run.returncode == 1
-    assert left_behind(90) == []
+    assert running(tmp_path) == []
     assert list(tmp_path.glob('redis_bridge_bench_*')) == []

@@ -3,6 +3,7 @@
 
 """The bridge as a process: faults, stops, loops, signals, claims, diagnostics."""
 
+import itertools
 import json
 import signal
 import subprocess
@@ -356,9 +357,12 @@ def test_the_process_ends_cleanly_within_two_seconds(redis_server, tmp_path, num
         elif redis == 'stalled':
             redis_server.freeze()
         began = time.monotonic()
-        bridge.process.send_signal(number)
-        bridge.process.send_signal(number)
-        status = bridge.stop(number)
+        for again in itertools.cycle([number, signal.SIGINT, signal.SIGTERM]):
+            bridge.process.send_signal(again)  # each may come while another is being handled
+            if bridge.process.poll() is not None or time.monotonic() > began + 2:
+                break
+            time.sleep(0.001)
+        status = bridge.stop()
         took = time.monotonic() - began
         if redis == 'stalled':
             redis_server.thaw()

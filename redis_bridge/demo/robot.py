@@ -5,22 +5,18 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
+
+from redis_bridge.stopping import stopped_by_signals
 
 
 def main(name: str) -> int:
     """Run the robot's node until SIGINT or SIGTERM."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    # Only now, so that a signal during this import ends the process cleanly, too.
-    from redis_bridge.demo.robot_node import spin
+    with stopped_by_signals() as stop:
+        # Only now, so that a signal during this import ends the process cleanly, too.
+        from redis_bridge.demo.robot_node import spin
 
-    spin(name, stop)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the interpreter's exit can take no signals
+        spin(name, stop)
     return 0
 
 

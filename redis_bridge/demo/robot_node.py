@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import random
-import threading
 import time
+from queue import SimpleQueue
 
 import rclpy
 from geometry_msgs.msg import Twist
@@ -89,15 +89,15 @@ class Robot:
         self._temperature.publish(temperature)
 
 
-def spin(name: str, stop: threading.Event) -> None:
-    """Run the robot of that name until `stop` is set."""
+def spin(name: str, stop: SimpleQueue[int]) -> None:
+    """Run the robot of that name until something is in `stop`."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = Node(name)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     Robot(node, Base(ROOM, STARTS[name], time.monotonic()), Scanner())
     try:
-        while not stop.is_set():
+        while stop.empty():
             executor.spin_once(timeout_sec=0.1)
     finally:
         executor.remove_node(node)
