@@ -16,8 +16,10 @@ DOMAIN = int(os.environ.get('ROS_DOMAIN_ID', '77'))
 
 import rclpy  # noqa: E402
 from rclpy.node import Node  # noqa: E402
-from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
+from rclpy.publisher import Publisher  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 from rclpy.signals import SignalHandlerOptions  # noqa: E402
+from support import eventually  # noqa: E402
 
 from redis_bridge.ros_io.spinning import Spinner  # noqa: E402
 
@@ -66,6 +68,26 @@ class Graph:
         received: list[Any] = []
         self.node.create_subscription(kind, topic, received.append, qos)
         return received
+
+    def subscribed(self, topic: str) -> list[ReliabilityPolicy]:
+        """Return the reliabilities of a topic's subscriptions, as this graph knows them."""
+        infos = self.node.get_subscriptions_info_by_topic(topic)
+        return [info.qos_profile.reliability for info in infos]
+
+    def until_matched(
+        self,
+        *publishers: Publisher,
+        count: int = 1,
+        reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE,
+    ) -> None:
+        """Wait until a bridge subscribes as it does to these publishers, and DDS matched them.
+
+        Before it knew of them it subscribed, too, to whatever may come, and a match with that one
+        says nothing of the other. `count` is how many subscriptions each publisher shall have.
+        """
+        for publisher in publishers:
+            eventually(lambda: self.subscribed(publisher.topic_name) == [reliability] * count)  # noqa: B023
+            eventually(lambda: publisher.get_subscription_count() == count)  # noqa: B023
 
     def on_close(self, call: Callable[[], Any]) -> None:
         """Have something closed with the graph, before its nodes."""

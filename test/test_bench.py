@@ -23,6 +23,8 @@ from support import eventually
 
 pytest.importorskip('rclpy')
 
+from graph import DOMAIN
+
 from bench.contestants import MSGPACK, OUT, Contestant
 from bench.figures import Figures, Subject
 from bench.kinds import KINDS, Stamped, stamp_reader
@@ -268,8 +270,8 @@ def test_shards_share_a_mapping_file_and_are_told_apart(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def bench(folder: Path, domain: int, *options: str) -> subprocess.Popen:
-    quickly = ['--quick', '--window', '0.1', '--domain', str(domain), '--into', str(folder)]
+def bench(folder: Path, *options: str) -> subprocess.Popen:
+    quickly = ['--quick', '--window', '0.1', '--domain', str(DOMAIN), '--into', str(folder)]
     return subprocess.Popen(
         [sys.executable, '-m', 'bench', *quickly, *options],
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -291,7 +293,7 @@ def running(folder: Path) -> list[str]:
 
 def test_a_run_gives_rates_and_cost_of_floor_and_bridge(tmp_path):
     run = bench(
-        tmp_path, 89, '--only', 'String', '--direction', 'out', '--measure', 'rate',
+        tmp_path, '--only', 'String', '--direction', 'out', '--measure', 'rate',
         '--contestants', 'floor,bridge msgpack',
     )  # fmt: skip
     output, errors = run.communicate(timeout=60)
@@ -312,7 +314,7 @@ def test_a_run_gives_rates_and_cost_of_floor_and_bridge(tmp_path):
 
 
 def test_ctrl_c_ends_it_with_all_its_processes(tmp_path):
-    run = bench(tmp_path, 90, '--only', 'Twist', '--measure', 'rate')
+    run = bench(tmp_path, '--only', 'Twist', '--measure', 'rate')
     eventually(lambda: len(running(tmp_path)) >= 5, 20)
     started = time.monotonic()
     run.send_signal(signal.SIGINT)

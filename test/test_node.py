@@ -225,16 +225,15 @@ def test_two_bridges_that_mirror_both_ways_carry_each_message_once(
         ):
             one.ready()
             two.ready()
-            # A bridge subscribes anew once it knows the publisher; DDS takes a moment to match.
-            eventually(lambda: talk.get_subscription_count() == 2)
-            eventually(lambda: answer.get_subscription_count() == 2)
+            ros.until_matched(talk, count=2)
+            other.until_matched(answer, count=2)
             for _ in range(3):  # the same message thrice is three messages
                 talk.publish(String(data='again'))
             eventually(lambda: len(there) == 3)
             answer.publish(String(data='answer'))
             eventually(lambda: here and here[-1].data == 'answer')
             talk.publish(String(data='over'))
-            eventually(lambda: there[-1].data == 'over')
+            eventually(lambda: here[-1].data == there[-1].data == 'over')
         assert [message.data for message in here] == ['again'] * 3 + ['answer', 'over']
         assert [message.data for message in there] == ['again'] * 3 + ['answer', 'over']
         crossed = []

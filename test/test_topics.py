@@ -91,8 +91,7 @@ def test_every_message_of_a_burst_arrives_once_and_in_order(bridge_graph, peer):
         bridge_graph, '/burst', type_name='std_msgs/msg/Int32', asked=Qos(depth=1000)
     )
     publisher = peer.node.create_publisher(Int32, '/burst', 1000)
-    eventually(lambda: heard.states[-1] == 'open')
-    eventually(lambda: publisher.get_subscription_count() == 1)
+    peer.until_matched(publisher)
     for number in range(500):
         publisher.publish(Int32(data=number))
     eventually(lambda: len(heard.samples) >= 500 or bridge_graph.failures)
@@ -112,8 +111,7 @@ def test_a_flood_that_is_carried_slowly_loses_nothing_and_keeps_its_order(bridge
 
     heard.carry = carry_slowly
     publisher = peer.node.create_publisher(Int32, '/flood', 5000)
-    eventually(lambda: heard.states[-1] == 'open')
-    eventually(lambda: publisher.get_subscription_count() == 1)
+    peer.until_matched(publisher)
     for number in range(5 * drain.MOST):
         publisher.publish(Int32(data=number))
     eventually(lambda: len(heard.samples) >= 5 * drain.MOST)
@@ -147,22 +145,15 @@ def test_a_latched_sample_is_not_told_twice_when_the_match_changes(bridge_graph,
 def test_a_match_follows_publishers_that_come_and_go(bridge_graph, peer):
     (heard,) = listening(bridge_graph, '/mixed', type_name='std_msgs/msg/String')
 
-    def subscribed() -> list:
-        return [
-            info.qos_profile.reliability
-            for info in peer.node.get_subscriptions_info_by_topic('/mixed')
-        ]
-
     reliable = peer.node.create_publisher(String, '/mixed', 10)
-    eventually(lambda: subscribed() == [ReliabilityPolicy.RELIABLE])
+    peer.until_matched(reliable)
     weak = peer.node.create_publisher(String, '/mixed', BEST_EFFORT)
-    eventually(lambda: subscribed() == [ReliabilityPolicy.BEST_EFFORT])
-    eventually(lambda: weak.get_subscription_count() == 1)
+    peer.until_matched(reliable, weak, reliability=ReliabilityPolicy.BEST_EFFORT)
     reliable.publish(String(data='a'))
     weak.publish(String(data='b'))
     eventually(lambda: sorted(heard.texts()) == ['a', 'b'])
     peer.node.destroy_publisher(weak)
-    eventually(lambda: subscribed() == [ReliabilityPolicy.RELIABLE])
+    eventually(lambda: peer.subscribed('/mixed') == [ReliabilityPolicy.RELIABLE])
 
 
 def test_a_publisher_that_cannot_match_is_named(bridge_graph, peer):
@@ -193,8 +184,7 @@ def test_what_a_bridge_published_is_not_carried_outwards(bridge_graph, peer):
     other_bridge = peer.add_node(f'{BRIDGE_NODE}other')
     looped = other_bridge.create_publisher(String, '/loop', 10)
     genuine = peer.node.create_publisher(String, '/loop', 10)
-    eventually(lambda: heard.states[-1] == 'open')
-    eventually(lambda: looped.get_subscription_count() and genuine.get_subscription_count())
+    peer.until_matched(looped, genuine)
     for _ in range(3):  # a genuine repetition of the same text is carried each time
         looped.publish(String(data='same'))
         genuine.publish(String(data='same'))
@@ -206,7 +196,7 @@ def test_without_publisher_ids_another_bridge_on_the_topic_is_an_error(bridge_gr
     other_bridge = peer.add_node(f'{BRIDGE_NODE}other')
     publisher = other_bridge.create_publisher(String, '/risk', 10)
     eventually(lambda: heard.states[-1].startswith('error: another bridge publishes here'))
-    eventually(lambda: publisher.get_subscription_count() == 1)
+    peer.until_matched(publisher)
     publisher.publish(String(data='x'))
     eventually(lambda: heard.dropped == {'unguarded': 1})
     assert heard.samples == []
@@ -215,8 +205,7 @@ def test_without_publisher_ids_another_bridge_on_the_topic_is_an_error(bridge_gr
 def test_garbage_from_dds_reaches_the_listener_as_bytes_and_hurts_nobody(bridge_graph, peer):
     (heard,) = listening(bridge_graph, '/garbage', type_name='std_msgs/msg/String')
     publisher = peer.node.create_publisher(String, '/garbage', 10)
-    eventually(lambda: publisher.get_subscription_count() == 1 and heard.states[-1] == 'open')
-    eventually(lambda: publisher.get_subscription_count() == 1)
+    peer.until_matched(publisher)
     good = bytes(serialize_message(String(data='ok')))
     for payload in (b'', b'\x00', b'\x00\x01\x00\x00', b'\xff' * 50, good):
         publisher.publish(payload)
