@@ -107,7 +107,7 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
 def _shard(node: Any) -> tuple[Shard, str]:
     """Return which of several processes the parameters say this is, and what all of them share."""
     count, number, boot = (
-        node.declare_parameter(name, default).value
+        _parameter(node, name, default)
         for name, default in (('shards', 1), ('shard', 1), ('boot', ''))
     )
     shard = Shard(number, count)
@@ -121,14 +121,24 @@ def _shard(node: Any) -> tuple[Shard, str]:
     return shard, boot
 
 
+def _parameter(node: Any, name: str, default: Any) -> Any:
+    """Return what was given for a parameter of the node, which shall be of the default's type."""
+    from rclpy.exceptions import InvalidParameterTypeException
+
+    try:
+        return node.declare_parameter(name, default).value
+    except InvalidParameterTypeException:
+        text = f'text, quoted where it looks like a number: -p \'{name}:="7"\''
+        wanted = 'a whole number' if isinstance(default, int) else text
+        raise BridgeError(f'{name}: expected {wanted}') from None
+
+
 def _mapping(node: Any, has_gid: bool, log: RosLog, *, warn: bool) -> Mapping:
     """Load and check the whole mapping that the node's parameters name."""
     from redis_bridge.mapping import load
     from redis_bridge.plan import plan
 
-    given = {
-        name: node.declare_parameter(name, '').value for name in ('mapping', 'robot', 'redis_url')
-    }
+    given = {name: _parameter(node, name, '') for name in ('mapping', 'robot', 'redis_url')}
     if not given['mapping']:
         raise BridgeError('no mapping: give the parameter, -p mapping:=FILE')
     mapping = load(

@@ -202,10 +202,15 @@ def test_a_mistake_in_any_route_ends_all_processes(shards_of):
         (('shards:=2', 'shard:=3', 'boot:=b007'), 'shard: expected 1 to 2'),
         (('shards:=0',), 'shards: expected 1 to'),
         (('shards:=2',), 'boot: expected the same text in all 2 shards'),
+        (('shards:=two',), 'shards: expected a whole number'),
+        (
+            ('robot:=7',),
+            """robot: expected text, quoted where it looks like a number: -p 'robot:="7"'""",
+        ),
         (('boot:=a/b',), 'boot: expected up to 32 letters and digits'),
     ],
 )
-def test_numbers_that_cannot_be_end_the_node_with_the_reason(
+def test_parameters_that_cannot_be_end_the_node_with_the_reason(
     redis_server, tmp_path, parameters, expected
 ):
     ros_args = tuple(word for text in parameters for word in ('-p', text))
