@@ -167,7 +167,7 @@ def test_tls_works_with_the_right_authority_only(tls_server, endpoints_at):
 
 def test_what_comes_over_tls_is_read_to_its_end(tls_server):
     url, ca = tls_server
-    made = Connector(RedisSettings(url=url, tls=Tls(ca=ca)), 'test', Timing()).connection()
+    made = connector(url, tls=Tls(ca=ca)).connection()
     wire = Wire(made)
     wire.connect()
     value = os.urandom(300_000)  # many records
@@ -461,7 +461,7 @@ def test_commands_are_packed_as_the_protocol_says():
 def test_a_large_value_is_sent_without_a_copy(redis_server):
     value = os.urandom(3 * LARGE_BYTES)
     assert any(piece is value for piece in packed([('SET', 'k', value), ('PING',)]))
-    made = Connector(RedisSettings(url=redis_server.url), 'test', Timing()).connection()
+    made = connector(redis_server.url).connection()
     wire = Wire(made)
     wire.connect()
     assert wire.pipe([('SET', 'k', value), ('GET', 'k'), ('PING',)]) == [b'OK', value, b'PONG']

@@ -14,8 +14,7 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redis_bridge.redis_io.connection import code_of
-from redis_bridge.redis_io.replies import CHUNK, Replies
+from redis_bridge.redis_io.replies import CHUNK, Replies, code_of
 
 
 class Ends:

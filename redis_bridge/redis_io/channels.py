@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
-import redis
-
 from redis_bridge.endpoints import Arrival, Listener
 from redis_bridge.redis_io.connection import Connector, Health, Link, Pings, Timing, Wire
+from redis_bridge.redis_io.replies import granted
 
 BATCH = 1000  # messages read before they are handed on, if that many come
 
@@ -56,17 +55,13 @@ class ChannelReader:
                 pings.heard()
 
     def _subscribe(self, wire: Wire) -> None:
-        replies = wire.pipe([('SUBSCRIBE', channel) for channel in self._listeners])
-        for reply in replies:
-            if isinstance(reply, redis.ResponseError):
-                raise reply
+        for reply in wire.pipe([('SUBSCRIBE', channel) for channel in self._listeners]):
+            granted(reply)
 
     def _read(self, wire: Wire) -> None:
         """Hand on what waits, each listener's part in the order it came."""
         batches: defaultdict[bytes, list[Arrival]] = defaultdict(list)
-        for reply in wire.replies(BATCH):
-            if isinstance(reply, redis.ResponseError):
-                raise reply
+        for reply in map(granted, wire.replies(BATCH)):
             if reply[0] == b'message':
                 batches[reply[1]].append(Arrival(reply[2]))
         if self._gate() is not None:

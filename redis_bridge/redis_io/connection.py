@@ -30,7 +30,7 @@ import redis
 from redis import connection as redis_connection
 
 from redis_bridge.errors import RedisError
-from redis_bridge.redis_io.replies import Replies
+from redis_bridge.redis_io.replies import Replies, granted
 from redis_bridge.routes import RedisSettings
 
 Command = Sequence[Any]  # of texts, numbers and bytes
@@ -70,11 +70,6 @@ class Silent(redis.ConnectionError):
 
 class Refused(redis.ConnectionError):
     """A connection that cannot come about as the settings are (a file that cannot be read)."""
-
-
-def code_of(error: Exception) -> str:
-    """Return the code that a server's error begins with, such as WRONGTYPE."""
-    return str(error).split(' ', 1)[0]
 
 
 class Connector:
@@ -301,10 +296,7 @@ class Wire:
     def call(self, *command: Any) -> Any:
         """Send one command and return its reply; raises ResponseError."""
         self.send([command])
-        reply = self.reply()
-        if isinstance(reply, redis.ResponseError):
-            raise reply
-        return reply
+        return granted(self.reply())
 
     def pipe(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands at once and return their replies; refusals are among them as values."""

@@ -39,8 +39,8 @@ from redis_bridge.redis_io.connection import (
     Link,
     Timing,
     Wire,
-    code_of,
 )
+from redis_bridge.redis_io.replies import code_of
 from redis_bridge.redis_io.sinks import (
     SINKS,
     Item,

@@ -28,8 +28,8 @@ from redis_bridge.redis_io.connection import (
     Link,
     Timing,
     Wire,
-    code_of,
 )
+from redis_bridge.redis_io.replies import code_of, granted
 from redis_bridge.routes import Heartbeat
 from redis_bridge.shards import Shard, all_shards
 
@@ -197,8 +197,7 @@ class Presence:
                 ('WATCH', self._key), ('HMGET', self._key, 'boot', 'host', 'pid', *stamps),
             ])  # fmt: skip
             for reply in (watching, owner):
-                if isinstance(reply, redis.ResponseError):
-                    raise reply
+                granted(reply)
             boot, host, pid, *told = ((part or b'').decode(errors='replace') for part in owner)
             if boot not in ('', self._boot):
                 wire.call('UNWATCH')
@@ -210,8 +209,7 @@ class Presence:
             todo = commands(ours, ours and any(map(self._is_fresh, told)))
             *queued, done = wire.pipe([('MULTI',), *todo, ('EXEC',)])
             for reply in (*queued, done):
-                if isinstance(reply, redis.ResponseError):
-                    raise reply
+                granted(reply)
             if done is not None:  # None: somebody wrote the hash in between
                 return None
 

@@ -33,6 +33,18 @@ CLASSES = {
 }
 
 
+def code_of(error: Exception) -> str:
+    """Return the code that a server's error begins with, such as WRONGTYPE."""
+    return str(error).split(' ', 1)[0]
+
+
+def granted(reply: Any) -> Any:
+    """Return a reply; raises the ResponseError that it is where the server refused."""
+    if isinstance(reply, redis.ResponseError):
+        raise reply
+    return reply
+
+
 class Replies:
     """The replies that come over one connected socket, in order; used by one thread.
 

@@ -30,9 +30,9 @@ from redis_bridge.redis_io.connection import (
     Silent,
     Timing,
     Wire,
-    code_of,
 )
 from redis_bridge.redis_io.outbox import RING_S
+from redis_bridge.redis_io.replies import code_of, granted
 from redis_bridge.redis_io.sinks import StreamId, id_number, id_text
 from redis_bridge.routes import StreamSource
 
@@ -194,9 +194,7 @@ class StreamReader:
                 return []  # the connection ends, and with it the command
             if time.monotonic() >= deadline:
                 raise Silent('no reply to a blocking read')
-        reply = wire.reply()
-        if isinstance(reply, redis.ResponseError):
-            raise reply
+        reply = granted(wire.reply())
         if not self._goes_on():
             return []  # what was read comes again, by our cursor or as pending
         return [

@@ -26,8 +26,8 @@ from redis_bridge.redis_io.connection import (
     Pings,
     Timing,
     Wire,
-    code_of,
 )
+from redis_bridge.redis_io.replies import code_of, granted
 from redis_bridge.routes import KeySource
 
 INVALIDATE = b'__redis__:invalidate'
@@ -103,9 +103,7 @@ class KeyWatcher:
         """Return our keys among those that the waiting messages name."""
         names: dict[bytes, None] = {}
         while True:
-            reply = wire.reply()
-            if isinstance(reply, redis.ResponseError):
-                raise reply
+            reply = granted(wire.reply())
             if reply[0] == b'message':
                 # None: the whole database was flushed.
                 names.update(dict.fromkeys(self._keys if reply[2] is None else reply[2]))

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import redis
 
-from redis_bridge.redis_io.connection import Connector, Link, Pings, Timing, Wire, code_of
+from redis_bridge.redis_io.connection import Connector, Link, Pings, Timing, Wire
+from redis_bridge.redis_io.replies import code_of, granted
 from redis_bridge.redis_io.values import INVALIDATE, without_overlap
 
 WAITING = 1000  # events that may wait for who iterates; beyond, the server's buffers fill
@@ -219,7 +220,7 @@ class _Listening:
             subscribed.append(INVALIDATE)
         wire.send([('SUBSCRIBE', *subscribed)])
         for _ in subscribed:
-            _raise_refusal(wire.reply())
+            granted(wire.reply())
         again = self.health.times_up > 0
         self.link.up()
         if again:
@@ -241,7 +242,7 @@ class _Listening:
 
     def _take(self, reply: Any, changed: dict[bytes, None]) -> None:
         """Queue a message, or note which keys changed."""
-        _raise_refusal(reply)
+        granted(reply)
         if reply[0] != b'message':
             return
         _, channel, data = reply
@@ -301,7 +302,7 @@ class _Streaming:
     def _end(self, reply: Any) -> bytes:
         """Return the id of the last entry that ever was, from the reply of XINFO STREAM."""
         if isinstance(reply, redis.ResponseError):
-            if code_of(reply) in ('ERR', 'no'):  # no such key
+            if code_of(reply) == 'ERR':  # no such key
                 return b'0-0'
             raise reply
         return pairs(reply)[b'last-generated-id']
@@ -310,11 +311,6 @@ class _Streaming:
 def _order(id_: bytes) -> tuple[int, int]:
     milliseconds, _, number = id_.partition(b'-')
     return int(milliseconds), int(number)
-
-
-def _raise_refusal(reply: Any) -> None:
-    if isinstance(reply, redis.ResponseError):
-        raise reply
 
 
 def _refusal(error: redis.ResponseError, kind: str) -> str:
