@@ -34,7 +34,7 @@ ENTRIES: dict[tuple[str, str], list[Contestant]] = {
 ENCODINGS = [JSON, CDR]  # beside msgpack; with --full, of every kind
 QUICK_KINDS = {(OUT, 'Odometry'), (OUT, 'Image'), (IN, 'Twist')}
 TIMED = {(OUT, 'Odometry'), (IN, 'Odometry'), (IN, 'Twist')}  # CPU and latency at fixed rates, too
-MEASURES = ('rate', 'cpu', 'latency', 'rest', 'startup', 'routes', 'sinks', 'shards', 'beside')
+MEASURES = ('rate', 'cpu', 'latency', 'rest', 'startup', 'routes', 'sinks', 'beside')
 QUICK_MEASURES = ('rate', 'cpu', 'latency', 'rest')
 # A second at 10 Hz is ten messages, with or without the bridge's report of every two seconds.
 HZ = {'quick': (1000,), 'default': (100, 1000), 'full': (10, 100, 1000)}
@@ -43,7 +43,6 @@ HAND_HZ = 100  # the hand-written node is sure to take so much
 AMPLE = 1.5  # times a fixed rate: who sustains that is not near its limit there
 ROUTES = (1, 10, 100)
 START_ROUTES = {'quick': (100,), 'default': (10, 100, 1000), 'full': (10, 100, 1000)}
-SHARDS, SHARD_ROUTES = (1, 2), 10
 SINKS = {1: ('channel',), 2: ('key', 'channel'), 4: ('key', 'hash', 'stream', 'channel')}
 
 
@@ -152,9 +151,6 @@ def _run(lab: Lab, options: argparse.Namespace, figures: Figures, say: measure.S
     if 'sinks' in measures:
         say('--- sinks')
         measure.growth(lab, _over_sinks(), pace, figures, say)
-    if 'shards' in measures:
-        say('--- shards')
-        measure.growth(lab, _over_shards(), pace, figures, say)
     if 'startup' in measures:
         say('--- start-up')
         measure.start_up(lab, START_ROUTES[options.pace], replace(pace, rounds=1), figures, say)
@@ -221,18 +217,6 @@ def _over_sinks() -> list[Contestant]:
     return [
         replace(MSGPACK, name=f'into {count} sink{"s" if count > 1 else ""}', sinks=sinks)
         for count, sinks in SINKS.items()
-    ]
-
-
-def _over_shards() -> list[Contestant]:
-    return [
-        replace(
-            MSGPACK,
-            name=f'in {count} process{"es" if count > 1 else ""}',
-            routes=SHARD_ROUTES,
-            shards=count,
-        )
-        for count in SHARDS
     ]
 
 

@@ -26,7 +26,6 @@ class Contestant:
     sinks: tuple[str, ...] = ('key', 'channel')
     send: str = 'payload'
     routes: int = 1
-    shards: int = 1  # processes that share the routes
 
     @property
     def slug(self) -> str:
@@ -72,27 +71,14 @@ class Contestant:
             'qos': {'reliability': 'best_effort'},
         }
 
-    def commands(self, direction: str, kind: Kind, port: int, folder: Path) -> list[list[str]]:
-        """Return what starts its processes; a bridge's mapping file is written to the folder."""
+    def command(self, direction: str, kind: Kind, port: int, folder: Path) -> list[str]:
+        """Return what starts its process; a bridge's mapping file is written to the folder."""
         if self.program == 'bridge':
-            command = bridge_command(self.slug, self.mapping(direction, kind), port, folder)
-            return [
-                [*command, *_shard(number, self.shards)] for number in range(1, self.shards + 1)
-            ]
-        return [[
+            return bridge_command(self.slug, self.mapping(direction, kind), port, folder)
+        return [
             sys.executable, '-m', f'bench.programs.{self.program}', direction,
             kind.name, self.topics[0], self.redis_names[0], str(port),
-        ]]  # fmt: skip
-
-
-def _shard(number: int, shards: int) -> list[str]:
-    """Return what the launch file says to each of several shards."""
-    if shards == 1:
-        return []
-    name = 'redis_bridge' if number == 1 else f'redis_bridge_{number}'
-    parameters = {'shards': shards, 'shard': number, 'boot': 'bench'}
-    words = [word for key, value in parameters.items() for word in ('-p', f'{key}:={value}')]
-    return [*words, '-r', f'__node:={name}']
+        ]  # fmt: skip
 
 
 def bridge_command(robot: str, mapping: dict[str, Any], port: int, folder: Path) -> list[str]:

@@ -66,7 +66,7 @@ class Stage:
         self.contestants = {contestant.name: contestant for contestant in contestants}
         self._lab = lab
         self._opened = ExitStack()
-        self._children: dict[str, list[Child]] = {}
+        self._children: dict[str, Child] = {}
 
     def __enter__(self) -> Stage:
         try:
@@ -94,13 +94,10 @@ class Stage:
         self._receiver_pid = child.pid
         started.append(child)
         for contestant in contestants:
-            children = self._children[contestant.name] = []
-            commands = contestant.commands(direction, kind, lab.port, lab.folder)
-            for number, command in enumerate(commands):
-                name = f'{contestant.slug}_{number}' if number else contestant.slug
-                child = lab.start(name, command, large=kind.is_large)
-                started.append(child)
-                children.append(child)
+            command = contestant.command(direction, kind, lab.port, lab.folder)
+            child = lab.start(contestant.slug, command, large=kind.is_large)
+            self._children[contestant.name] = child
+            started.append(child)
 
     def _warm_up(self, name: str) -> None:
         """Send a little until all of it arrives."""
@@ -113,21 +110,19 @@ class Stage:
             time.sleep(2 * SETTLE_S)
             if contestant.program == 'empty' or self._count(name) - before >= count:
                 return
-            for child in self._children[name]:
-                if obituary := child.obituary():
-                    raise RuntimeError(obituary)
+            if obituary := self._children[name].obituary():
+                raise RuntimeError(obituary)
             if time.monotonic() > deadline:
-                logs = [child.last_lines() for child in self._children[name]]
-                log = '\n'.join(line for lines in logs for line in lines)
+                log = '\n'.join(self._children[name].last_lines())
                 raise RuntimeError(f'{name} carries nothing ({self.kind.name}):\n{log}')
 
     def pid(self, name: str) -> int:
-        """Return the process of a contestant, the first one of several."""
-        return self._children[name][0].pid
+        """Return the process of a contestant."""
+        return self._children[name].pid
 
     def _cpu_seconds(self, name: str) -> tuple[float, float, float]:
-        """Return the CPU time of all processes of a contestant, the server and the receiver."""
-        own = sum(cpu_seconds(child.pid) for child in self._children[name])
+        """Return the CPU time of a contestant, the server and the receiver."""
+        own = cpu_seconds(self._children[name].pid)
         return own, cpu_seconds(self._lab.server.pid), cpu_seconds(self._receiver_pid)
 
     def trial(self, name: str, rate: float, seconds: float) -> Trial:

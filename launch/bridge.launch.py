@@ -3,8 +3,6 @@
 
 """Starts one bridge: `ros2 launch redis_bridge bridge.launch.py mapping:=my.yaml`."""
 
-import secrets
-
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
@@ -12,6 +10,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.utilities import prefix_namespace
 
+NODE = 'redis_bridge'
 ARGUMENTS = (
     DeclareLaunchArgument(
         'mapping',
@@ -39,15 +38,6 @@ ARGUMENTS = (
         ),
     ),
     DeclareLaunchArgument(
-        'shards',
-        default_value='1',
-        choices=[str(count) for count in range(1, 17)],
-        description=(
-            "Over how many processes the mapping's routes are spread, each of them a node: "
-            'redis_bridge, redis_bridge_2, ... More than one where one core is not enough.'
-        ),
-    ),
-    DeclareLaunchArgument(
         'log_level',
         default_value='info',
         choices=['debug', 'info', 'warn', 'error', 'fatal'],
@@ -63,21 +53,12 @@ ARGUMENTS = (
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Describe the arguments and the nodes."""
-    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=bridge_nodes)])
+    """Describe the arguments and the node."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=bridge_node)])
 
 
-def bridge_nodes(context: LaunchContext) -> list[Node]:
-    """Make a node for each shard, once the arguments have their values."""
-    shards = int(LaunchConfiguration('shards').perform(context))
-    # One mark of this start for all of them, by which they know each other; alone a node makes it.
-    boot = secrets.token_hex(4) if shards > 1 else ''
-    return [bridge_node(context, shards, shard, boot) for shard in range(1, shards + 1)]
-
-
-def bridge_node(context: LaunchContext, shards: int, shard: int, boot: str) -> Node:
-    """Make the node of one shard."""
-    name = 'redis_bridge' if shard == 1 else f'redis_bridge_{shard}'
+def bridge_node(context: LaunchContext) -> list[Node]:
+    """Make the node, once the arguments have their values."""
     strings = ('mapping', 'robot', 'redis_url')  # typed, so that a robot called 7 stays a string
     parameters = {
         name: ParameterValue(LaunchConfiguration(name), value_type=str) for name in strings
@@ -85,30 +66,27 @@ def bridge_node(context: LaunchContext, shards: int, shard: int, boot: str) -> N
     parameters['use_sim_time'] = ParameterValue(
         LaunchConfiguration('use_sim_time'), value_type=bool
     )
-    parameters |= {
-        'shards': shards,
-        'shard': shard,
-        'boot': ParameterValue(boot, value_type=str),
-    }
     log_level = LaunchConfiguration('log_level').perform(context)
-    return Node(
-        package='redis_bridge',
-        executable='bridge',
-        name=name,
-        namespace=LaunchConfiguration('namespace'),
-        parameters=[parameters],
-        ros_arguments=['--log-level', f'{logger_name(context, name)}:={log_level}'],
-        output='screen',
-        # Time to say stop to the robot and to write out what waits for Redis.
-        sigterm_timeout='5',
-        sigkill_timeout='5',
-    )
+    return [
+        Node(
+            package='redis_bridge',
+            executable='bridge',
+            name=NODE,
+            namespace=LaunchConfiguration('namespace'),
+            parameters=[parameters],
+            ros_arguments=['--log-level', f'{logger_name(context)}:={log_level}'],
+            output='screen',
+            # Time to say stop to the robot and to write out what waits for Redis.
+            sigterm_timeout='5',
+            sigkill_timeout='5',
+        )
+    ]
 
 
-def logger_name(context: LaunchContext, node: str) -> str:
-    """Return the name of a node's own logger: a bare level would set rcl's and rmw's too."""
+def logger_name(context: LaunchContext) -> str:
+    """Return the name of the node's own logger: a bare level would set rcl's and rmw's too."""
     namespace = prefix_namespace(
         context.launch_configurations.get('ros_namespace'),
         LaunchConfiguration('namespace').perform(context),
     )
-    return '.'.join([*(namespace or '').strip('/').split('/'), node]).lstrip('.')
+    return '.'.join([*(namespace or '').strip('/').split('/'), NODE]).lstrip('.')

@@ -21,7 +21,6 @@ from redis_bridge.errors import BridgeError, InterfaceError, MappingError, Mista
 from redis_bridge.interfaces import Message
 from redis_bridge.relay import InwardRelay, Mirror, OutwardRelay, put_at
 from redis_bridge.routes import KeySink, KeySource, Mapping, RedisToRos, RosToRedis
-from redis_bridge.shards import Shard, part
 
 RATES_OVER_S = 0.9  # reports closer together than this show the rates of the earlier one
 STOP_ACKED_WITHIN_S = 0.3
@@ -171,10 +170,8 @@ class InwardRoute:
 class Bridge:
     """A mapping at work between `ros` (see ros_io.topics) and `redis` (see redis_io).
 
-    `ros_now` gives the ROS time as (seconds, nanoseconds). Of the routes only the shard's part
-    runs; `numbers` are theirs in the whole mapping. Raises MappingError for what only the message
-    types can tell, of any route: unknown types, paths that a type does not have, values that do
-    not fit.
+    `ros_now` gives the ROS time as (seconds, nanoseconds). Raises MappingError for what only the
+    message types can tell: unknown types, paths that a type does not have, values that do not fit.
     """
 
     def __init__(
@@ -185,11 +182,8 @@ class Bridge:
         *,
         ros_now: Callable[[], tuple[int, int]],
         log: logging.Logger,
-        shard: Shard = Shard(),  # noqa: B008 (frozen)
     ) -> None:
         self.mapping = mapping
-        self.shard = shard
-        self.numbers = part(mapping, shard, ros.full_name)
         self.ros = ros
         self.redis = redis
         self.log = log
@@ -203,21 +197,13 @@ class Bridge:
         self._reported_at = 0.0
         self._definitions: dict[str, tuple[str, str]] = {}  # with the type hash, by the type
         self._inward: list[InwardRoute] = []
-        ours = set(self.numbers)
         mistakes: list[Mistake] = []
-        for number, route in enumerate(mapping.redis_to_ros, len(mapping.ros_to_redis)):
+        for route in mapping.redis_to_ros:
             try:
-                if number in ours:
-                    self._inward.append(self._make_inward(route))
-                else:  # a mistake anywhere ends all processes, as it ends one alone
-                    _check_paths(route, ros.message(route.type))
+                self._inward.append(self._make_inward(route))
             except BridgeError as error:
                 mistakes.append(Mistake(route.where, None, '', str(error)))
-        self._outward = [
-            self._make_outward(route)
-            for number, route in enumerate(mapping.ros_to_redis)
-            if number in ours
-        ]
+        self._outward = [self._make_outward(route) for route in mapping.ros_to_redis]
         if mistakes:
             raise MappingError(mistakes)
 
@@ -250,7 +236,7 @@ class Bridge:
         self.close()
 
     def report(self) -> list[RouteReport]:
-        """Return one report per route of ours, in the mapping's order."""
+        """Return one report per route, in the mapping's order."""
         now = time.monotonic()
         elapsed = now - self._reported_at
         reports = [route.report() for route in (*self._outward, *self._inward)]
@@ -268,10 +254,9 @@ class Bridge:
 
     def status(self) -> dict[str, str]:
         """Return the fields that describe this bridge in the robot's hash, as JSON texts."""
-        fields = {self.shard.own('state'): json.dumps(self.redis.state())}
-        carrier = {} if self.shard.is_alone else {'shard': self.shard.number}
-        for number, report in zip(self.numbers, self.report(), strict=True):
-            fields[f'route:{number}'] = json.dumps(asdict(report) | carrier)
+        fields = {'state': json.dumps(self.redis.state())}
+        for number, report in enumerate(self.report()):
+            fields[f'route:{number}'] = json.dumps(asdict(report))
         return fields
 
     def register(

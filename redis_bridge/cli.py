@@ -691,10 +691,8 @@ def _robot_lines(robot: Robot) -> Iterator[str]:
     facts += [
         f'{key} {state[key]}'
         for key in sorted(state)
-        if key not in ('since', 'state', 'routes', 'shards') and not isinstance(state[key], dict)
+        if key not in ('since', 'state', 'routes') and not isinstance(state[key], dict)
     ]
-    if isinstance(state.get('shards'), list):
-        facts.append(f'{len(state["shards"])} shards')
     facts += [f'boot {robot.boot}', f'protocol {robot.protocol}']
     yield ', '.join(facts)
     connections = state.get('state')

@@ -33,7 +33,6 @@ from redis_bridge.interfaces import Message, Primitive, String
 from redis_bridge.redis_io import watching
 from redis_bridge.redis_io.connection import Clock, Connector, Timing, Wire
 from redis_bridge.routes import RedisSettings, Tls
-from redis_bridge.shards import MOST, all_shards
 
 LOG = logging.getLogger('redis_bridge.client')
 KINDS = ('channel', 'key', 'stream')  # what can be published to
@@ -42,9 +41,7 @@ CLOCK_FRESH_S = 10.0
 TARGET_FRESH_S = 2.0
 LOOK_UP_EVERY_S = 1.0
 SENDERS_REMEMBERED = 1000
-NUMBERS = ('protocol', 'since', 'stamp', 'pid', 'shards', 'ttl_ms')  # fields of a robot's hash
-FACTS = ('host', 'pid', 'since')
-OF_A_SHARD = (*FACTS, 'stamp', 'state')  # which each of several processes has for itself
+NUMBERS = ('protocol', 'since', 'stamp', 'pid')  # fields of a robot's hash
 
 T = TypeVar('T')
 Decoder = Callable[[Any], 'tuple[Any, Meta | None]']
@@ -78,9 +75,7 @@ class Robot:
 
     `status` holds the other fields of the robot's hash: `host`, `pid`, `since` (seconds since
     1970), `state` (of each connection), and in `routes` what each route carries. `age` is the
-    seconds since the last sign of life, None where the bridge does not tell. Of a bridge in
-    several processes `shards` lists them, each with its `age`; the rest is told as of one, where
-    the routes of a process that gives no sign of life say so in their `state`.
+    seconds since the last sign of life, None where the bridge does not tell.
     """
 
     name: str
@@ -895,48 +890,11 @@ def _robot(name: str, fields: dict[bytes, bytes], now: float) -> Robot:
     boot, protocol, stamp = (told.pop(key, None) for key in ('boot', 'protocol', 'stamp'))
     routes = {key: told.pop(key) for key in list(told) if key.startswith('route:')}
     told['routes'] = [routes[key] for key in sorted(routes, key=_route_number)]
-    if _is_of_several(told):
-        return Robot(name, boot, protocol, *_as_one({**told, 'stamp': stamp}, now))
     return Robot(name, boot, protocol, _age(stamp, now), told)
 
 
 def _age(stamp: Any, now: float) -> float | None:
     return max(0.0, round(now - stamp, 3)) if isinstance(stamp, (int, float)) else None
-
-
-def _is_of_several(told: dict[str, Any]) -> bool:
-    """Tell whether the fields of a robot's hash are those of several processes."""
-    count, lasts_ms = told.get('shards'), told.get('ttl_ms')
-    return isinstance(count, int) and isinstance(lasts_ms, int) and 1 < count <= MOST
-
-
-def _as_one(told: dict[str, Any], now: float) -> tuple[float | None, dict[str, Any]]:
-    """Return age and status of a bridge in several processes, much as one process tells them."""
-    lasts_s = told.pop('ttl_ms') / 1000
-    state: dict[str, Any] = {}
-    shards: list[dict[str, Any]] = []
-    living: list[dict[str, Any]] = []
-    for shard in all_shards(told.pop('shards')):
-        own = {field: told.pop(shard.own(field), None) for field in OF_A_SHARD}
-        age, states = _age(own.pop('stamp'), now), own.pop('state')
-        shards.append({'shard': shard.number, 'age': age, **own})
-        if age is not None and age <= lasts_s:
-            living.append(shards[-1])
-            state |= {shard.named(duty): text for duty, text in _dict(states).items()}
-            continue
-        silence = 'no sign of life' if age is None else f'no sign of life for {age:.1f} s'
-        state[f'shard {shard.number}'] = silence
-        for route in map(_dict, told['routes']):
-            if route.get('shard') == shard.number:
-                route.update(state=silence, rate_hz=0.0)
-    first = (living or shards)[0]
-    facts = {field: first[field] for field in FACTS}
-    age = min((shard['age'] for shard in shards if shard['age'] is not None), default=None)
-    return age, {**facts, 'state': state, **told, 'shards': shards}
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _route_number(key: str) -> tuple[int, str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import re
 import sys
 from contextlib import ExitStack
 from queue import SimpleQueue
@@ -19,7 +18,6 @@ from typing import Any
 
 from redis_bridge.errors import BridgeError, MappingError
 from redis_bridge.routes import Mapping
-from redis_bridge.shards import Shard
 from redis_bridge.stopping import stopped_by_signals
 
 NODE_NAME = 'redis_bridge'
@@ -66,18 +64,12 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         node = rclpy.create_node(NODE_NAME, context=context)
         opened.callback(node.destroy_node)
         log = opened.enter_context(RosLog(node.get_logger()))
-        shard, boot = _shard(node)
-        mapping = _mapping(node, has_gid, log, warn=shard.number == 1)
+        mapping = _mapping(node, has_gid, log)
         redis = RedisEndpoints(
-            mapping.redis,
-            mapping.robot,
-            log=log.logger,
-            presence=mapping.presence,
-            shard=shard,
-            boot=boot,
+            mapping.redis, mapping.robot, log=log.logger, presence=mapping.presence
         )
         opened.callback(redis.close)
-        topics = _topics_node(context, node, args, redis.origin.rpartition('/')[2], shard)
+        topics = _topics_node(context, node, args, redis.origin.rpartition('/')[2])
         opened.callback(topics.destroy_node)
         ros = RosEndpoints(topics, log.logger, has_gid=has_gid)
         opened.callback(ros.close)
@@ -87,7 +79,6 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
             redis,
             ros_now=lambda: node.get_clock().now().seconds_nanoseconds(),
             log=log.logger,
-            shard=shard,
         )
         Diagnostics(node, bridge, log.logger)
         if not stop.empty():
@@ -104,41 +95,24 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         return stop.get()
 
 
-def _shard(node: Any) -> tuple[Shard, str]:
-    """Return which of several processes the parameters say this is, and what all of them share."""
-    count, number, boot = (
-        _parameter(node, name, default)
-        for name, default in (('shards', 1), ('shard', 1), ('boot', ''))
-    )
-    shard = Shard(number, count)
-    if not shard.is_alone and not boot:
-        raise BridgeError(
-            f'boot: expected the same text in all {count} shards, such as bridge.launch.py makes: '
-            "without it each would take the others for a second bridge of the robot's name"
-        )
-    if boot and not re.fullmatch('[0-9A-Za-z]{1,32}', boot):
-        raise BridgeError(f'boot: expected up to 32 letters and digits, got {boot!r}')
-    return shard, boot
-
-
-def _parameter(node: Any, name: str, default: Any) -> Any:
-    """Return what was given for a parameter of the node, which shall be of the default's type."""
+def _parameter(node: Any, name: str) -> str:
+    """Return a string parameter of the node, empty if it was not given."""
     from rclpy.exceptions import InvalidParameterTypeException
 
     try:
-        return node.declare_parameter(name, default).value
+        return node.declare_parameter(name, '').value
     except InvalidParameterTypeException:
-        text = f'text, quoted where it looks like a number: -p \'{name}:="7"\''
-        wanted = 'a whole number' if isinstance(default, int) else text
-        raise BridgeError(f'{name}: expected {wanted}') from None
+        raise BridgeError(
+            f'{name}: expected a string, quoted if it looks like a number: -p \'{name}:="7"\''
+        ) from None
 
 
-def _mapping(node: Any, has_gid: bool, log: RosLog, *, warn: bool) -> Mapping:
+def _mapping(node: Any, has_gid: bool, log: RosLog) -> Mapping:
     """Load and check the whole mapping that the node's parameters name."""
     from redis_bridge.mapping import load
     from redis_bridge.plan import plan
 
-    given = {name: _parameter(node, name, '') for name in ('mapping', 'robot', 'redis_url')}
+    given = {name: _parameter(node, name) for name in ('mapping', 'robot', 'redis_url')}
     if not given['mapping']:
         raise BridgeError('no mapping: give the parameter, -p mapping:=FILE')
     mapping = load(
@@ -147,33 +121,28 @@ def _mapping(node: Any, has_gid: bool, log: RosLog, *, warn: bool) -> Mapping:
     checked = plan(mapping, 'kilted' if has_gid else 'jazzy')
     if checked.refusals:
         raise BridgeError('\n'.join(checked.refusals))
-    for warning in checked.warnings if warn else ():
+    for warning in checked.warnings:
         log.logger.warning(warning)
     return mapping
 
 
 def _tell_what_runs(bridge: Any, log: logging.Logger) -> None:
     """Log once what this process carries."""
-    shard, mapping = bridge.shard, bridge.mapping
-    who = mapping.robot
-    if not shard.is_alone:
-        who += f', shard {shard.number} of {shard.count}'
-    if not bridge.numbers and not shard.is_alone:
-        log.info('robot %s: no routes are left for it, it idles', who)
-        return
-    outward = sum(number < len(mapping.ros_to_redis) for number in bridge.numbers)
-    inward = len(bridge.numbers) - outward
-    log.info('robot %s: %d routes to Redis, %d to ROS', who, outward, inward)
+    mapping = bridge.mapping
+    log.info(
+        'robot %s: %d routes to Redis, %d to ROS',
+        mapping.robot, len(mapping.ros_to_redis), len(mapping.redis_to_ros),
+    )  # fmt: skip
 
 
-def _topics_node(context: Any, node: Any, args: list[str], boot: str, shard: Shard) -> Any:
+def _topics_node(context: Any, node: Any, args: list[str], boot: str) -> Any:
     """Make the node that carries topics, beside `node`, which has everything else."""
     from rclpy.node import Node
 
     from redis_bridge.ros_io.topics import BRIDGE_NODE
 
     return Node(
-        f'{BRIDGE_NODE}{boot}' + ('' if shard.number == 1 else f'_{shard.number}'),
+        f'{BRIDGE_NODE}{boot}',
         context=context,
         namespace=node.get_namespace(),
         use_global_arguments=False,

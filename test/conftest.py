@@ -15,7 +15,6 @@ from servers import Proxy, Server, programs
 
 from redis_bridge.redis_io import RedisEndpoints, Timing
 from redis_bridge.routes import Heartbeat, RedisSettings
-from redis_bridge.shards import Shard
 
 QUICK = Timing(
     connect_s=0.5, reply_s=1.0, ping_s=0.1, pings=3, retry_first_s=0.02, retry_max_s=0.1,
@@ -76,8 +75,6 @@ def endpoints_at() -> Iterator[object]:
         *,
         timing: Timing = QUICK,
         presence: Heartbeat = Heartbeat(every_ms=100, ttl_ms=1000),
-        shard: Shard = Shard(),
-        boot: str = '',
         **settings: object,
     ) -> RedisEndpoints:
         made.append(
@@ -86,8 +83,6 @@ def endpoints_at() -> Iterator[object]:
                 robot,
                 log=logging.getLogger('redis_bridge.test'),
                 presence=presence,
-                shard=shard,
-                boot=boot,
                 timing=timing,
             )
         )

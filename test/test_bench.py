@@ -25,7 +25,7 @@ pytest.importorskip('rclpy')
 
 from graph import DOMAIN
 
-from bench.contestants import MSGPACK, OUT, Contestant
+from bench.contestants import MSGPACK, OUT
 from bench.figures import Figures, Subject
 from bench.kinds import KINDS, Stamped, stamp_reader
 from bench.load import Publisher, send_paced
@@ -259,15 +259,6 @@ def test_a_ratio_of_rates_that_the_load_limited_is_a_bound(bridge, floor, bound)
     assert [item.get('bound', '') for item in found] == [bound]
     assert f'{bound} 0.9  ROS → Redis, String' in verdict_text(found)
     assert len(verdict_text(found).splitlines()) == (3 if bound else 2)  # the sign is explained
-
-
-def test_shards_share_a_mapping_file_and_are_told_apart(tmp_path):
-    contestant = Contestant('in 2 processes', routes=3, shards=2)
-    one, two = contestant.commands(OUT, KINDS['Odometry'], 1, tmp_path)
-    assert [(a, b) for a, b in zip(one, two, strict=True) if a != b] == [
-        ('shard:=1', 'shard:=2'), ('__node:=redis_bridge', '__node:=redis_bridge_2'),
-    ]  # fmt: skip
-    assert len(list(tmp_path.iterdir())) == 1
 
 
 def bench(folder: Path, *options: str) -> subprocess.Popen:

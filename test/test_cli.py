@@ -561,25 +561,6 @@ def test_status_shows_robots_and_routes(shell, robot):
     assert shell('status', 'robot1')[1].startswith('robot1, ')
 
 
-def test_status_tells_which_of_several_processes_is_silent(shell, db, robot):
-    key = names.robot_key('robot1')
-    stamp = float(db.hget(key, 'stamp'))
-    db.hset(
-        key,
-        mapping={
-            'shards': '2', 'ttl_ms': '6000', 'stamp:2': stamp - 60, 'pid:2': '78', 'host:2': 'pi4',
-            'since:2': stamp, 'state:2': '{"writer": "connected"}',
-            'route:1': '{"route": "/x -> channel x", "state": "open", "shard": 2}',
-        },
-    )  # fmt: skip
-    out = shell('status')[1]
-    assert re.search(r'^robot1, seen \d\.\d s ago, up 1 h 1 min, host pi4, pid 77, 2 shards', out)
-    assert re.search(r'^  shard 2: no sign of life for 6\d\.\d s$', out, re.MULTILINE)
-    rows = {line.split('  ')[1]: line for line in out.splitlines() if '->' in line}
-    assert 'open' in rows['/odom -> key robot1:odom']
-    assert 'no sign of life' in rows['/x -> channel x']
-
-
 def test_status_as_json(shell, robot):
     found = json.loads(shell('status', '--json')[1])
     assert [each['name'] for each in found] == ['robot1']

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import re
 import subprocess
 import sys
 import threading
@@ -582,48 +581,6 @@ def test_a_robot_that_tells_little_is_listed_too(db, client):
     robot = client.robot('robot1')
     assert (robot.boot, robot.protocol, robot.age) == (None, None, None)
     assert robot.status == {'state': '{broken', 'routes': []}
-
-
-def test_a_bridge_in_several_processes_is_told_as_one(db, client):
-    seconds, _ = db.time()
-    db.hset(
-        names.robot_key('robot1'),
-        mapping={
-            'boot': 'b007', 'protocol': '1', 'shards': '3', 'ttl_ms': '6000',
-            'host': 'pi', 'pid': '70', 'since': '12.5', 'stamp': seconds - 60,
-            'host:2': 'pi', 'pid:2': '72', 'since:2': '13.5', 'stamp:2': seconds - 2,
-            'state': '{"writer": "connected"}', 'state:2': '{"writer": "connected"}',
-            'route:0': '{"route": "a", "state": "open", "rate_hz": 20.0, "shard": 1}',
-            'route:1': '{"route": "b", "state": "open", "rate_hz": 30.0, "shard": 2}',
-        },
-    )  # fmt: skip
-    robot = client.robot('robot1')
-    assert (robot.boot, robot.protocol) == ('b007', 1)
-    assert 1 <= robot.age < 10
-    dead, good = robot.status['routes']
-    assert re.fullmatch(r'no sign of life for 6\d\.\d s', dead['state'])
-    assert dead == {'route': 'a', 'state': dead['state'], 'rate_hz': 0.0, 'shard': 1}
-    assert good == {'route': 'b', 'state': 'open', 'rate_hz': 30.0, 'shard': 2}
-    assert robot.status['state'] == {
-        'shard 1': dead['state'],
-        'writer (shard 2)': 'connected',
-        'shard 3': 'no sign of life',
-    }
-    assert [(shard['shard'], shard['pid']) for shard in robot.status['shards']] == [
-        (1, 70), (2, 72), (3, None),
-    ]  # fmt: skip
-    assert [shard['age'] is None for shard in robot.status['shards']] == [False, False, True]
-    rest = {name: robot.status[name] for name in ('host', 'pid', 'since')}
-    assert rest == {'host': 'pi', 'pid': 72, 'since': 13.5}  # of a process that lives
-    assert set(robot.status) == {*rest, 'state', 'routes', 'shards'}
-
-
-def test_processes_that_tell_nonsense_cost_nobody_the_robot(db, client):
-    nonsense = {'shards': '2', 'ttl_ms': '1000', 'stamp': 'now', 'state:2': '[]', 'route:0': '7'}
-    for fields in (nonsense, {'shards': '1000000'}, {'shards': '2', 'ttl_ms': 'long'}):
-        db.hset(names.robot_key('robot1'), mapping=fields)
-        assert client.robot('robot1').age is None
-        db.delete(names.robot_key('robot1'))
 
 
 # --- connection --------------------------------------------------------------------------------

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -25,10 +24,7 @@ from launch.launch_description_sources import (  # noqa: E402
 from launch.utilities import normalize_to_list_of_substitutions  # noqa: E402
 from launch_ros.actions import Node  # noqa: E402
 
-from redis_bridge.shards import MOST  # noqa: E402
-
 LAUNCH_FILE = Path(__file__).resolve().parent.parent / 'launch' / 'bridge.launch.py'
-ALONE = {'shards': 1, 'shard': 1, 'boot': ''}
 MAPPING = """\
 version: 1
 redis: {url: redis://localhost:1/0}
@@ -44,10 +40,8 @@ def description() -> launch.LaunchDescription:
     return get_launch_description_from_python_launch_file(str(LAUNCH_FILE))
 
 
-def nodes_of(
-    description: launch.LaunchDescription, pushed: str = '', **arguments: str
-) -> list[Node]:
-    """Return the nodes that the launch file makes of these arguments."""
+def node_of(description: launch.LaunchDescription, pushed: str = '', **arguments: str) -> Node:
+    """Return the node that the launch file makes of these arguments."""
     context = launch.LaunchContext(argv=())
     if pushed:
         context.launch_configurations['ros_namespace'] = pushed
@@ -56,16 +50,9 @@ def nodes_of(
         if isinstance(entity, DeclareLaunchArgument):
             entity.visit(context)
     (function,) = (e for e in description.entities if isinstance(e, OpaqueFunction))
-    nodes = function.execute(context)
-    for node in nodes:
-        node._perform_substitutions(context)
-        node.context = context
-    return nodes
-
-
-def node_of(description: launch.LaunchDescription, pushed: str = '', **arguments: str) -> Node:
-    """Return the only node that the launch file makes of these arguments."""
-    (node,) = nodes_of(description, pushed, **arguments)
+    (node,) = function.execute(context)
+    node._perform_substitutions(context)
+    node.context = context
     return node
 
 
@@ -89,7 +76,6 @@ def test_every_argument_is_described(description):
         'robot',
         'redis_url',
         'namespace',
-        'shards',
         'log_level',
         'use_sim_time',
     ]
@@ -114,7 +100,6 @@ def test_the_arguments_become_parameters_of_their_types(description):
         'robot': '7',
         'redis_url': 'redis://there:1/0',
         'use_sim_time': True,
-        **ALONE,
     }
 
 
@@ -124,7 +109,6 @@ def test_what_is_left_out_is_left_to_the_mapping(description):
         'robot': '',
         'redis_url': '',
         'use_sim_time': False,
-        **ALONE,
     }
 
 
@@ -143,32 +127,6 @@ def test_the_log_level_is_that_of_the_nodes_own_logger(description, pushed, name
     full = '.'.join([*node.expanded_node_namespace.strip('/').split('/'), 'redis_bridge'])
     assert full.lstrip('.') == logger
     assert ros_arguments_of(node) == ['--log-level', f'{logger}:=debug']
-
-
-def test_shards_are_nodes_of_their_own_that_know_each_other(description):
-    nodes = nodes_of(
-        description, mapping='my.yaml', namespace='fleet', shards='3', log_level='warn'
-    )
-    names = ['redis_bridge', 'redis_bridge_2', 'redis_bridge_3']
-    assert [node.node_name for node in nodes] == [f'/fleet/{name}' for name in names]
-    levels = [ros_arguments_of(node) for node in nodes]
-    assert levels == [['--log-level', f'fleet.{name}:=warn'] for name in names]
-    told = [parameters_of(node) for node in nodes]
-    assert [(each['shard'], each['shards']) for each in told] == [(1, 3), (2, 3), (3, 3)]
-    (boot,) = {each['boot'] for each in told}
-    assert re.fullmatch('[0-9a-f]{8}', boot)
-    again = nodes_of(description, mapping='my.yaml', shards='3')
-    assert boot != parameters_of(again[0])['boot']
-
-
-@pytest.mark.parametrize('shards', ['0', 'two', str(MOST + 1)])
-def test_a_number_of_shards_that_cannot_be_is_refused(description, shards):
-    with pytest.raises(RuntimeError, match='shards'):
-        nodes_of(description, mapping='my.yaml', shards=shards)
-
-
-def test_as_many_shards_as_the_node_takes_can_be_launched(description):
-    assert len(nodes_of(description, mapping='my.yaml', shards=str(MOST))) == MOST
 
 
 def test_an_unknown_log_level_is_refused(description):
@@ -192,31 +150,27 @@ def test_ros2_launch_shows_the_arguments():
         check=True,
     ).stdout
     for name in (
-        'mapping', 'robot', 'redis_url', 'namespace', 'shards', 'log_level', 'use_sim_time',
+        'mapping', 'robot', 'redis_url', 'namespace', 'log_level', 'use_sim_time',
     ):  # fmt: skip
         assert f"'{name}':" in shown
 
 
 @needs_ros2
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize('shards', [1, 2])
-def test_ros2_launch_starts_the_nodes_and_ends_them_cleanly(tmp_path, number, shards):
+def test_ros2_launch_starts_the_node_and_ends_it_cleanly(tmp_path, number):
     mapping, output = tmp_path / 'mapping.yaml', tmp_path / 'output'
     mapping.write_text(MAPPING)
     with output.open('wb') as out:
         process = subprocess.Popen(
             ['ros2', 'launch', 'redis_bridge', 'bridge.launch.py', f'mapping:={mapping}',
-             'robot:=robot1', 'namespace:=fleet', f'shards:={shards}'],
+             'robot:=robot1', 'namespace:=fleet'],
             stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip
     try:
-        started = ['robot robot1: 1 routes to Redis']
-        if shards == 2:
-            started = ['shard 1 of 2: 1 routes to Redis', 'shard 2 of 2: no routes are left']
 
         def is_started() -> bool:
-            return all(line in output.read_text() for line in started)
+            return 'robot robot1: 1 routes to Redis' in output.read_text()
 
         eventually(lambda: is_started() or process.poll() is not None, 30)
         assert is_started(), output.read_text()
@@ -232,7 +186,7 @@ def test_ros2_launch_starts_the_nodes_and_ends_them_cleanly(tmp_path, number, sh
     assert 'Traceback' not in text, text
     assert 'process has died' not in text, text
     if number == signal.SIGINT:  # at SIGTERM launch itself ends without waiting for its processes
-        assert text.count('process has finished cleanly') == shards, text
+        assert text.count('process has finished cleanly') == 1, text
 
 
 def group_lives(leader: int) -> bool:

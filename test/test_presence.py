@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import time
 
-import pytest
 from servers import Recorder, all_connected
 from support import eventually
 
 from redis_bridge.redis_io import Timing
 from redis_bridge.routes import ChannelSource, Heartbeat
-from redis_bridge.shards import Shard, all_shards
 
 KEY = 'redis_bridge:robot:robot1'
 
@@ -161,104 +159,17 @@ def test_the_clock_is_that_of_the_server(redis_server, db, endpoints_at, monkeyp
     eventually(lambda: abs(endpoints.now() - server_time(db)) < 0.1)
 
 
-# --- several processes of one bridge -----------------------------------------------------------
-@pytest.fixture
-def shards_at(endpoints_at):
-    """Give a function that makes the processes of one bridge, started."""
-
-    def make(server, count, boot='b007', **settings):
-        made = [
-            endpoints_at(server.url, shard=shard, boot=boot, **settings)
-            for shard in all_shards(count)
-        ]
-        for number, endpoints in enumerate(made, 1):
-            endpoints.start(lambda number=number: {f'route:{number}': f'"by {number}"'})
-        eventually(lambda: all(endpoints.is_holder() for endpoints in made))
-        return made
-
-    return make
-
-
-def test_one_process_tells_what_it_always_told(redis_server, db, endpoints_at):
+def test_the_hash_has_the_claim_and_the_status(redis_server, db, endpoints_at):
     endpoints = endpoints_at(redis_server.url)
     endpoints.start(lambda: {'state': '{}', 'route:0': '{}'})
     fields = {b'state', b'route:0', b'boot', b'protocol', b'host', b'pid', b'since', b'stamp'}
     eventually(lambda: set(db.hkeys(KEY)) == fields)
 
 
-def test_the_processes_of_a_bridge_share_its_claim_and_lose_no_field(each_server, shards_at):
-    with each_server.client() as db:
-        one, two, three = shards_at(each_server, 3)
-        assert one.origin == two.origin == three.origin == 'robot1/b007'
-        told = db.hgetall(KEY)
-        assert (told[b'boot'], told[b'shards'], told[b'ttl_ms']) == (b'b007', b'3', b'1000')
-        own = {b'host', b'pid', b'since', b'stamp'}
-        own |= {field + end for field in own for end in (b':2', b':3')}
-        routes = {b'route:1', b'route:2', b'route:3'}
-        fields = own | routes | {b'boot', b'protocol', b'shards', b'ttl_ms'}
-        begun = {field: told[field] for field in (b'stamp', b'stamp:2', b'stamp:3')}
-
-        def all_beat():
-            now = db.hgetall(KEY)
-            assert set(now) == fields
-            return all(now[field] != stamp for field, stamp in begun.items())
-
-        eventually(all_beat)
-        assert 0 < db.pttl(KEY) <= 1000
-
-
-def test_another_bridge_stays_closed_until_the_last_process_has_ended(
-    redis_server, db, shards_at, endpoints_at
-):
-    one, two = shards_at(redis_server, 2)
-    other = endpoints_at(redis_server.url)
-    other.source(ChannelSource('c'), Recorder(), command=False, max_bytes=100)
-    other.start(dict)
-    eventually(lambda: 'held by another' in other.state()['channels'])
-    one.close()
-    assert db.hget(KEY, 'boot') == b'b007'
-    assert set(db.hkeys(KEY)) == {
-        b'boot', b'protocol', b'shards', b'ttl_ms', b'host:2', b'pid:2', b'since:2', b'stamp:2',
-        b'route:2',
-    }  # fmt: skip
-    left = db.hget(KEY, 'stamp:2')
-    eventually(lambda: db.hget(KEY, 'stamp:2') != left)
-    assert two.is_holder()
-    assert not other.is_holder()
-    two.close()
-    eventually(other.is_holder)
-    assert db.hget(KEY, 'boot') != b'b007'
-
-
-@pytest.mark.parametrize('silent_for_s', [0.0, 60.0])
-def test_a_process_that_was_killed_holds_the_name_for_its_time_to_live_only(
-    redis_server, db, endpoints_at, silent_for_s
-):
-    endpoints = endpoints_at(
-        redis_server.url, shard=Shard(1, 2), boot='b007', presence=Heartbeat(100, ttl_ms=3000)
-    )
-    endpoints.start(dict)
-    eventually(endpoints.is_holder)
-    db.hset(KEY, mapping={'stamp:2': str(server_time(db) - silent_for_s), 'route:0': '{}'})
-    endpoints.close()
-    if silent_for_s:
-        assert not db.exists(KEY)
-    else:
-        assert db.hget(KEY, 'boot') == b'b007'
-        eventually(lambda: not db.exists(KEY))
-
-
-def test_the_processes_take_the_name_again_from_a_server_that_forgot_it(
-    redis_server, db, shards_at
-):
-    shards_at(redis_server, 2)
-    redis_server.restart()
-    eventually(lambda: {b'stamp', b'stamp:2', b'route:1', b'route:2'} <= set(db.hkeys(KEY)))
-    eventually(lambda: db.hget(KEY, 'boot') == b'b007')
-
-
-def test_what_stood_there_before_the_claim_is_gone(redis_server, db, shards_at):
+def test_what_stood_there_before_the_claim_is_gone(redis_server, db, endpoints_at):
     db.hset(KEY, 'route:9', 'of another')
-    shards_at(redis_server, 2)
+    endpoints = endpoints_at(redis_server.url)
+    endpoints.start(lambda: {'route:0': '{}'})
+    eventually(endpoints.is_holder)
     assert not db.hexists(KEY, 'route:9')
-    assert {b'route:1', b'route:2'} <= set(db.hkeys(KEY))
+    assert db.hexists(KEY, 'route:0')

@@ -30,7 +30,6 @@ from redis_bridge.routes import (
     SourceConfig,
     StreamSource,
 )
-from redis_bridge.shards import Shard
 
 __all__ = ['RedisEndpoints', 'Timing']
 
@@ -41,9 +40,7 @@ RELEASE_S = 0.15
 class RedisEndpoints:
     """All sinks and sources of one bridge, with the threads and connections behind them.
 
-    `boot` tells this start of the bridge from others; the processes that share a mapping share
-    it, alone it may be empty and is made up. Raises RedisError for settings that can never work; a
-    server that is down is waited for.
+    Raises RedisError for settings that can never work; a server that is down is waited for.
     """
 
     def __init__(
@@ -53,11 +50,9 @@ class RedisEndpoints:
         *,
         log: logging.Logger,
         presence: Heartbeat,
-        shard: Shard = Shard(),  # noqa: B008 (frozen)
-        boot: str = '',
         timing: Timing = Timing(),  # noqa: B008 (frozen)
     ) -> None:
-        boot = boot or secrets.token_hex(4)
+        boot = secrets.token_hex(4)  # tells this start of the bridge from others
         self.origin = f'{robot}/{boot}'
         self._robot = robot
         self._log = log
@@ -67,7 +62,7 @@ class RedisEndpoints:
         self._health = Health(log, self._connector.where)
         self._outbox = Outbox(self._connector, self._clock, self._health, log, timing)
         self._presence = Presence(
-            robot, boot, shard, presence, self._connector, self._clock,
+            robot, boot, presence, self._connector, self._clock,
             health=self._health, log=log, timing=timing,
         )  # fmt: skip
         self._presence.on_taken(self._interrupt_sources)

@@ -4,8 +4,7 @@
 """Presence: the claim on a robot's name, the heartbeat with its status, and the descriptions.
 
 The claim is the hash itself: whose `boot` stands in it holds the name, until it is released or
-its time to live ends. WATCH and MULTI make taking it atomic without a script. Processes that share
-a mapping share the boot and so the claim; each writes fields of its own beside it.
+its time to live ends. WATCH and MULTI make taking it atomic without a script.
 """
 
 from __future__ import annotations
@@ -31,13 +30,11 @@ from redis_bridge.redis_io.connection import (
 )
 from redis_bridge.redis_io.replies import code_of, granted
 from redis_bridge.routes import Heartbeat
-from redis_bridge.shards import Shard, all_shards
-
-SHARED = {'boot', 'protocol', 'shards', 'ttl_ms'}  # fields that all processes of a bridge write
 
 Status = Callable[[], 'dict[str, str]']
-# What changes the claim, given whether it is ours already, and whether living siblings share it.
-Commands = Callable[[bool, bool], 'list[Command]']
+Commands = Callable[[bool], 'list[Command]']  # what changes the claim, given if it is ours
+    [bool], 'list[Command]'
+]  # what changes the claim, if it is ours already or not
 
 
 class Presence:
@@ -47,7 +44,6 @@ class Presence:
         self,
         robot: str,
         boot: str,
-        shard: Shard,
         heartbeat: Heartbeat,
         connector: Connector,
         clock: Clock,
@@ -59,7 +55,6 @@ class Presence:
         self._robot = robot
         self._key = names.robot_key(robot)
         self._boot = boot
-        self._shard = shard
         self._written: set[str] = set()  # our fields of the hash
         self._heartbeat = heartbeat
         self._clock = clock
@@ -124,28 +119,22 @@ class Presence:
             if time.monotonic() >= due:
                 self._beat(wire)
                 due = time.monotonic() + self._heartbeat.every_ms / 1000
-        self._change(wire, self._release)
+        self._change(wire, lambda ours: [('DEL', self._key)])
 
     def _beat(self, wire: Wire) -> None:
         """Take or renew the claim, with the status of now."""
         self._clock.measure(wire)
-        own = self._shard.own
         fields = {
             **self._told_status(),
             'boot': self._boot,
             'protocol': str(names.PROTOCOL),
-            own('host'): socket.gethostname(),
-            own('pid'): str(os.getpid()),
-            own('since'): f'{self._since:.3f}',
-            own('stamp'): f'{self._clock.now():.3f}',
+            'host': socket.gethostname(),
+            'pid': str(os.getpid()),
+            'since': f'{self._since:.3f}',
+            'stamp': f'{self._clock.now():.3f}',
         }
-        if not self._shard.is_alone:  # what it takes to tell which process lives
-            fields |= {
-                'shards': str(self._shard.count),
-                'ttl_ms': str(self._heartbeat.ttl_ms),
-            }
         begun = time.monotonic()
-        other = self._change(wire, lambda ours, _: self._renewal(fields, ours))
+        other = self._change(wire, lambda ours: self._renewal(fields, ours))
         if other is None:
             self._written = set(fields)
             self._held_until = begun + self._heartbeat.ttl_ms / 1000
@@ -170,13 +159,6 @@ class Presence:
             ('PEXPIRE', self._key, self._heartbeat.ttl_ms),
         ]
 
-    def _release(self, ours: bool, shared: bool) -> list[Command]:
-        """Return what gives up the claim, or, where siblings live, our fields alone."""
-        if not shared:
-            return [('DEL', self._key)]
-        own = sorted(self._written - SHARED)
-        return [('HDEL', self._key, *own)] if own else []
-
     def _told_status(self) -> dict[str, str]:
         try:
             fields = self._status()
@@ -190,35 +172,24 @@ class Presence:
 
     def _change(self, wire: Wire, commands: Commands) -> str | None:
         """Change our claim in one transaction; where it is another's, say whose and do nothing."""
-        siblings = [shard for shard in all_shards(self._shard.count) if shard != self._shard]
-        stamps = [sibling.own('stamp') for sibling in siblings]
         while True:
             watching, owner = wire.pipe([
-                ('WATCH', self._key), ('HMGET', self._key, 'boot', 'host', 'pid', *stamps),
+                ('WATCH', self._key), ('HMGET', self._key, 'boot', 'host', 'pid'),
             ])  # fmt: skip
             for reply in (watching, owner):
                 granted(reply)
-            boot, host, pid, *told = ((part or b'').decode(errors='replace') for part in owner)
+            boot, host, pid = ((part or b'').decode(errors='replace') for part in owner)
             if boot not in ('', self._boot):
                 wire.call('UNWATCH')
                 return (
                     f'the name {self._robot} is held by another bridge '
                     f'(host {host or "?"}, pid {pid or "?"})'
                 )
-            ours = boot == self._boot
-            todo = commands(ours, ours and any(map(self._is_fresh, told)))
-            *queued, done = wire.pipe([('MULTI',), *todo, ('EXEC',)])
+            *queued, done = wire.pipe([('MULTI',), *commands(boot == self._boot), ('EXEC',)])
             for reply in (*queued, done):
                 granted(reply)
             if done is not None:  # None: somebody wrote the hash in between
                 return None
-
-    def _is_fresh(self, stamp: str) -> bool:
-        """Tell whether who left this stamp counts as alive."""
-        try:
-            return self._clock.now() - float(stamp) < self._heartbeat.ttl_ms / 1000
-        except ValueError:
-            return False
 
     def _write_descriptions(self, wire: Wire) -> None:
         with self._lock:

@@ -18,8 +18,7 @@ EVERY_S = 1.0
 class Diagnostics:
     """A timer that publishes one status per route and one for the connection to Redis.
 
-    All begin with the node's name. Of the processes that share a mapping it is the first one's, so
-    that a route is found under one name, whoever carries it.
+    All begin with the node's name.
     """
 
     def __init__(self, node: Node, bridge: Any, log: logging.Logger) -> None:
@@ -27,8 +26,6 @@ class Diagnostics:
         self._bridge = bridge
         self._log = log
         self._name = node.get_name()
-        if bridge.shard.number > 1:
-            self._name = self._name.removesuffix(f'_{bridge.shard.number}')
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._warned_of_twin = False
         self._timer = node.create_timer(
@@ -50,7 +47,7 @@ class Diagnostics:
         away = [f'{duty}: {text}' for duty, text in state.items() if text != 'connected']
         return DiagnosticStatus(
             level=DiagnosticStatus.ERROR if away else DiagnosticStatus.OK,
-            name=f'{self._name}: {self._bridge.shard.named("Redis")}',
+            name=f'{self._name}: Redis',
             message='; '.join(away) or 'connected',
             hardware_id=self._bridge.mapping.robot,
             values=[KeyValue(key=duty, value=text) for duty, text in state.items()],
