@@ -4,8 +4,8 @@
 """Turns CDR into the payloads that Redis holds, and payloads into plain values.
 
 Four encodings: msgpack and json carry maps as `interfaces` describes plain values, text carries
-one scalar, cdr is the serialized message itself. `encoder`, `decoder`, `recoder` and
-`hash_encoder` are made once per route, for its message type; `pack` and `unpack` need no type. The
+one scalar, cdr is the serialized message itself. `encoder`, `decoder` and `hash_encoder`
+are made once per route, for its message type; `pack` and `unpack` need no type. The
 functions they return are not to be shared between threads.
 """
 
@@ -49,7 +49,6 @@ _LAST_STAMP = 1e15  # seconds
 
 Encode = Callable[..., bytes]  # (cdr, meta=None)
 Decode = Callable[[bytes], 'tuple[dict, Meta | None]']
-Recode = Callable[[bytes], 'tuple[bytes, Meta | None] | None']
 HashEncode = Callable[[bytes], 'dict[str, bytes]']
 
 
@@ -65,9 +64,6 @@ class Codec(Protocol):
 
     def decoder(self, message: Message, field: str | None) -> Decode:
         """Return a function from a payload to a plain value, not yet checked, and metadata."""
-
-    def recoder(self, message: Message) -> Recode | None:
-        """Return a function from a payload straight to CDR, if there is one; see `recoder`."""
 
     def pack(self, value: Any, meta: Meta | None, arrays: str) -> bytes:
         """Return a payload for a plain value whose type is not known."""
@@ -101,15 +97,6 @@ def decoder(message: Message, encoding: str, *, field: str | None = None) -> Dec
     `cdr.writer` to refuse.
     """
     return _codec(encoding).decoder(message, field)
-
-
-def recoder(message: Message, encoding: str) -> Recode | None:
-    """Return a function `payload -> (cdr, meta or None)` that makes no plain value; None if none.
-
-    It takes what the encoder writes, and checks it whole. For everything else, good or bad, it
-    returns None: `decoder` and `cdr.writer` will tell.
-    """
-    return _codec(encoding).recoder(message)
 
 
 def hash_encoder(message: Message, fields: Iterable[str] = ()) -> HashEncode:
@@ -249,9 +236,6 @@ class _MapCodec:
 
         return decode
 
-    def recoder(self, message: Message) -> Recode | None:
-        return None
-
     def unpack(self, payload: bytes) -> tuple[Any, Meta | None]:
         value = self._load(payload)
         return value, _take_meta(value) if type(value) is dict else None
@@ -288,17 +272,6 @@ def _packed_meta(meta: Meta) -> bytes:
 @lru_cache(_ORIGINS)
 def _meta_start(origin: str) -> bytes:
     return _META_START + msgpack.packb(origin) + _META_SEQ
-
-
-@lru_cache(_ORIGINS)
-def _origin_of(start: bytes) -> str:
-    """Return the origin that `_meta_start` was given; ValueError if it was something else."""
-    if not start.startswith(_META_START) or not start.endswith(_META_SEQ):
-        raise ValueError('no metadata of ours')
-    origin = msgpack.unpackb(start[len(_META_START) : -len(_META_SEQ)])
-    if type(origin) is not str:
-        raise ValueError('an origin that is no text')
-    return origin
 
 
 def _named_entries(pairs: Iterable[tuple[Any, Any]]) -> dict:
@@ -371,37 +344,6 @@ class Msgpack(_MapCodec):
             return pack(payload, b'' if meta is None else _packed_meta(meta))
 
         return encode
-
-    def recoder(self, message: Message) -> Recode | None:
-        unpack = transcode.from_msgpack(message)
-        if unpack is None:
-            return None
-
-        def recode(payload: bytes) -> tuple[bytes, Meta | None] | None:
-            found = unpack(payload)
-            if found is None:
-                return None
-            payload, extra = found
-            if not extra:
-                return payload, None
-            meta = self._meta_of(extra)
-            return None if meta is None else (payload, meta)
-
-        return recode
-
-    def _meta_of(self, extra: bytes) -> Meta | None:
-        """Return the metadata from the last entry of a map; None if it is something else."""
-        try:
-            mark, seq, name, stamp = _META_END.unpack(extra[-_META_END.size :])
-            if (mark, name) == _META_MARKS and abs(stamp) < _LAST_STAMP:
-                return Meta(_origin_of(extra[: -_META_END.size]), seq, stamp)
-        except (struct.error, ValueError):
-            pass
-        try:  # of another writer, whose integers have other widths
-            value = self._load(b'\x81' + extra)
-            return _take_meta(value)
-        except PayloadError:
-            return None
 
     def pack(self, value: Any, meta: Meta | None, arrays: str) -> bytes:
         default = _to_ext if arrays == 'typed' else _to_list
@@ -720,9 +662,6 @@ class Text:
         parts, parse = path.split('.'), _from_text(type_, path)
         return lambda payload: (_wrapped(parse(_decoded(payload)), parts), None)
 
-    def recoder(self, message: Message) -> Recode | None:
-        return None
-
     def pack(self, value: Any, meta: Meta | None, arrays: str) -> bytes:
         if isinstance(value, bool):
             return b'true' if value else b'false'
@@ -763,18 +702,6 @@ class Cdr:
             raise InterfaceError('cdr carries whole messages, without field')
         read = cdr.reader(message)
         return lambda payload: (read(payload), None)
-
-    def recoder(self, message: Message) -> Recode:
-        check = cdr.checker(message)
-
-        def recode(payload: bytes) -> tuple[bytes, None] | None:
-            try:
-                check(payload)
-            except PayloadError:
-                return None
-            return payload, None
-
-        return recode
 
     def pack(self, value: Any, meta: Meta | None, arrays: str) -> bytes:
         raise PayloadError('cdr cannot be written without the message type: see encoder')

@@ -321,9 +321,6 @@ class InwardRelay:
         message = publisher.message
         self._decode = codecs.decoder(message, route.encoding, field=route.field)
         self._write = cdr.writer(message)
-        self._recode = codecs.recoder(message, route.encoding)
-        if route.field or route.set or route.required or route.limits or route.stop:
-            self._recode = None  # the value itself is asked for
         self._limits = [
             (path, low, high, _default_at(message, path))
             for path, (low, high) in route.limits.items()
@@ -397,12 +394,7 @@ class InwardRelay:
         if len(arrival.payload) > route.max_bytes:
             return 'over_size', f'{len(arrival.payload)} bytes, max_bytes is {route.max_bytes}'
         try:
-            value = message = None
-            recoded = self._recode(arrival.payload) if self._recode else None
-            if recoded is not None:
-                message, meta = recoded
-            else:
-                value, meta = self._decode(arrival.payload)
+            value, meta = self._decode(arrival.payload)
             meta = arrival.meta or meta
             if meta is not None:
                 if meta.origin == self._origin:
@@ -410,12 +402,11 @@ class InwardRelay:
                 self._look_for_gap(meta)
             if route.max_age_ms is not None and (refusal := self._age_refusal(meta)):
                 return refusal
-            if message is None:
-                if refusal := self._value_refusal(value):
-                    return refusal
-                for path, setting in route.set.items():
-                    put_at(value, path, self._stamp() if setting == 'now' else setting)
-                message = self._write(value)
+            if refusal := self._value_refusal(value):
+                return refusal
+            for path, setting in route.set.items():
+                put_at(value, path, self._stamp() if setting == 'now' else setting)
+            message = self._write(value)
             if self._mirror is not None and not self._mirror.settle(
                 self._mirror_body(message, None)
             ):

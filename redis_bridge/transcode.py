@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Compiles, per message type, functions from CDR to msgpack and back that make no values between.
+"""Compiles, per message type, a function from CDR to msgpack that makes no values between.
 
 Numbers are the same bytes in both formats, in another order and with names and marks between them.
 So a run of numbers is moved at once, with the fastest thing Python has to rearrange bytes:
@@ -10,7 +10,7 @@ table is a piece of the input, filled up with the constants that the output need
 
 For this, numbers keep their width in msgpack: an int32 takes five bytes, whatever its value, and
 a float32 is a float 32. Sequences of integers, where that would cost most, are as short as can be.
-The functions keep nothing, so all routes of a type share them.
+The function keeps nothing, so all routes of a type share it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,9 @@ import msgpack
 from redis_bridge import mistakes
 from redis_bridge.compiling import (
     COMPILED,
-    HEADERS,
     LITTLE,
     NATIVE,
     READ_FAULTS,
-    Place,
     Source,
     as_bytes,
     define,
@@ -51,8 +49,6 @@ from redis_bridge.interfaces import (
 
 # (CDR, further entries of the map, already packed) to msgpack
 ToMsgpack = Callable[[bytes, bytes], bytes]
-# msgpack to (CDR, what stands behind the fields); None: not in the form that ToMsgpack writes
-FromMsgpack = Callable[[bytes], 'tuple[bytes, bytes] | None']
 
 _TABLE = 256  # bytes that `translate` looks up in
 _GATHERED = 1024  # bytes of a fixed array beyond which it is handled as sequences are
@@ -113,51 +109,6 @@ def to_msgpack(message: Message, typed: bool = False) -> ToMsgpack | None:
         return mistakes.in_cdr(message, payload) or PayloadError(f'{message.name}: {fault}')
 
     return define('pack', text, message, {**_RUNTIME, **source.constants, 'refused': refused})
-
-
-@lru_cache(COMPILED)
-def from_msgpack(message: Message) -> FromMsgpack | None:
-    """Return a function from msgpack as `to_msgpack` writes it to CDR, None if there is none.
-
-    It checks every byte, so that whatever it takes is what `to_msgpack` had made of the CDR.
-    """
-    count = len(message.fields)
-    heads = map_head(count), map_head(count + 1)
-    if NATIVE != LITTLE or len(heads[0]) != len(heads[1]) or not _comes_back(message):
-        return None
-    source = _FromMsgpack(len(heads[0]))
-    source.fields(message)
-    source.flush()
-    text = (
-        'def unpack(buf):\n'
-        f' if not buf.startswith({heads!r}):\n'
-        '  return None\n'
-        ' try:\n'
-        '  parts = [HEADER]\n'
-        '  add = parts.append\n'
-        '  w = 0\n'
-        f'{source.text()}'
-        ' except UNFIT:\n'
-        '  return None\n'
-        f' extra = buf[{source.base}:]\n'
-        f' if buf.startswith({heads[1]!r}) != (extra != b""):\n'
-        '  return None\n'
-        " return b''.join(parts), extra\n"
-    )
-    return define('unpack', text, message, {**_RUNTIME, **source.constants})
-
-
-def _comes_back(type_: FieldType) -> bool:
-    """Tell whether values of a type have a form of their own that `from_msgpack` reads."""
-    if isinstance(type_, Message):
-        return all(_comes_back(field.type) for field in type_.fields)
-    if isinstance(type_, String):
-        return not type_.wide
-    if isinstance(type_, Primitive):
-        return True
-    if isinstance(type_.item, Primitive):
-        return is_bytes(type_) or type_.item.name in _FLOATS or _is_gathered(type_)
-    return _comes_back(type_.item)
 
 
 def _is_gathered(type_: Array | Sequence) -> bool:
@@ -390,156 +341,6 @@ class _ToMsgpack(_Transcoder):
         self.base, self.place = 'o', behind
 
 
-class _FromMsgpack(_Transcoder):
-    """The source of a function from msgpack to CDR.
-
-    The position is that in msgpack; `place` and, while the function runs, `w` are those in CDR.
-    """
-
-    def __init__(self, base: int) -> None:
-        super().__init__(base)
-        self._expected: dict[int, int] = {}  # bytes of the input that are the same in all messages
-
-    def fixed(self, data: bytes) -> None:
-        for byte in data:
-            self._expected[self._ahead] = byte
-            self._ahead += 1
-
-    def filler(self) -> None:
-        self._tokens.append(-1)
-        self.place = self.place.moved(1)
-
-    def align(self, size: int) -> None:
-        padding = self.place.padding(size)
-        if padding is None:
-            self.flush()
-            self.emit_alignment(size)
-            self.place = Place(size, 0)
-        else:
-            self._tokens += [-1] * padding
-            self.place = self.place.moved(padding)
-
-    def emit_alignment(self, size: int) -> None:
-        self.emit(f'p = -w & {size - 1}')
-        self.emit('if p: add(ZEROS[p]); w += p')
-
-    def flush(self) -> None:
-        if self._tokens:
-            self.emit(f'w += {len(self._tokens)}')
-        done = 0
-        for order, low, high, fill in self._chunks():
-            self._expect(done, low)
-            done = max(done, high)
-            if low == high:
-                self.emit(f'add({self.constant(order.translate(fill.ljust(_TABLE)), "text")})')
-                continue
-            expected = [at for at in range(low, high) if at in self._expected]
-            self.emit(f't = {self._table(low, high, fill)}')
-            if expected:
-                where = self.constant(bytes(at - low for at in expected), 'where')
-                what = bytes(self._expected[at] for at in expected)
-                self.emit(f'if {where}.translate(t) != {what!r}: return None')
-            self.emit(f'add({self.constant(order, "order")}.translate(t))')
-        self._expect(done, self._ahead)
-        self._expected.clear()
-        self._settle()
-
-    def _expect(self, low: int, high: int) -> None:
-        """Emit the check of bytes that are all the same in all messages."""
-        if low < high:
-            what = bytes(self._expected[at] for at in range(low, high))
-            self.emit(f'if buf[{self._at(low)}:{self._at(high)}] != {what!r}: return None')
-
-    def number(self, type_: Primitive) -> None:
-        size = PRIMITIVES[type_.name][1]
-        self.align(size)
-        if type_.name == 'boolean':
-            self.flush()
-            self.emit(f'add(FROM_BOOLEAN[buf[{self.base}]]); w += 1')
-            self._ahead += 1
-            self._settle()
-        else:
-            self.fixed(_MARKS[type_.name])
-            self._tokens += reversed(range(self._ahead, self._ahead + size))
-            self._ahead += size
-        self.place = self.place.moved(size)
-
-    def _length(self, function: str, bound: int | None) -> str:
-        """Emit the reading of the head of a string, a sequence or bytes."""
-        name = self.fresh('n')
-        self.flush()
-        self.hold_position()
-        if function == 'text_length':  # nearly always short
-            self.emit(f'{name} = buf[o] - 0xa0')
-            self.emit(f'if 0 <= {name} < 32: o += 1')
-            self.emit(f'else: {name}, o = text_length(buf, o)')
-        else:
-            self.emit(f'{name}, o = {function}(buf, o)')
-        if bound is not None:
-            self.emit(f'if {name} > {bound}: return None')
-        return name
-
-    def _write_count(self, source: str) -> None:
-        """Emit the writing of a length; nothing may be pending but padding."""
-        self.align(4)
-        self.flush()
-        self.emit(f'add(to_count({source})); w += 4')
-        self.place = self.place.moved(4)
-
-    def string(self, type_: String) -> None:
-        count = self._length('text_length', None)
-        name = self.fresh()
-        self.emit(f'e = o + {count}')
-        self.emit(f'{name} = buf[o:e]')
-        function = f'(from_short_text if {count} < {_SHORT} else from_text)'
-        self.emit(f'{name} = {function}({name}, {count}, {type_.bound})')
-        self.emit('o = e')
-        self._write_count(f'{count} + 1')
-        self.emit(f'add({name}); w += {count} + 1')
-        self.place = self._layout.behind(type_, self.place)
-
-    def numbers(self, type_: Array | Sequence) -> None:
-        size = PRIMITIVES[type_.item.name][1]
-        kind = 'bytes' if is_bytes(type_) else 'array'
-        is_array = isinstance(type_, Array)
-        count = self._length(f'{kind}_length', None if is_array else type_.bound)
-        if is_array:
-            self.emit(f'if {count} != {type_.size}: return None')
-            self.align(size)
-            self.flush()
-        else:
-            self._write_count(count)
-        behind = self._layout.behind_items(type_, self.place)
-        if self.place.padding(size) != 0:
-            self.enter(f'if {count}:')
-            self.emit_alignment(size)
-            self.leave()
-        name = self.fresh()
-        step = size if is_bytes(type_) else size + 1
-        self.emit(f'e = o + {step} * {count}')
-        function = 'from_bytes' if is_bytes(type_) else f'from_{type_.item.name}s'
-        self.emit(f'{name} = {function}(buf[o:e], {count})')
-        self.emit('o = e')
-        self.emit(f'add({name}); w += {size} * {count}')
-        self.place = behind
-
-    def items(self, type_: Array | Sequence) -> None:
-        item = type_.item
-        is_array = isinstance(type_, Array)
-        count = self._length('array_length', None if is_array else type_.bound)
-        if is_array:
-            self.emit(f'if {count} != {type_.size}: return None')
-        else:
-            self._write_count(count)
-        behind = self._layout.behind_items(type_, self.place)
-        self.place = self._layout.before_each(item, self.place)
-        self.enter(f'for _ in range({count}):')
-        self._any(item)
-        self.flush()
-        self.leave()
-        self.place = behind
-
-
 # Heads of msgpack values: what begins a short value, the lengths that are short, and what begins
 # longer ones, before a length of one, two or four bytes.
 _Marks = tuple[int, int, dict[int, struct.Struct]]
@@ -574,17 +375,6 @@ def _ext_head(count: int, tag: int) -> bytes:
     return _head(_EXT, count) + bytes((tag,))
 
 
-def _length(marks: _Marks, data: bytes, at: int) -> tuple[int, int]:
-    """Return the length that a head tells, and where what follows begins."""
-    first, limit, longer = marks
-    mark = data[at]
-    if first <= mark < first + limit:
-        return mark - first, at + 1
-    length = longer[mark]
-    (count,) = length.unpack_from(data, at + 1)
-    return count, at + 1 + length.size
-
-
 # What the generated code calls
 
 
@@ -602,16 +392,6 @@ def _text(data: bytes, bound: int | None = None) -> bytes:
 def _wide_text(data: bytes) -> bytes:
     text = mistakes.wide_text(data, LITTLE).encode()
     return text_head(len(text)) + text
-
-
-def _from_text(data: bytes, count: int, bound: int | None) -> bytes:
-    """Return a string of msgpack as CDR, without its length."""
-    if len(data) != count or b'\0' in data:
-        raise ValueError('no such string')
-    characters = count if data.isascii() else len(data.decode())
-    if bound is not None and characters > bound:
-        raise ValueError('too long')
-    return data + b'\0'
 
 
 def _floats(mark: bytes, size: int, data: bytes) -> bytes:
@@ -632,25 +412,6 @@ def _order_to_list(count: int, size: int) -> bytes:
     return bytes(at for end in ends for at in (count * size, *range(end, end - size, -1)))
 
 
-def _from_floats(mark: bytes, size: int, data: bytes, count: int) -> bytes:
-    """Return the items of a list in msgpack as CDR."""
-    step = size + 1
-    if len(data) != count * step or data[::step] != mark * count:
-        raise ValueError('not all are such floats')
-    if len(data) <= _TABLE:
-        return _order_from_list(count, size).translate(data.ljust(_TABLE))
-    numbers = bytearray(count * size)
-    for at in range(size):
-        numbers[at::size] = data[size - at :: step]
-    return bytes(numbers)
-
-
-@lru_cache(maxsize=2 * _STRIDED)
-def _order_from_list(count: int, size: int) -> bytes:
-    ends = range(size, count * (size + 1), size + 1)
-    return bytes(at for end in ends for at in range(end, end - size, -1))
-
-
 def _integers(code: str, data: bytes) -> bytes:
     return msgpack.packb(array(code, data).tolist())
 
@@ -659,38 +420,19 @@ def _booleans(data: bytes) -> bytes:
     return msgpack.packb([byte != 0 for byte in data])
 
 
-def _from_bytes(data: bytes, count: int) -> bytes:
-    if len(data) != count:
-        raise ValueError('ends too early')
-    return data
-
-
 _RUNTIME = {
     'as_bytes': as_bytes,
     'count': struct.Struct('<I').unpack_from,
-    'to_count': struct.Struct('<I').pack,
     'array_head': array_head,
     'bytes_head': partial(_head, _BYTES),
     'ext_head': _ext_head,
-    'text_length': partial(_length, _TEXT),
-    'array_length': partial(_length, _ARRAY),
-    'bytes_length': partial(_length, _BYTES),
     'text': _text,
     'short_text': lru_cache(_CACHED)(_text),
     'wide_text': _wide_text,
-    'from_text': _from_text,
-    'from_short_text': lru_cache(_CACHED)(_from_text),
     'floats': partial(_floats, _MARKS['float'], 4),
     'doubles': partial(_floats, _MARKS['double'], 8),
-    'from_floats': partial(_from_floats, _MARKS['float'], 4),
-    'from_doubles': partial(_from_floats, _MARKS['double'], 8),
     'integers': _integers,
     'booleans': _booleans,
     'BOOLEANS': [b'\xc2', *[b'\xc3'] * 255],
-    'FROM_BOOLEAN': {0xC2: b'\0', 0xC3: b'\1'},
-    'from_bytes': _from_bytes,
-    'HEADER': HEADERS[LITTLE] + b'\0\0',
-    'ZEROS': [bytes(count) for count in range(8)],
     'READ_FAULTS': READ_FAULTS,
-    'UNFIT': (*READ_FAULTS, KeyError),
 }

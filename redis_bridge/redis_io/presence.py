@@ -33,8 +33,6 @@ from redis_bridge.routes import Heartbeat
 
 Status = Callable[[], 'dict[str, str]']
 Commands = Callable[[bool], 'list[Command]']  # what changes the claim, given if it is ours
-    [bool], 'list[Command]'
-]  # what changes the claim, if it is ours already or not
 
 
 class Presence:
