@@ -22,7 +22,11 @@ setup(
     maintainer_email='redis_bridge@example.org',
     license='Apache-2.0',
     packages=find_packages(include=[NAME, f'{NAME}.*']),
-    package_data={NAME: ['schema.json', 'py.typed'], f'{NAME}.demo': ['*.yaml']},
+    package_data={
+        NAME: ['py.typed'],
+        f'{NAME}.mapping': ['schema.json'],
+        f'{NAME}.demo': ['*.yaml'],
+    },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),
@@ -45,7 +49,7 @@ setup(
     entry_points={
         'console_scripts': [
             f'bridge = {NAME}.node:main',
-            f'redis-bridge = {NAME}.cli:main',
+            f'redis-bridge = {NAME}.cli.main:main',
         ],
     },
 )

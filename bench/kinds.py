@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from redis_bridge import cdr, codecs
+from redis_bridge.messages import cdr
+from redis_bridge.payloads import codecs
 from redis_bridge.ros_io import types
 
 # Values that stand where a stamp goes until it is known, chosen so that they are found again.

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from redis_bridge.client import Client, Notice, Robot, Update
+    from redis_bridge.client.client import Client, Notice, Robot, Update
 
 __all__ = ['Client', 'Notice', 'Robot', 'Update', '__version__']
 __version__ = '0.1.0'
@@ -21,7 +21,7 @@ __version__ = '0.1.0'
 def __getattr__(name: str) -> Any:
     """Import the client's names when they are first used."""
     if name in ('Client', 'Notice', 'Robot', 'Update'):
-        from redis_bridge import client
+        from redis_bridge.client import client
 
         return getattr(client, name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -17,8 +17,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from redis_bridge.errors import BridgeError, MappingError
-from redis_bridge.routes import Mapping
-from redis_bridge.stopping import stopped_by_signals
+from redis_bridge.mapping.model import Mapping
+from redis_bridge.signals import stopped_by_signals
 
 NODE_NAME = 'redis_bridge'
 COLLECT_AFTER = 20_000  # objects that are alive at once, beyond those there were at the last time
@@ -46,8 +46,8 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
     import rclpy
     from rclpy.signals import SignalHandlerOptions
 
-    from redis_bridge.bridge import Bridge
-    from redis_bridge.redis_io import RedisEndpoints
+    from redis_bridge.bridge.bridge import Bridge
+    from redis_bridge.redis_io.side import RedisEndpoints
     from redis_bridge.ros_io.diagnostics import Diagnostics
     from redis_bridge.ros_io.drain import tells_publisher
     from redis_bridge.ros_io.topics import RosEndpoints
@@ -109,8 +109,8 @@ def _parameter(node: Any, name: str) -> str:
 
 def _mapping(node: Any, has_gid: bool, log: RosLog) -> Mapping:
     """Load and check the whole mapping that the node's parameters name."""
-    from redis_bridge.mapping import load
-    from redis_bridge.plan import plan
+    from redis_bridge.mapping.load import load
+    from redis_bridge.mapping.plan import plan
 
     given = {name: _parameter(node, name) for name in ('mapping', 'robot', 'redis_url')}
     if not given['mapping']:
@@ -165,7 +165,7 @@ def topic_remappings(args: list[str]) -> list[str]:
 def _spinners(
     kind: str, topics: Any, node: Any, context: Any, log: logging.Logger, failed: Any
 ) -> list[Any]:
-    from redis_bridge.ros_io.spinning import Spinner
+    from redis_bridge.ros_io.executor import Spinner
 
     if kind == 'events':
         return [

@@ -13,8 +13,8 @@ import pytest
 import redis
 from servers import Proxy, Server, programs
 
-from redis_bridge.redis_io import RedisEndpoints, Timing
-from redis_bridge.routes import Heartbeat, RedisSettings
+from redis_bridge.mapping.model import Heartbeat, RedisSettings
+from redis_bridge.redis_io.side import RedisEndpoints, Timing
 
 QUICK = Timing(
     connect_s=0.5, reply_s=1.0, ping_s=0.1, pings=3, retry_first_s=0.02, retry_max_s=0.1,

@@ -21,6 +21,6 @@ def main(seconds: float | None = None) -> int:
     for name in NEEDS:  # the robots need them; without, they would die one by one
         if find_spec(name) is None:
             raise ModuleNotFoundError(f'No module named {name!r}', name=name)
-    from redis_bridge.demo.show import run  # here, so that the robots' processes stay light
+    from redis_bridge.demo.show import run
 
     return run(seconds)

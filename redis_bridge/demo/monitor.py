@@ -15,10 +15,10 @@ from typing import Any
 
 import redis
 
-from redis_bridge import names
-from redis_bridge.codecs import unpack
 from redis_bridge.demo.world import Pose
 from redis_bridge.errors import PayloadError
+from redis_bridge.payloads.codecs import unpack
+from redis_bridge.protocol import names
 
 WINDOW_S = 2.0  # rates and latencies are those of the last two seconds
 REFRESH_S = 0.25  # how often the keys are read

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from redis_bridge.stopping import stopped_by_signals
+from redis_bridge.signals import stopped_by_signals
 
 
 def main(name: str) -> int:

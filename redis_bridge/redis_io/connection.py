@@ -30,8 +30,8 @@ import redis
 from redis import connection as redis_connection
 
 from redis_bridge.errors import RedisError
-from redis_bridge.redis_io.replies import Replies, granted
-from redis_bridge.routes import RedisSettings
+from redis_bridge.mapping.model import RedisSettings
+from redis_bridge.redis_io.resp import Replies, granted
 
 Command = Sequence[Any]  # of texts, numbers and bytes
 LARGE_BYTES = 16 << 10  # a value beyond this is sent without a copy

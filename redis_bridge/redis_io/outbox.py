@@ -30,17 +30,10 @@ from typing import Any
 
 import redis
 
-from redis_bridge.counts import Counts
-from redis_bridge.redis_io.connection import (
-    Clock,
-    Command,
-    Connector,
-    Health,
-    Link,
-    Timing,
-    Wire,
-)
-from redis_bridge.redis_io.replies import code_of
+from redis_bridge.counters import Counts
+from redis_bridge.mapping.model import SinkConfig
+from redis_bridge.redis_io.connection import Clock, Command, Connector, Health, Link, Timing, Wire
+from redis_bridge.redis_io.resp import code_of
 from redis_bridge.redis_io.sinks import (
     SINKS,
     Item,
@@ -52,7 +45,6 @@ from redis_bridge.redis_io.sinks import (
     id_text,
     last_id,
 )
-from redis_bridge.routes import SinkConfig
 
 BATCH_COMMANDS = 512
 BATCH_BYTES = 1 << 20

@@ -18,18 +18,10 @@ from collections.abc import Callable
 
 import redis
 
-from redis_bridge import names
-from redis_bridge.redis_io.connection import (
-    Clock,
-    Command,
-    Connector,
-    Health,
-    Link,
-    Timing,
-    Wire,
-)
-from redis_bridge.redis_io.replies import code_of, granted
-from redis_bridge.routes import Heartbeat
+from redis_bridge.mapping.model import Heartbeat
+from redis_bridge.protocol import names
+from redis_bridge.redis_io.connection import Clock, Command, Connector, Health, Link, Timing, Wire
+from redis_bridge.redis_io.resp import code_of, granted
 
 Status = Callable[[], 'dict[str, str]']
 Commands = Callable[[bool], 'list[Command]']  # what changes the claim, given if it is ours

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from redis_bridge import codecs
-from redis_bridge.counts import Counts
-from redis_bridge.endpoints import Meta, Sample
+from redis_bridge.counters import Counts
+from redis_bridge.mapping.model import ChannelSink, HashSink, KeySink, SinkConfig, StreamSink
+from redis_bridge.payloads import codecs
+from redis_bridge.ports import Sample
+from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.connection import Command, start
-from redis_bridge.routes import ChannelSink, HashSink, KeySink, SinkConfig, StreamSink
 
 if TYPE_CHECKING:
     from redis_bridge.redis_io.outbox import Outbox

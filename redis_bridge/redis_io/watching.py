@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import redis
 
 from redis_bridge.redis_io.connection import Connector, Link, Pings, Timing, Wire
-from redis_bridge.redis_io.replies import code_of, granted
-from redis_bridge.redis_io.values import INVALIDATE, without_overlap
+from redis_bridge.redis_io.key_source import INVALIDATE, without_overlap
+from redis_bridge.redis_io.resp import code_of, granted
 
 WAITING = 1000  # events that may wait for who iterates; beyond, the server's buffers fill
 BATCH = 100  # stream entries of one read

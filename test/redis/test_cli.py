@@ -1,0 +1,582 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The command `redis-bridge`, run as a process against a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from support import eventually
+
+from redis_bridge.cli import main
+from redis_bridge.messages import cdr, types
+from redis_bridge.payloads import codecs
+from redis_bridge.protocol import names
+from redis_bridge.protocol.meta import Meta
+
+ROOT = Path(main.__file__).resolve().parents[2]
+CLI = 'redis_bridge.cli.main'
+COMMAND = [sys.executable, '-m', CLI]
+COMMANDS = ('run', 'check', 'demo', 'status', 'get', 'watch', 'publish')
+TWIST = types.parse_definition(
+    'demo_msgs/msg/Scan', 'float64 x\nfloat32[] ranges\nuint8[] data\nstring text\n'
+)
+SCALAR = types.parse_definition('std_msgs/msg/Float64', 'float64 data\n')
+MAPPING = """\
+version: 1
+vars: {robot: '${ROBOT}'}
+ros_to_redis:
+  - {topic: /odom, type: nav_msgs/msg/Odometry, to: {key: '{robot}:odom'}}
+"""
+
+
+def environment(url=None, **more):
+    env = {key: value for key, value in os.environ.items() if key not in ('REDIS_URL', 'ROBOT')}
+    env['PYTHONPATH'] = os.pathsep.join([str(ROOT), env.get('PYTHONPATH', '')])
+    return {**env, **({'REDIS_URL': url} if url else {}), **more}
+
+
+class Shell:
+    """Runs the command against one server."""
+
+    def __init__(self, url):
+        self.url = url
+        self._started = []
+
+    def __call__(self, *args, stdin='', **more):
+        """Run to the end; return status, stdout, stderr."""
+        done = subprocess.run(
+            [*COMMAND, *args], input=stdin, capture_output=True, timeout=60, text=True,
+            env=environment(self.url, **more),
+        )  # fmt: skip
+        assert 'Traceback' not in done.stderr, done.stderr
+        return done.returncode, done.stdout, done.stderr
+
+    def start(self, *args, **options):
+        process = subprocess.Popen(
+            [*COMMAND, *args],
+            **{
+                'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True,
+                'env': environment(self.url), **options,
+            },
+        )  # fmt: skip
+        self._started.append(process)
+        return process
+
+    def close(self):
+        for process in self._started:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def shell(redis_server):
+    shell = Shell(redis_server.url)
+    yield shell
+    shell.close()
+
+
+@pytest.fixture
+def nowhere():
+    return Shell('redis://127.0.0.1:1/0')
+
+
+def describe(db, message, name, **kinds):
+    db.hset(
+        names.type_key(message.name),
+        mapping={
+            'definition': types.definition(message),
+            'type_hash': types.type_hash(message),
+            'protocol': '1',
+        },
+    )
+    db.hset(names.meta_key(name), mapping={'type': message.name, 'robot': 'r', **kinds})
+
+
+def is_watched(db, channel):
+    return dict(db.pubsub_numsub(channel)).get(channel.encode())
+
+
+# --- help and usage ----------------------------------------------------------------------------
+def test_help_of_every_command_has_examples_and_exit_codes(shell):
+    status, out, _ = shell('--help')
+    assert status == 0
+    assert all(re.search(rf'^  +{command}\b', out, re.M) for command in COMMANDS)
+    for command in COMMANDS:
+        status, out, _ = shell(command, '--help')
+        assert status == 0
+        assert f'redis-bridge {command}' in out.partition('examples:')[2]
+        assert 'exit status:' in out
+        assert max(map(len, out.splitlines())) <= 120
+
+
+def test_help_and_check_need_neither_ros_nor_redis(tmp_path):
+    (tmp_path / 'm.yaml').write_text(MAPPING)
+    code = (
+        'import sys\n'
+        "for name in ('redis', 'rclpy'): sys.modules[name] = None\n"
+        'from redis_bridge import cli\n'
+        "assert main.main(['check', sys.argv[1], '--robot', 'robot1']) == 0\n"
+        "cli.main(['--help'])"
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code, str(tmp_path / 'm.yaml')],
+        capture_output=True, text=True, timeout=60, env=environment(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert 'robot1:odom' in done.stdout
+
+
+@pytest.mark.parametrize(
+    'args',
+    [
+        (),
+        ('fly',),
+        ('get',),
+        ('get', 'a', 'b'),
+        ('watch', 'a', '--count', '0'),
+        ('watch', 'a', '--json', '--raw'),
+        ('publish', 'a', '1', '--rate', '-1'),
+        ('publish', 'a', '1', '--kind', 'hash'),
+        ('publish', 'a', '1', '--lines'),
+        ('publish', 'a', '-', '--lines', '--rate', '1'),
+        ('check', 'x', '--distro', 'humble'),
+        ('check', 'x', '--var', 'novalue'),
+        ('get', 'a', '--ros-args'),
+        ('--url', 'redis://h', 'check', 'a'),
+        ('--username', 'ann', 'run', 'a'),
+        ('--url', 'gopher://x', 'get', 'a'),
+        ('--url', 'redis://:sesame@localhost', 'get', 'a'),
+        ('get', 'a', '--url', 'redis://localhost?password=sesame'),
+        ('run', 'x.yaml', '--redis-url', 'redis://ann:sesame@localhost'),
+    ],
+)
+def test_a_wrong_command_line_is_status_2(nowhere, args):
+    status, out, err = nowhere(*args)
+    assert (status, out) == (2, '')
+    assert 'sesame' not in err.replace("'redis://ann:sesame@localhost'", '')
+    assert 'redis-bridge' in err
+
+
+def test_a_password_on_the_command_line_is_refused_with_advice(nowhere):
+    _, _, err = nowhere('get', 'a', '--url', 'redis://:sesame@localhost')
+    assert 'REDIS_URL' in err
+    assert '--password-file' in err
+    assert len(err.splitlines()) == 1
+
+
+# --- check and run -----------------------------------------------------------------------------
+@pytest.fixture
+def mapping(tmp_path):
+    path = tmp_path / 'm.yaml'
+    path.write_text(MAPPING)
+    return path
+
+
+def test_check_prints_the_plan(nowhere, mapping):
+    status, out, _ = nowhere('check', str(mapping), '--robot', 'robot1')
+    assert status == 0
+    assert '/odom' in out
+    assert 'robot1:odom' in out
+    assert 'redis_bridge:robot:robot1' in out
+    assert nowhere('check', str(mapping), ROBOT='robot2')[1].count('robot2:odom')
+
+
+def test_check_takes_variables(nowhere, tmp_path):
+    path = tmp_path / 'm.yaml'
+    path.write_text(MAPPING.replace('{robot:', "{floor: '1', robot:").replace(':odom', ':{floor}'))
+    assert 'robot1:1' in nowhere('check', str(path), '--robot', 'robot1')[1]
+    assert 'robot1:7' in nowhere('check', str(path), '--robot', 'robot1', '--var', 'floor=7')[1]
+
+
+def test_check_prints_all_mistakes_with_their_lines(nowhere, tmp_path):
+    path = tmp_path / 'm.yaml'
+    path.write_text(MAPPING.replace('topic', 'topik').replace('version: 1', 'version: 9'))
+    status, out, err = nowhere('check', str(path), '--robot', 'robot1')
+    assert (status, out) == (1, '')
+    lines = err.splitlines()
+    assert len(lines) >= 2
+    assert any(line.startswith(f'{path}:1: version: ') for line in lines)
+    assert any(line.startswith(f'{path}:4: ros_to_redis[0]') for line in lines)
+
+
+def test_check_of_a_missing_file_is_status_1(nowhere):
+    status, _, err = nowhere('check', '/nowhere.yaml')
+    assert status == 1
+    assert '/nowhere.yaml' in err
+
+
+def test_check_refuses_what_would_circle(nowhere, tmp_path):
+    path = tmp_path / 'm.yaml'
+    path.write_text(
+        textwrap.dedent("""\
+        version: 1
+        vars: {robot: r}
+        defaults: {encoding: text}
+        ros_to_redis:
+          - {topic: /say, type: std_msgs/msg/String, to: {channel: words}}
+        redis_to_ros:
+          - {channel: words, topic: /say, type: std_msgs/msg/String}
+        """)
+    )
+    status, _, err = nowhere('check', str(path))
+    assert status == 1
+    assert 'refused: ' in err
+
+
+@pytest.mark.parametrize('command', [('run', 'm.yaml'), ('demo', '--seconds', '1')])
+def test_without_ros_run_and_demo_say_how_to_come_by_it(command):
+    code = (
+        'import sys\n'
+        'sys.modules["rclpy"] = None\n'
+        'from redis_bridge import cli\n'
+        f'sys.exit(main.main({list(command)!r}))'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, timeout=60, env=environment()
+    )
+    assert done.returncode == 1
+    assert 'Traceback' not in done.stderr
+    assert 'pip install' in done.stderr
+    assert 'rosdep' in done.stderr
+
+
+def test_run_hands_the_node_what_it_needs(monkeypatch):
+    from redis_bridge import node
+
+    given = []
+    monkeypatch.setattr(node, 'main', lambda args: given.append(args) or 0)
+    args = ['run', 'my map.yaml', '--robot', '7', '--redis-url', 'redis://h:1/2']
+    assert main.main([*args, '--ros-args', '-r', '__ns:=/a']) == 0
+    assert given == [
+        [
+            '--ros-args',
+            '-p', 'mapping:="my map.yaml"',
+            '-p', 'robot:="7"',
+            '-p', 'redis_url:="redis://h:1/2"',
+            '-r', '__ns:=/a',
+        ]
+    ]  # fmt: skip
+
+
+# --- get ---------------------------------------------------------------------------------------
+def test_get_prints_values_for_people_and_for_machines(shell, db):
+    describe(db, SCALAR, 'Temperature', key='text')
+    db.set('Temperature', '21.5')
+    assert shell('get', 'Temperature') == (0, '21.5\n', '')
+    describe(db, TWIST, 'scan', key='cdr')
+    value = {'x': 1.5, 'ranges': [0.5, float('inf')], 'data': b'\x00\xff', 'text': 'Grüße'}
+    db.set('scan', cdr.writer(TWIST)(value))
+    status, out, err = shell('get', 'scan', '--json')
+    assert (status, err) == (0, '')
+    assert out == '{"x":1.5,"ranges":[0.5,"Infinity"],"data":"AP8=","text":"Grüße"}\n'
+    status, out, _ = shell('get', 'scan')
+    assert (status, out.splitlines()[:2]) == (0, ['x: 1.5', 'ranges: [0.5, .inf]'])
+    db.set('word', 'hello: world')
+    assert shell('get', 'word') == (0, 'hello: world\n', '')
+    assert shell('get', 'word', '--json') == (0, '"hello: world"\n', '')
+    db.hset('h', mapping={'a': '1'})
+    assert shell('get', 'h') == (0, "{a: '1'}\n", '')
+
+
+def test_get_raw_writes_the_payload_and_nothing_else(shell, db, redis_server):
+    db.set('raw', b'\x00\xff\n')
+    done = subprocess.run(
+        [*COMMAND, 'get', 'raw', '--raw'], capture_output=True, timeout=60,
+        env=environment(redis_server.url),
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, b'\x00\xff\n')
+
+
+def test_get_says_by_its_status_what_went_wrong(shell, nowhere, db):
+    status, out, err = shell('get', 'nothing')
+    assert (status, out) == (4, '')
+    assert err == "redis-bridge: nothing stands under 'nothing'\n"
+    status, _, err = nowhere('get', 'nothing')
+    assert status == 3
+    assert re.fullmatch(r'redis-bridge: Redis at 127\.0\.0\.1:1: .*refused.*\n', err)
+    db.lpush('queue', '1')
+    assert shell('get', 'queue')[0] == 1
+
+
+def test_the_url_is_taken_from_the_option_before_the_environment(shell, nowhere, db):
+    db.set('k', 'x')
+    url = shell.url
+    assert nowhere('--url', url, 'get', 'k')[:2] == (0, 'x\n')
+    assert nowhere('get', 'k', '--url', url)[:2] == (0, 'x\n')
+
+
+def test_a_password_file_is_used(shell, nowhere, db, tmp_path):
+    db.execute_command('ACL', 'SETUSER', 'ann', 'on', '>sesame', '~*', '&*', '+@all')
+    db.set('k', 'x')
+    path = tmp_path / 'password'
+    path.write_text('sesame\n')
+    assert shell('get', 'k', '--username', 'ann', '--password-file', str(path))[:2] == (0, 'x\n')
+    path.write_text('other')
+    status, _, err = shell('get', 'k', '--username', 'ann', '--password-file', str(path))
+    assert status == 3
+    assert 'other' not in err
+
+
+# --- watch -------------------------------------------------------------------------------------
+def test_watch_prints_a_line_a_message_and_ends_after_its_count(shell, db):
+    describe(db, TWIST, 'scan', channel='msgpack')
+    encode = codecs.encoder(TWIST, 'msgpack')
+    payload = encode(cdr.writer(TWIST)({'ranges': [float('nan')]}), Meta('r/1', 5, 12.5))
+    process = shell.start('watch', 'scan', '--json', '--count', '2')
+    eventually(lambda: is_watched(db, 'scan'))
+    for _ in range(3):
+        db.publish('scan', payload)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, '')
+    first, second = map(json.loads, out.splitlines())
+    assert first['value'] == {'x': 0.0, 'ranges': ['NaN'], 'data': '', 'text': ''}
+    assert first['meta'] == {'origin': 'r/1', 'seq': 5, 'stamp': 12.5}
+    assert (first['name'], first['kind']) == ('scan', 'channel')
+    assert second['time'] >= first['time'] > 1e9
+
+
+def test_watch_prints_time_name_and_value(shell, db):
+    db.set('k', 'Grüße')
+    status, out, _ = shell('watch', 'k', '--count', '1')
+    assert status == 0
+    assert re.fullmatch(r'\d\d:\d\d:\d\d\.\d{3} k "Grüße"\n', out)
+
+
+def test_watch_raw_prints_payloads(shell, db):
+    db.set('k', '{"a": 1}')
+    assert shell('watch', 'k', '--raw', '--count', '1')[:2] == (0, '{"a": 1}\n')
+
+
+def test_watch_says_when_a_key_is_gone(shell, db):
+    db.set('k', 'x')
+    process = shell.start('watch', 'k', '--count', '2')
+    assert process.stdout.readline().endswith(' k "x"\n')
+    db.delete('k')
+    assert process.stdout.readline().endswith(' k deleted\n')
+    assert process.wait(10) == 0
+
+
+def test_watch_flushes_each_line_and_ends_by_ctrl_c_without_a_word(shell, db):
+    process = shell.start('watch', 'c')
+    eventually(lambda: is_watched(db, 'c'))
+    db.publish('c', 'hello')
+    assert process.stdout.readline().endswith(' c "hello"\n')
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=10) == ('', '')
+    assert process.returncode == 130
+
+
+def test_watch_ends_quietly_when_its_reader_has_enough(shell, db, redis_server):
+    pipe = f'{sys.executable} -m {CLI} watch c | head -n 1; echo ${{PIPESTATUS[0]}}'
+    process = subprocess.Popen(
+        ['bash', '-c', pipe], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environment(redis_server.url),
+    )  # fmt: skip
+    try:
+        eventually(lambda: is_watched(db, 'c'))
+
+        def is_done():
+            db.publish('c', 'x')
+            return process.poll() is not None
+
+        eventually(is_done, every=0.05)
+        out, err = process.communicate(timeout=10)
+    finally:
+        process.kill()
+    assert err == ''
+    assert out.splitlines()[-1] == '0'
+
+
+@pytest.mark.parametrize('args', ['--help', 'get k', 'status robot9', 'watch k --count 1'])
+def test_a_reader_that_is_gone_is_no_error(shell, db, redis_server, args):
+    db.set('k', 'x')
+    pipe = f'{sys.executable} -m redis_bridge.cli.main {args} 2>/dev/stdout | true'
+    done = subprocess.run(
+        ['bash', '-c', f'{pipe}; echo ${{PIPESTATUS[0]}}'],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(redis_server.url),
+    )
+    assert done.stdout.strip() in ('0', '4')
+    assert done.stderr == ''
+
+
+def test_watch_names_the_kind_where_a_name_is_several(shell, db):
+    describe(db, SCALAR, 'both', channel='text', key='text')
+    db.set('both', '1.5')
+    _, out, _ = shell('watch', 'both', '--count', '1')
+    assert out.endswith(' both (key) 1.5\n')
+
+
+def test_watch_tells_of_a_lost_connection_on_stderr_and_goes_on(shell, db, redis_server):
+    db.set('k', 'before')
+    process = shell.start('watch', 'k')
+    assert process.stdout.readline().endswith(' k "before"\n')
+    redis_server.kill()
+    assert process.stderr.readline().startswith('redis-bridge: no connection to Redis: ')
+    redis_server.restart()
+    assert any(line.endswith('connected to Redis again\n') for line in process.stderr)
+    assert process.stdout.readline().endswith(' k deleted\n')
+    db.set('k', 'after')
+    assert process.stdout.readline().endswith(' k "after"\n')
+
+
+def test_watch_without_a_server_is_status_3(nowhere):
+    assert nowhere('watch', 'x')[0] == 3
+
+
+def test_a_terminal_gets_lines_of_its_width_and_no_control_characters(shell, db):
+    db.set('long', 'x' * 500)
+    db.set('evil', 'a\x1b[31mb')
+    lines = []
+    for args in (('watch', 'long', '--count', '1'), ('get', 'evil')):
+        main, terminal = pty.openpty()
+        process = shell.start(*args, stdout=terminal, stderr=terminal)
+        os.close(terminal)
+        read = b''
+        while True:
+            try:
+                some = os.read(main, 4096)
+            except OSError:  # how Linux tells that the other end is closed
+                break
+            if not some:
+                break
+            read += some
+        os.close(main)
+        assert process.wait(10) == 0
+        lines.append(read.decode().strip())
+    assert len(lines[0]) == 80
+    assert lines[0].endswith('…')
+    assert lines[1] == r'a\x1b[31mb'
+
+
+# --- publish -----------------------------------------------------------------------------------
+def test_publish_sends_yaml_in_the_encoding_that_is_read(shell, db):
+    describe(db, TWIST, 'in', from_key='msgpack')
+    assert shell('publish', 'in', '{x: 1e-3, text: on}') == (0, '', '')
+    value, meta = codecs.decoder(TWIST, 'msgpack')(db.get('in'))
+    assert value == {'x': 1e-3, 'text': 'on'}
+    assert meta.origin.startswith('client/')
+
+
+def test_publish_reads_its_value_from_stdin(shell, db):
+    assert shell('publish', 'k', '-', '--kind', 'key', stdin='{"a": [1]}\n')[0] == 0
+    assert json.loads(db.get('k'))['a'] == [1]
+    lines = '{"data": 1}\n\n{"data": 2}\n'
+    assert shell('publish', 's', '-', '--kind', 'stream', '--lines', stdin=lines)[0] == 0
+    assert [json.loads(f[b'data'])['data'] for _, f in db.xrange('s')] == [1, 2]
+
+
+def test_publish_takes_a_text_as_it_stands(shell, db):
+    args = ('publish', 'word', 'hello: [world', '--kind', 'key', '--encoding', 'text')
+    assert shell(*args) == (0, '', '')
+    assert db.get('word') == b'hello: [world'
+    describe(db, SCALAR, 'learning_rate', from_key='text')
+    assert shell('publish', 'learning_rate', '0.001')[0] == 0
+    assert db.get('learning_rate') == b'0.001'
+
+
+def test_publish_says_where_a_value_is_wrong(shell, db):
+    describe(db, TWIST, 'in', from_key='json')
+    status, out, err = shell('publish', 'in', '{x: fast}')
+    assert (status, out) == (1, '')
+    assert err.startswith('redis-bridge: x: ')
+    assert shell('publish', 'in', '{y: 1}')[0] == 1
+    assert shell('publish', 'in', '{x: [')[0] == 1
+    assert shell('publish', 'in', '{x: 1, x: 2}')[0] == 1
+    assert not db.exists('in')
+
+
+def test_publish_says_when_nobody_listens(shell):
+    status, out, err = shell('publish', 'void', '{a: 1}')
+    assert (status, out) == (0, '')
+    assert 'nobody listens to channel void' in err
+
+
+def test_publish_repeats_at_a_rate(shell, db):
+    args = ('publish', 's', '{a: 1}', '--kind', 'stream', '--rate', '50', '--count', '5')
+    assert shell(*args)[0] == 0
+    entries = [fields for _, fields in db.xrange('s')]
+    assert [entry[b'seq'] for entry in entries] == [b'1', b'2', b'3', b'4', b'5']
+    stamps = [float(entry[b'stamp']) for entry in entries]
+    assert 0.07 <= stamps[-1] - stamps[0] <= 1.0
+
+
+def test_publish_at_a_rate_ends_by_ctrl_c(shell, db):
+    process = shell.start('publish', 's', '{a: 1}', '--kind', 'stream', '--rate', '100')
+    eventually(lambda: db.xlen('s') > 2)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=10) == ('', '')
+    assert process.returncode == 130
+
+
+def test_watch_and_publish_compose(shell, db, redis_server):
+    db.set('from', '{"data": 4}')
+    pipe = (
+        f'{sys.executable} -m redis_bridge.cli.main watch from --raw --count 1 | '
+        f'{sys.executable} -m redis_bridge.cli.main publish to - --lines --kind key'
+    )
+    subprocess.run(['bash', '-c', pipe], check=True, timeout=60, env=environment(redis_server.url))
+    assert json.loads(db.get('to'))['data'] == 4
+
+
+# --- status ------------------------------------------------------------------------------------
+@pytest.fixture
+def robot(db):
+    seconds, _ = db.time()
+    route = {
+        'route': '/odom -> key robot1:odom', 'direction': 'ros_to_redis', 'state': 'open',
+        'carried': 1203, 'dropped': {'over_rate': 33}, 'rate_hz': 20.04, 'latency_ms': 0.812,
+    }  # fmt: skip
+    db.hset(
+        names.robot_key('robot1'),
+        mapping={
+            'boot': '3f2a', 'protocol': '1', 'host': 'pi4', 'pid': '77',
+            'since': str(seconds - 3700), 'stamp': str(seconds - 1),
+            'state': '{"writer": "connected", "keys": "connecting: no route"}',
+            'route:0': json.dumps(route), 'route:1': '{"route": "/x -> channel x"}',
+        },
+    )  # fmt: skip
+    return route
+
+
+def test_status_shows_robots_and_routes(shell, robot):
+    status, out, err = shell('status')
+    assert (status, err) == (0, '')
+    assert re.search(r'^robot1, seen \d\.\d s ago, up 1 h 1 min, host pi4', out)
+    assert 'keys: connecting: no route' in out
+    row = next(line for line in out.splitlines() if '/odom' in line)
+    assert row.split('  ')[1] == '/odom -> key robot1:odom'
+    for cell in ('open', '1203', '20.0 Hz', '0.8 ms', 'over_rate 33'):
+        assert cell in row
+    assert '/x -> channel x' in out
+    assert shell('status', 'robot1')[1].startswith('robot1, ')
+
+
+def test_status_as_json(shell, robot):
+    found = json.loads(shell('status', '--json')[1])
+    assert [each['name'] for each in found] == ['robot1']
+    assert found[0]['routes'][0] == robot
+    one = json.loads(shell('status', 'robot1', '--json')[1])
+    assert (one['name'], one['boot'], one['protocol']) == ('robot1', '3f2a', 1)
+    assert one['state']['writer'] == 'connected'
+
+
+def test_status_of_nobody(shell):
+    status, out, err = shell('status')
+    assert (status, out) == (0, '')
+    assert 'no robot' in err
+    assert shell('status', '--json')[:2] == (0, '[]\n')
+    assert shell('status', 'robot9')[0] == 4

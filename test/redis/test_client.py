@@ -1,0 +1,719 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The client without ROS, against a real server."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import subprocess
+import sys
+import threading
+import time
+
+import msgpack
+import pytest
+import redis
+from support import eventually
+
+import redis_bridge
+from redis_bridge.errors import InterfaceError, NotFoundError, PayloadError, RedisError
+from redis_bridge.mapping.model import ChannelSink, Heartbeat, KeySink, RedisSettings
+from redis_bridge.messages import cdr, types
+from redis_bridge.payloads import codecs
+from redis_bridge.protocol import names
+from redis_bridge.protocol.meta import Meta
+from redis_bridge.redis_io.side import RedisEndpoints
+
+INNER = """\
+float64 a
+float64[3] v
+"""
+SAMPLE = types.parse_definition(
+    'demo_msgs/msg/Sample',
+    f"""\
+float64 x
+float32[] ranges
+uint8[] data
+string text
+int64 big
+bool ok
+demo_msgs/Inner inner
+{'=' * 80}
+MSG: demo_msgs/Inner
+{INNER}""",
+)
+SCALAR = types.parse_definition('std_msgs/msg/Float64', 'float64 data\n')
+TEXT = types.parse_definition('std_msgs/msg/String', 'string data\n')
+
+VALUE = {
+    'x': 1.5,
+    'ranges': [0.5, math.inf, 2.0],
+    'data': b'\x00\xff\x10',
+    'text': 'Grüße 12',
+    'big': 2**60 + 1,
+    'ok': True,
+    'inner': {'a': -0.25, 'v': [1.0, 2.0, 3.0]},
+}
+META = Meta('robot1/0a0b', 7, 1234.5)
+
+
+@pytest.fixture
+def client(redis_server):
+    with redis_bridge.Client(redis_server.url) as client:
+        yield client
+
+
+def describe(db, message, name, **kinds):
+    """Say of a name what a bridge says; `kinds` as `key='json'` or `from_channel='cdr'`."""
+    db.hset(
+        names.type_key(message.name),
+        mapping={
+            'definition': types.definition(message),
+            'type_hash': types.type_hash(message),
+            'protocol': '1',
+        },
+    )
+    db.hset(names.meta_key(name), mapping={'type': message.name, 'robot': 'robot1', **kinds})
+
+
+def encoded(encoding, value=VALUE, message=SAMPLE, meta=META, **options):
+    """Return the payload that a bridge makes of a message."""
+    encode = codecs.encoder(message, encoding, **options)
+    return encode(cdr.writer(message)(value), None if encoding in ('cdr', 'text') else meta)
+
+
+def plain(value):
+    """Return a value with typed arrays as lists."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return value.tolist() if hasattr(value, 'typecode') else value
+
+
+# --- get ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ('encoding', 'options'),
+    [('msgpack', {}), ('msgpack', {'arrays': 'typed'}), ('json', {}), ('cdr', {})],
+)
+def test_get_returns_the_same_value_whatever_the_encoding(db, client, encoding, options):
+    describe(db, SAMPLE, 'robot1:sample', key=encoding)
+    db.set('robot1:sample', encoded(encoding, **options))
+    assert plain(client.get('robot1:sample')) == VALUE
+    assert client.read('robot1:sample').meta == (None if encoding == 'cdr' else META)
+
+
+def test_get_returns_a_text_as_the_scalar_that_it_is(db, client):
+    describe(db, SCALAR, 'Temperature', key='text')
+    db.set('Temperature', '21.5')
+    assert client.get('Temperature') == 21.5
+    describe(db, TEXT, 'word', key='text')
+    db.set('word', '21.5')
+    assert client.get('word') == '21.5'
+
+
+@pytest.mark.parametrize('field', ['x', 'inner.a'])
+def test_get_returns_a_field_that_the_bridge_names(db, client, field):
+    describe(db, SAMPLE, 'one', key='text', field=field)
+    db.set('one', '-0.5')
+    assert client.get('one') == -0.5
+
+
+def test_get_returns_a_hash_as_the_map_it_was_written_from(db, client):
+    describe(db, SAMPLE, 'robot1:battery', hash='text')
+    fields = codecs.hash_encoder(SAMPLE)(cdr.writer(SAMPLE)(VALUE))
+    db.hset('robot1:battery', mapping=fields)
+    assert plain(client.get('robot1:battery')) == VALUE
+
+
+@pytest.mark.parametrize('encoding', ['msgpack', 'json', 'cdr'])
+def test_get_returns_the_last_entry_of_a_stream(db, client, encoding):
+    describe(db, SAMPLE, 'log', stream=encoding)
+    db.xadd('log', {'data': b'old'})
+    id_ = db.xadd(
+        'log', {'data': encoded(encoding, meta=None), 'origin': 'r/1', 'seq': 3, 'stamp': 1.25}
+    )
+    update = client.read('log')
+    assert plain(update.value) == VALUE
+    assert update == ('log', 'stream', update.value, Meta('r/1', 3, 1.25), id_.decode())
+
+
+@pytest.mark.parametrize(
+    ('payload', 'value'),
+    [
+        (b'hello', 'hello'),
+        ('Grüße'.encode(), 'Grüße'),
+        (b'21.5', '21.5'),
+        (b'{"a": [1, 2]}', {'a': [1, 2]}),
+        (b' [1, "x"]', [1, 'x']),
+        (b'{not json', '{not json'),
+        (b'\xff\x00', b'\xff\x00'),
+        (b'', ''),
+    ],
+)
+def test_get_guesses_what_a_plain_client_wrote(db, client, payload, value):
+    db.set('plain', payload)
+    assert client.get('plain') == value
+    assert client.get_raw('plain') == payload
+
+
+def test_get_reads_plain_hashes_and_streams(db, client):
+    db.hset('h', mapping={'a.b': '1', 'c': '{"d": 2}'})
+    db.xadd('s', {'word': 'hello'})
+    assert client.get('h') == {'a.b': '1', 'c': {'d': 2}}
+    assert client.get('s') == {'word': 'hello'}
+
+
+def test_get_of_a_missing_name_is_a_clear_key_error(db, client):
+    with pytest.raises(NotFoundError, match=r"^nothing stands under 'nothing'$"):
+        client.get('nothing')
+    with pytest.raises(KeyError):
+        client.get('nothing')
+    describe(db, SAMPLE, 'only:sent', channel='json')
+    with pytest.raises(NotFoundError, match=r'it is a channel.*watch it'):
+        client.get('only:sent')
+
+
+def test_get_refuses_kinds_that_no_bridge_uses(db, client):
+    db.rpush('queue', 'a')
+    with pytest.raises(PayloadError, match=r"'queue' is a list"):
+        client.get('queue')
+
+
+def test_get_says_which_payload_cannot_be_decoded(db, client):
+    describe(db, SAMPLE, 'robot1:sample', key='msgpack')
+    db.set('robot1:sample', b'\xc1')
+    with pytest.raises(PayloadError, match=r"^key 'robot1:sample': "):
+        client.get('robot1:sample')
+
+
+def test_cdr_of_another_version_of_the_type_is_refused(db, client):
+    describe(db, SAMPLE, 'robot1:sample', key='cdr', type_hash='RIHS01_' + 64 * '0')
+    db.set('robot1:sample', encoded('cdr'))
+    with pytest.raises(InterfaceError, match='two versions'):
+        client.get('robot1:sample')
+
+
+@pytest.mark.parametrize(
+    ('fields', 'text'),
+    [
+        ({'protocol': '2'}, 'protocol 2'),
+        ({'type_hash': 'RIHS01_' + 64 * '0'}, 'is broken'),
+        ({'definition': 'float64 x y z'}, 'line 1'),
+    ],
+)
+def test_cdr_needs_a_description_that_is_whole(db, client, fields, text):
+    describe(db, SAMPLE, 'robot1:sample', key='cdr')
+    db.set('robot1:sample', encoded('cdr'))
+    db.hset(names.type_key(SAMPLE.name), mapping=fields)
+    with pytest.raises(InterfaceError, match=text):
+        client.get('robot1:sample')
+    db.delete(names.type_key(SAMPLE.name))
+    with pytest.raises(InterfaceError, match='no bridge describes'):
+        client.get('robot1:sample')
+
+
+def test_json_is_read_without_a_description_too(db, client):
+    db.hset(names.meta_key('j'), mapping={'type': 'unknown_msgs/msg/X', 'key': 'json'})
+    db.set('j', b'{"x": 1, "_meta": {"origin": "a/b", "seq": 1, "stamp": 2.0}}')
+    assert client.read('j') == ('j', 'key', {'x': 1}, Meta('a/b', 1, 2.0), None)
+
+
+def test_get_reads_what_the_bridges_redis_side_writes(redis_server, client):
+    endpoints = RedisEndpoints(
+        RedisSettings(redis_server.url),
+        'robot9',
+        log=logging.getLogger('test'),
+        presence=Heartbeat(),
+    )
+    description = (types.definition(SAMPLE), types.type_hash(SAMPLE))
+    endpoints.register('r9:sample', 'key', SAMPLE.name, 'cdr', *description)
+    sink = endpoints.sink(KeySink('r9:sample', 'cdr'), redis_bridge.counts.Counts())
+    endpoints.start(lambda: {'state': json.dumps({'writer': 'connected'})})
+    try:
+        sink.write([(encoded('cdr'), META)])
+
+        def described():
+            try:
+                return client.get('r9:sample')
+            except NotFoundError:
+                return None
+
+        assert plain(eventually(lambda: isinstance(described(), dict) and described())) == VALUE
+        robot = eventually(lambda: client.robots())[0]
+        assert (robot.name, f'robot9/{robot.boot}') == ('robot9', endpoints.origin)
+        assert robot.protocol == names.PROTOCOL
+        assert 0 <= robot.age < 5
+        assert robot.status['state'] == {'writer': 'connected'}
+    finally:
+        endpoints.close()
+
+
+# --- publish -----------------------------------------------------------------------------------
+def subscribed(db, *channels):
+    pubsub = db.pubsub(ignore_subscribe_messages=True)
+    pubsub.subscribe(*channels)
+    eventually(lambda: all(count for _, count in db.pubsub_numsub(*channels)))
+    return pubsub
+
+
+def received(pubsub):
+    return eventually(lambda: pubsub.get_message(timeout=0.1))['data']
+
+
+@pytest.mark.parametrize('encoding', ['msgpack', 'json', 'cdr'])
+def test_publish_sends_what_the_bridge_that_reads_expects(db, client, encoding):
+    describe(db, SAMPLE, 'robot1:in', from_channel=encoding)
+    pubsub = subscribed(db, 'robot1:in')
+    before = time.time()
+    assert client.publish('robot1:in', VALUE) == 1
+    assert client.publish('robot1:in', {'x': 2}) == 1
+    first, second = (codecs.decoder(SAMPLE, encoding)(received(pubsub)) for _ in range(2))
+    assert plain(first[0]) == VALUE
+    assert second[0]['x'] == 2
+    if encoding != 'cdr':
+        assert second[0] == {'x': 2}  # what is left out stays out: the reader has its defaults
+        assert [meta.seq for _, meta in (first, second)] == [1, 2]
+        assert first[1].origin == client.origin
+        assert first[1].origin.startswith('client/')
+        assert abs(first[1].stamp - before) < 2
+    pubsub.close()
+
+
+def test_publish_is_json_where_nobody_tells(db, client):
+    pubsub = subscribed(db, 'free')
+    client.publish('free', {'a': 1})
+    sent = json.loads(received(pubsub))
+    assert sent['a'] == 1
+    assert sent['_meta']['origin'] == client.origin
+    client.publish('free', {'a': 1}, encoding='msgpack')
+    assert msgpack.unpackb(received(pubsub))['a'] == 1
+    pubsub.close()
+
+
+def test_publish_to_a_key_and_to_a_stream(db, client):
+    describe(db, SCALAR, 'learning_rate', from_key='text')
+    assert client.publish('learning_rate', 0.001) == 1
+    assert db.get('learning_rate') == b'0.001'
+    describe(db, TEXT, 'tasks', from_stream='json')
+    client.publish('tasks', {'data': 'a'})
+    client.publish('tasks', {'data': 'b'})
+    entries = [fields for _, fields in db.xrange('tasks')]
+    assert [json.loads(fields[b'data']) for fields in entries] == [{'data': 'a'}, {'data': 'b'}]
+    assert [fields[b'seq'] for fields in entries] == [b'1', b'2']
+    assert entries[0][b'origin'] == client.origin.encode()
+    assert abs(float(entries[0][b'stamp']) - time.time()) < 2
+
+
+def test_publish_finds_the_kind_by_what_stands_there(db, client):
+    db.set('k', 'x')
+    db.xadd('s', {'data': 'x'})
+    assert client.target('k').kind == 'key'
+    assert client.target('s').kind == 'stream'
+    assert client.target('nothing').kind == 'channel'
+    assert client.target('nothing', kind='key').kind == 'key'
+
+
+@pytest.mark.parametrize('encoding', ['msgpack', 'json', 'cdr'])
+@pytest.mark.parametrize(
+    ('value', 'where'),
+    [
+        ({'y': 1.0}, 'y'),
+        ({'inner': {'a': 'high'}}, 'inner.a'),
+        ({'inner': {'v': [1.0, 2.0]}}, 'inner.v'),
+        ({'big': 2**63}, 'big'),
+        ({'ok': 1}, 'ok'),
+        ({'text': 5}, 'text'),
+    ],
+)
+def test_publish_finds_mistakes_before_sending(db, client, encoding, value, where):
+    describe(db, SAMPLE, 'robot1:in', from_key=encoding)
+    with pytest.raises(PayloadError, match=where.replace('.', r'\.')):
+        client.publish('robot1:in', value)
+    assert not db.exists('robot1:in')
+
+
+def test_publish_checks_scalars_as_text(db, client):
+    describe(db, SCALAR, 'learning_rate', from_key='text')
+    with pytest.raises(PayloadError):
+        client.publish('learning_rate', 'fast')
+    with pytest.raises(PayloadError):
+        client.publish('learning_rate', {'data': 1.0})
+    client.publish('learning_rate', '1e-3')
+    assert client.get('learning_rate') == 0.001
+
+
+def test_publish_of_a_bare_field_is_checked_where_the_bridge_names_it(db, client):
+    describe(db, SAMPLE, 'x', from_key='json', from_field='inner.a')
+    with pytest.raises(PayloadError, match=r'inner\.a'):
+        client.publish('x', 'high')
+    client.publish('x', 0.5)
+    assert db.get('x') == b'0.5'
+    assert client.get('x') == 0.5
+
+
+@pytest.mark.parametrize(
+    ('options', 'text'),
+    [
+        ({'kind': 'list'}, 'kind: expected one of'),
+        ({'encoding': 'xml'}, 'encoding: expected one of'),
+        ({'encoding': 'cdr'}, 'message type'),
+        ({'encoding': 'cdr', 'type': 'no_msgs/msg/No'}, 'no bridge describes'),
+    ],
+)
+def test_publish_says_what_it_cannot_do(client, options, text):
+    with pytest.raises(redis_bridge.errors.BridgeError, match=text):
+        client.publish('somewhere', {}, **options)
+
+
+def test_publish_does_not_touch_the_names_of_the_bridge_itself(client):
+    with pytest.raises(PayloadError, match='belong to the bridge'):
+        client.publish('redis_bridge:robot:robot1', {}, kind='key')
+
+
+def test_publish_asks_which_kind_where_there_are_two(db, client):
+    describe(db, SAMPLE, 'both', from_key='json', from_channel='json')
+    with pytest.raises(PayloadError, match=r'read as (key and as channel|channel and as key)'):
+        client.publish('both', {})
+    client.publish('both', {'x': 1}, kind='key')
+    assert db.exists('both')
+
+
+# --- watch -------------------------------------------------------------------------------------
+def test_watch_sees_channels_keys_hashes_and_streams(db, client):
+    describe(db, SAMPLE, 'c', channel='msgpack')
+    describe(db, SAMPLE, 'k', key='json')
+    describe(db, SAMPLE, 'h', hash='text')
+    describe(db, SAMPLE, 's', stream='cdr')
+    db.set('k', encoded('json'))
+    db.xadd('s', {'data': b'of before'})
+    with client.watch('c', 'k', 'h', 's') as watch:
+        assert plain(watch.wait(5)) == ('k', 'key', VALUE, META, None)  # what stands there
+        db.publish('c', encoded('msgpack'))
+        assert plain(watch.wait(5)) == ('c', 'channel', VALUE, META, None)
+        db.hset('h', mapping=codecs.hash_encoder(SAMPLE)(cdr.writer(SAMPLE)(VALUE)))
+        update = watch.wait(5)
+        assert (update.name, update.kind, plain(update.value)) == ('h', 'hash', VALUE)
+        id_ = db.xadd('s', {'data': encoded('cdr'), 'origin': 'r/1', 'seq': 1, 'stamp': 2.5})
+        update = watch.wait(5)
+        assert plain(update.value) == VALUE
+        assert update[3:] == (Meta('r/1', 1, 2.5), id_.decode())
+
+
+def test_watch_tells_of_each_change_of_a_key_and_of_its_end(db, client):
+    db.set('k', 'a')
+    db.set('kk', 'beside')  # a name that begins with another
+    with client.watch('k', 'kk') as watch:
+        assert {watch.wait(5)[:3], watch.wait(5)[:3]} == {
+            ('k', 'key', 'a'), ('kk', 'key', 'beside'),
+        }  # fmt: skip
+        db.set('k', 'a')  # no change
+        db.set('k', 'b')
+        assert watch.wait(5)[:3] == ('k', 'key', 'b')
+        db.delete('k')
+        assert watch.wait(5)[:3] == ('k', 'key', None)
+        db.set('k', 'c')
+        assert watch.wait(5)[:3] == ('k', 'key', 'c')
+        db.flushall()
+        assert {watch.wait(5)[:3], watch.wait(5)[:3]} == {('k', 'key', None), ('kk', 'key', None)}
+        assert watch.wait(0.05) is None
+
+
+def test_watch_takes_what_is_published_right_after_it_was_made(db, client):
+    for number in range(20):
+        with client.watch(f'c{number}') as watch:
+            db.publish(f'c{number}', 'x')
+            assert next(watch).value == 'x'
+
+
+def test_watch_of_several_kinds_under_one_name_sees_them_all(db, client):
+    describe(db, TEXT, 'both', channel='text', key='text')
+    with client.watch('both') as watch:
+        db.set('both', 'kept')
+        db.publish('both', 'sent')
+        assert {watch.wait(5)[:3] for _ in range(2)} == {
+            ('both', 'key', 'kept'), ('both', 'channel', 'sent'),
+        }  # fmt: skip
+    with client.watch('both', kind='channel') as watch:
+        db.set('both', 'other')
+        db.publish('both', 'sent')
+        assert watch.wait(5)[:3] == ('both', 'channel', 'sent')
+
+
+def test_watch_learns_what_a_bridge_says_later(db, client):
+    with client.watch('late') as watch:
+        db.publish('late', b'{"x": 1}')
+        assert watch.wait(5)[:3] == ('late', 'channel', {'x': 1})
+        describe(db, SAMPLE, 'late', channel='msgpack', key='cdr')
+        db.set('late', encoded('cdr'))
+        update = watch.wait(5)
+        assert (update.kind, plain(update.value)) == ('key', VALUE)
+        db.publish('late', encoded('msgpack'))
+        assert plain(watch.wait(5).value) == VALUE
+
+
+def test_watch_follows_a_bridge_that_changes_its_encoding(db, client):
+    describe(db, SAMPLE, 'c', channel='json')
+    with client.watch('c') as watch:
+        db.publish('c', encoded('json'))
+        assert plain(watch.wait(5).value) == VALUE
+        describe(db, SAMPLE, 'c', channel='msgpack')
+        db.publish('c', encoded('msgpack'))
+        assert plain(watch.wait(5).value) == VALUE
+
+
+def test_watch_reports_gaps_by_the_senders_numbers(db, client):
+    describe(db, TEXT, 'c', channel='json')
+    notices = []
+    with client.watch('c', on_notice=notices.append) as watch:
+        for origin, seq in (('a/1', 1), ('b/1', 9), ('a/1', 2), ('a/1', 5), ('a/2', 1)):
+            meta = {'origin': origin, 'seq': seq, 'stamp': 1.0}
+            db.publish('c', json.dumps({'data': 'x', '_meta': meta}))
+            assert watch.wait(5).meta.seq == seq
+    assert [(notice.event, notice.name, notice.missed) for notice in notices] == [('gap', 'c', 2)]
+
+
+def test_watch_says_what_it_cannot_decode_and_goes_on(db, client):
+    describe(db, SAMPLE, 'c', channel='msgpack')
+    notices = []
+    with client.watch('c', on_notice=notices.append) as watch:
+        db.publish('c', b'\xc1 no msgpack')
+        db.publish('c', encoded('msgpack'))
+        assert plain(watch.wait(5).value) == VALUE
+    assert [(notice.event, notice.name) for notice in notices] == [('bad_payload', 'c')]
+
+
+def test_watch_can_leave_payloads_as_they_are(db, client):
+    describe(db, SAMPLE, 'c', channel='msgpack')
+    with client.watch('c', raw=True) as watch:
+        db.publish('c', b'\xc1')
+        assert watch.wait(5).value == b'\xc1'
+
+
+def test_watch_comes_back_after_the_server_was_killed(redis_server, client):
+    db = redis_server.client()
+    db.set('k', 'before')
+    db.xadd('s', {'data': 'x'})
+    notices = []
+    with client.watch('c', 'k', 's', on_notice=notices.append) as watch:
+        assert watch.wait(5).value == 'before'
+        redis_server.kill()
+        db.close()
+        eventually(lambda: not watch.wait(0.05) and [n for n in notices if n.event == 'lost'])
+        redis_server.restart()
+        db = redis_server.client()
+        eventually(
+            lambda: (
+                not watch.wait(0.05)
+                and sum(notice.event == 'connected' for notice in notices) == 2
+            )
+        )
+        gaps = {notice.name for notice in notices if notice.event == 'gap'}
+        assert gaps == {'c', 's'}  # the server kept nothing, so the stream's end is lost too
+        db.set('k', 'after')
+        assert eventually(lambda: watch.wait(1))[:3] == ('k', 'key', 'after')
+        db.publish('c', 'again')
+        assert watch.wait(5)[:3] == ('c', 'channel', 'again')
+        db.xadd('s', {'data': 'y'})
+        assert watch.wait(5)[:3] == ('s', 'stream', 'y')
+    db.close()
+
+
+def test_watch_refuses_another_kind_than_what_stands_there(db, client):
+    db.set('k', 'x')
+    with pytest.raises(PayloadError, match="'k' is a key, not a stream"):
+        client.watch('k', kind='stream')
+
+
+def test_a_closed_client_ends_its_watches_and_their_threads(redis_server):
+    before = threading.active_count()
+    client = redis_bridge.Client(redis_server.url)
+    watch = client.watch('c', 's', kind='channel')
+    done = threading.Event()
+    thread = threading.Thread(target=lambda: (list(watch), done.set()))
+    thread.start()
+    client.close()
+    client.close()
+    assert done.wait(5)
+    thread.join(5)
+    eventually(lambda: threading.active_count() <= before)
+
+
+def test_many_watches_leave_no_connections_behind(db, client):
+    db.xadd('s', {'data': 'x'})
+    db.set('k', 'x')
+    for _ in range(10):
+        client.watch('c', 'k', 's').close()
+    eventually(lambda: len(db.client_list()) <= 2)
+
+
+# --- robots ------------------------------------------------------------------------------------
+def test_robots_are_listed_with_what_they_tell(db, client):
+    assert client.robots() == []
+    seconds, _ = db.time()
+    route = {'route': '/odom -> key r:odom', 'carried': 3, 'dropped': {'over_rate': 1}}
+    for name in ('robot2', 'robot1'):
+        db.hset(
+            names.robot_key(name),
+            mapping={
+                'boot': '12e4', 'protocol': '1', 'host': '007', 'since': '12.5',
+                'stamp': seconds - 2, 'state': '{"writer": "connected"}',
+                'route:10': '{"route": "last"}', 'route:0': json.dumps(route),
+            },
+        )  # fmt: skip
+    db.hset('redis_bridge:robotics', 'boot', 'x')
+    first, second = client.robots()
+    assert (first.name, second.name) == ('robot1', 'robot2')
+    assert (first.boot, first.protocol) == ('12e4', 1)
+    assert 1 <= first.age < 10
+    assert first.status == {
+        'host': '007',
+        'since': 12.5,
+        'state': {'writer': 'connected'},
+        'routes': [route, {'route': 'last'}],
+    }
+    assert client.status('robot2') == first.status
+    with pytest.raises(NotFoundError, match="'robot3'"):
+        client.robot('robot3')
+
+
+def test_a_robot_that_tells_little_is_listed_too(db, client):
+    db.hset(names.robot_key('robot1'), 'state', '{broken')
+    robot = client.robot('robot1')
+    assert (robot.boot, robot.protocol, robot.age) == (None, None, None)
+    assert robot.status == {'state': '{broken', 'routes': []}
+
+
+# --- connection --------------------------------------------------------------------------------
+def test_a_server_that_is_not_there_is_told_plainly():
+    with (
+        redis_bridge.Client('redis://:sesame@127.0.0.1:1/0') as client,
+        pytest.raises(RedisError, match=r'^Redis at 127\.0\.0\.1:1: .*refused') as failure,
+    ):
+        client.get('x')
+    assert 'sesame' not in str(failure.value)
+
+
+def test_a_wrong_password_is_tried_once_and_not_shown(db, redis_server, tmp_path):
+    db.execute_command('ACL', 'SETUSER', 'ann', 'on', '>sesame', 'allcommands', 'allkeys')
+    path = tmp_path / 'password'
+    path.write_text('wrong-word\n')
+    with redis_bridge.Client(redis_server.url, username='ann', password_file=str(path)) as client:
+        with pytest.raises(RedisError) as failure:
+            client.get('x')
+        assert 'wrong-word' not in str(failure.value)
+        log = db.execute_command('ACL', 'LOG')
+        assert len(log) == 1
+        path.write_text('sesame\n')
+        with pytest.raises(NotFoundError):
+            client.get('x')
+
+
+def test_a_connection_that_the_server_closed_is_made_anew(db, client):
+    db.set('k', 'x')
+    assert client.get('k') == 'x'
+    for connection in db.client_list():
+        if connection['name'] == 'redis_bridge:client':
+            db.client_kill_filter(_id=connection['id'])
+    assert client.get('k') == 'x'
+
+
+def test_what_the_users_rights_forbid_is_told(db, redis_server, tmp_path):
+    db.execute_command(
+        'ACL', 'SETUSER', 'bob', 'on', '>sesame', '~mine', '~redis_bridge:*', '&*', '+@all'
+    )
+    path = tmp_path / 'password'
+    path.write_text('sesame')
+    with redis_bridge.Client(redis_server.url, username='bob', password_file=str(path)) as client:
+        client.publish('mine', 'x', kind='key', encoding='text')
+        with pytest.raises(RedisError, match='refuses'):
+            client.publish('yours', 'x', kind='key', encoding='text')
+
+
+def test_several_threads_may_share_a_client(db, client):
+    describe(db, SCALAR, 'n', from_stream='json')
+    threads = [
+        threading.Thread(target=lambda: [client.publish('n', {'data': 1}) for _ in range(50)])
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    numbers = [int(fields[b'seq']) for _, fields in db.xrange('n')]
+    assert numbers == list(range(1, 201))
+
+
+def test_importing_the_package_imports_neither_redis_nor_ros():
+    code = (
+        'import sys, redis_bridge; print(redis_bridge.__version__);'
+        "assert not {'redis', 'rclpy', 'yaml', 'msgpack'} & set(sys.modules);"
+        'redis_bridge.Client;'
+        "assert 'rclpy' not in sys.modules; assert 'Client' in dir(redis_bridge)"
+    )
+    subprocess.run([sys.executable, '-c', code], check=True, timeout=30)
+
+
+def test_the_channel_sink_and_a_watch_agree(redis_server, db, client):
+    endpoints = RedisEndpoints(
+        RedisSettings(redis_server.url),
+        'robot9',
+        log=logging.getLogger('test'),
+        presence=Heartbeat(),
+    )
+    sink = endpoints.sink(ChannelSink('r9:c', 'msgpack'), redis_bridge.counts.Counts())
+    description = (types.definition(SAMPLE), types.type_hash(SAMPLE))
+    endpoints.register('r9:c', 'channel', SAMPLE.name, 'msgpack', *description)
+    endpoints.start(dict)
+    try:
+        eventually(lambda: db.exists(names.meta_key('r9:c')))
+        eventually(lambda: endpoints.state().get('writer') == 'connected')
+        with client.watch('r9:c') as watch:
+            sink.write([(encoded('msgpack'), META)])
+            assert plain(watch.wait(5)) == ('r9:c', 'channel', VALUE, META, None)
+    finally:
+        endpoints.close()
+
+
+def test_errors_of_redis_py_do_not_leak(redis_server, client):
+    client.now()
+    redis_server.kill()
+    with pytest.raises(RedisError) as failure:
+        client.get('x')
+    assert not isinstance(failure.value, redis.RedisError)
+    redis_server.restart()
+    with pytest.raises(NotFoundError):
+        client.get('x')
+
+
+def test_who_may_not_ask_for_the_time_stamps_by_its_own_clock(db, redis_server, tmp_path):
+    db.execute_command(
+        'ACL', 'SETUSER', 'eve', 'on', '>sesame', '~*', '&*', '+@all', '-time'
+    )  # fmt: skip
+    path = tmp_path / 'password'
+    path.write_text('sesame')
+    with redis_bridge.Client(redis_server.url, username='eve', password_file=str(path)) as client:
+        client.publish('k', {'a': 1}, kind='key')
+        assert abs(client.read('k').meta.stamp - time.time()) < 2
+
+
+def test_a_watch_that_was_closed_is_forgotten_by_its_client(client):
+    for _ in range(3):
+        client.watch('c').close()
+    assert client._watches == []
+
+
+def test_a_scalar_that_a_bridge_describes_with_its_field_is_read_as_that(
+    endpoints_at, redis_server, client
+):
+    endpoints = endpoints_at(redis_server.url)
+    description = (types.definition(SAMPLE), types.type_hash(SAMPLE))
+    endpoints.register('Temperature', 'key', SAMPLE.name, 'text', *description, field='x')
+    endpoints.register('gain', 'from_key', SAMPLE.name, 'json', *description, field='inner.a')
+    endpoints.start(dict)
+    client.publish('Temperature', 21.5, kind='key', encoding='text')
+    eventually(lambda: client.get('Temperature') == 21.5)
+    eventually(lambda: client.target('gain').field == 'inner.a')
+    with pytest.raises(PayloadError, match=r'inner\.a'):
+        client.publish('gain', 'high', kind='key')

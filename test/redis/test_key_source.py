@@ -1,0 +1,178 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Keys as sources: what stands there, each change, and what an outage hides."""
+
+from __future__ import annotations
+
+import pytest
+from servers import Recorder, all_connected
+from support import eventually
+
+from redis_bridge.mapping.model import KeySource
+from redis_bridge.redis_io.key_source import without_overlap
+
+
+def watching(endpoints, *configs, command=False, max_bytes=1 << 20):
+    listeners = []
+    for config in configs:
+        listeners.append(Recorder())
+        endpoints.source(config, listeners[-1], command=command, max_bytes=max_bytes)
+    endpoints.start(dict)
+    eventually(lambda: all_connected(endpoints))
+    return listeners
+
+
+def settled(db, listener, name, marker=b'end'):
+    """Write a last value and return all that came before it."""
+    db.set(name, marker)
+    eventually(lambda: listener.payloads[-1:] == [marker])
+    return listener.payloads[:-1]
+
+
+def test_the_value_is_read_at_the_start_and_on_each_change(each_server, endpoints_at):
+    with each_server.client() as db:
+        db.set('k', 'there')
+        endpoints = endpoints_at(each_server.url)
+        first, second = watching(endpoints, KeySource('k'), KeySource('k', initial='skip'))
+        eventually(lambda: first.payloads == [b'there'])
+        db.set('k', 'new')
+        eventually(lambda: second.payloads == [b'new'])
+        assert first.payloads == [b'there', b'new']
+
+
+def test_the_last_of_many_fast_writes_is_never_missed(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    listeners = watching(endpoints, *(KeySource(f'k{number}') for number in range(20)))
+    with db.pipeline(transaction=False) as pipe:
+        for round_ in range(100):
+            for number in range(20):
+                pipe.set(f'k{number}', round_)
+        pipe.execute()
+    eventually(lambda: all(listener.payloads[-1:] == [b'99'] for listener in listeners))
+
+
+def test_a_value_that_did_not_change_is_no_news(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    (heard,) = watching(endpoints, KeySource('k'))
+    db.set('k', '1')
+    eventually(lambda: heard.payloads == [b'1'])
+    db.set('k', '1')
+    db.pexpire('k', 60_000)
+    assert settled(db, heard, 'k') == [b'1']
+
+
+def test_a_command_written_again_counts_though_its_value_is_the_same(
+    redis_server, db, endpoints_at
+):
+    endpoints = endpoints_at(redis_server.url)
+    (heard,) = watching(endpoints, KeySource('k'), command=True)
+    for number in range(1, 6):
+        db.set('k', 'forward')
+        eventually(lambda: len(heard.payloads) == number)  # noqa: B023
+    assert heard.payloads == [b'forward'] * 5
+
+
+def test_a_value_that_vanishes_publishes_nothing_and_may_come_back(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    (heard,) = watching(endpoints, KeySource('k'))
+    db.set('k', '1')
+    eventually(lambda: heard.payloads == [b'1'])
+    db.pexpire('k', 20)
+    eventually(lambda: db.get('k') is None)
+    db.flushall()
+    db.set('k', '2')
+    eventually(lambda: len(heard.payloads) == 2)
+    db.delete('k')
+    db.set('k', '')
+    eventually(lambda: heard.payloads == [b'1', b'2', b''])
+
+
+def test_a_value_that_comes_and_goes_is_never_seen_as_an_empty_one(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    (heard,) = watching(endpoints, KeySource('k'))
+    for number in range(300):
+        db.set('k', number)
+        db.delete('k')
+    settled(db, heard, 'k')
+    assert b'' not in heard.payloads
+
+
+def test_a_flush_and_the_write_after_it_are_seen(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    (heard,) = watching(endpoints, KeySource('k'))
+    db.set('k', '1')
+    eventually(lambda: heard.payloads == [b'1'])
+    with db.pipeline() as pipe:
+        pipe.flushall()
+        pipe.set('k', '2')
+        pipe.execute()
+    eventually(lambda: heard.payloads == [b'1', b'2'])
+
+
+def test_after_an_outage_only_what_differs_is_news(redis_server, db, proxy, endpoints_at):
+    endpoints = endpoints_at(proxy.url)
+    db.mset({'same': '1', 'other': '1', 'skipped': '1'})
+    same, other, skipped = watching(
+        endpoints, KeySource('same'), KeySource('other'), KeySource('skipped', initial='skip')
+    )
+    eventually(lambda: same.payloads == other.payloads == [b'1'])
+    proxy.stall()
+    eventually(lambda: same.losses == 1)
+    db.mset({'same': '1', 'other': '2', 'skipped': '2'})
+    proxy.flow()
+    eventually(lambda: other.payloads == [b'1', b'2'])
+    assert settled(db, same, 'same') == [b'1']
+    assert settled(db, skipped, 'skipped') == []
+
+
+def test_names_that_begin_alike_are_told_apart(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    short, long, longest = watching(
+        endpoints, KeySource('k'), KeySource('k:a'), KeySource('k:a:b')
+    )
+    db.mset({'k:x': '0', 'k': '1', 'k:a': '2', 'k:a:b': '3'})
+    eventually(lambda: longest.payloads == [b'3'])
+    assert (short.payloads, long.payloads) == ([b'1'], [b'2'])
+
+
+@pytest.mark.parametrize(
+    ('names', 'prefixes'),
+    [
+        ([b'b', b'a'], [b'a', b'b']),
+        ([b'k:a', b'k', b'ka', b'l'], [b'k', b'l']),
+        ([b'k:a', b'k:b', b'k:ab'], [b'k:a', b'k:b']),
+    ],
+)
+def test_prefixes_never_overlap(names, prefixes):
+    assert without_overlap(names) == prefixes
+
+
+def test_of_a_giant_value_only_so_much_is_read_that_its_size_shows(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    (heard,) = watching(endpoints, KeySource('k'), max_bytes=100)
+    db.set('k', b'x' * 1_000_000)
+    eventually(lambda: heard.payloads)
+    assert [len(payload) for payload in heard.payloads] == [101]
+
+
+def test_a_key_of_another_kind_is_told_of_and_hides_no_other(
+    redis_server, db, endpoints_at, caplog
+):
+    db.hset('h', 'field', 'value')
+    endpoints = endpoints_at(redis_server.url)
+    _, heard = watching(endpoints, KeySource('h'), KeySource('k'))
+    db.hset('h', 'field', 'other')
+    db.set('k', '1')
+    eventually(lambda: heard.payloads == [b'1'])
+    assert sum('key h: WRONGTYPE' in record.getMessage() for record in caplog.records) == 1
+
+
+def test_a_thousand_keys_are_followed(redis_server, db, endpoints_at):
+    names = [f'many:{number}' for number in range(1000)]
+    db.mset(dict.fromkeys(names, '0'))
+    endpoints = endpoints_at(redis_server.url)
+    listeners = watching(endpoints, *map(KeySource, names))
+    eventually(lambda: all(listener.payloads for listener in listeners))
+    db.mset(dict.fromkeys(names, '1'))
+    eventually(lambda: all(listener.payloads == [b'0', b'1'] for listener in listeners))

@@ -1,0 +1,527 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Sinks: order, what waits and what does not, and that no entry of a stream is lost or doubled."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import msgpack
+import pytest
+from servers import Recorder, Server, all_connected, free_port, programs
+from support import eventually
+
+from redis_bridge.counters import Counts
+from redis_bridge.mapping.model import ChannelSink, ChannelSource, HashSink, KeySink, StreamSink
+from redis_bridge.protocol.meta import Meta
+from redis_bridge.redis_io.outbox import BATCH_COMMANDS, ITEM_OVERHEAD, Ring
+
+MANY = 2000
+
+
+class Feed:
+    """A sink of a test, with a numbered sample per write."""
+
+    def __init__(self, endpoints, config, **options):
+        self.counts = Counts()
+        self.sink = endpoints.sink(config, self.counts, **options)
+        self.endpoints = endpoints
+        self.sent = 0
+
+    def write(self, count=1):
+        for _ in range(count):
+            self.sent += 1
+            meta = Meta(self.endpoints.origin, self.sent, self.endpoints.now())
+            self.sink.write([(b'%d' % self.sent, meta)])
+
+    def get(self, what):
+        return self.counts.snapshot()[what]
+
+    def is_settled(self):
+        """Whether each sample was either carried or dropped for a reason."""
+        told = self.counts.snapshot()
+        return told['carried'] + sum(told['dropped'].values()) == self.sent
+
+
+def numbers(db, name):
+    return [int(fields[b'data']) for _, fields in db.xrange(name)]
+
+
+def started(endpoints, connected=True):
+    endpoints.start(dict)
+    if connected:
+        eventually(lambda: all_connected(endpoints))
+    return endpoints
+
+
+def test_each_kind_of_sink_writes_what_plain_clients_expect(each_server, endpoints_at):
+    endpoints = started(endpoints_at(each_server.url))
+    counts = Counts()
+    meta = Meta(endpoints.origin, 7, 12.5)
+    with each_server.client() as db, db.pubsub() as heard:
+        heard.subscribe('c', 'n')
+        for _ in range(2):
+            assert eventually(heard.get_message)['type'] == 'subscribe'
+        endpoints.sink(KeySink('k', ttl_ms=5000), counts).write([(b'v', meta)])
+        endpoints.sink(HashSink('h', ttl_ms=5000), counts).write(
+            [({'a.b': b'1', 'c': b'2'}, meta)]
+        )
+        endpoints.sink(StreamSink('s', maxlen=10), counts).write([(b'e', meta)])
+        endpoints.sink(ChannelSink('c'), counts).write([(b'p', meta)])
+        notice = ChannelSink('n', encoding='cdr', send='notice')
+        endpoints.sink(notice, counts, notice_key='k').write([(None, meta)])
+        eventually(lambda: counts.snapshot()['carried'] == 5)
+        assert db.get('k') == b'v'
+        assert 0 < db.pttl('k') <= 5000
+        assert db.hgetall('h') == {b'a.b': b'1', b'c': b'2'}
+        assert 0 < db.pttl('h') <= 5000
+        [(entry_id, fields)] = db.xrange('s')
+        assert fields == {
+            b'data': b'e', b'origin': endpoints.origin.encode(), b'seq': b'7', b'stamp': b'12.5',
+        }  # fmt: skip
+        assert abs(int(entry_id.split(b'-')[0]) / 1000 - db.time()[0]) < 3
+        assert eventually(heard.get_message)['data'] == b'p'
+        told = json.loads(eventually(heard.get_message)['data'])
+        assert told == {'key': 'k', 'seq': 7, 'stamp': 12.5}
+
+
+def test_entries_and_messages_keep_their_order(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    stream = Feed(endpoints, StreamSink('s', maxlen=10 * MANY))
+    channel = Feed(endpoints, ChannelSink('c'))
+    started(endpoints)
+    with db.pubsub() as heard:
+        heard.subscribe('c')
+        eventually(heard.get_message)
+        for _ in range(MANY):
+            stream.write()
+            channel.write()
+        eventually(lambda: stream.get('carried') == channel.get('carried') == MANY)
+        got = [int(heard.get_message(timeout=5)['data']) for _ in range(MANY)]
+    assert numbers(db, 's') == got == list(range(1, MANY + 1))
+
+
+def test_a_notice_comes_after_the_value_it_tells_of(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    key = Feed(endpoints, KeySink('k'))
+    notice = endpoints.sink(ChannelSink('n', send='notice'), Counts(), notice_key='k')
+    started(endpoints)
+    with db.pubsub() as heard:
+        heard.subscribe('n')
+        eventually(heard.get_message)
+        for number in range(1, 301):
+            key.write()
+            notice.write([(None, Meta(endpoints.origin, number, 0.0))])
+        seq = 0
+        while seq < 300:
+            seq = msgpack.unpackb(heard.get_message(timeout=5)['data'])['seq']
+            assert int(db.get('k')) >= seq
+
+
+def test_of_a_key_only_the_newest_value_waits_for_the_server(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    key, short = Feed(endpoints, KeySink('k')), Feed(endpoints, KeySink('short', ttl_ms=50))
+    started(endpoints)
+    redis_server.kill()
+    eventually(lambda: endpoints.state()['writer'] != 'connected')
+    key.write(100)
+    short.write(2)
+    late = time.monotonic() + 0.06
+    eventually(lambda: time.monotonic() > late)
+    redis_server.start()
+    eventually(lambda: key.get('carried') == 1)
+    assert db.get('k') == b'100'
+    assert key.get('dropped') == {'superseded': 99}
+    assert eventually(lambda: short.is_settled())
+    assert short.get('dropped') == {'superseded': 1, 'too_old': 1}
+    assert db.get('short') is None
+
+
+def test_nothing_old_is_published_after_an_outage(redis_server, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    heard = Recorder()
+    endpoints.source(ChannelSource('c'), heard, command=False, max_bytes=100)
+    channel = Feed(endpoints, ChannelSink('c'))
+    started(endpoints)
+    channel.write()
+    eventually(lambda: heard.payloads == [b'1'])
+    redis_server.kill()
+    eventually(lambda: endpoints.state()['writer'] != 'connected')
+    channel.write(50)
+    assert channel.get('dropped') == {'disconnected': 50}
+    redis_server.start()
+    eventually(lambda: all_connected(endpoints))
+    channel.write()
+    eventually(lambda: len(heard.payloads) > 1)
+    assert heard.payloads == [b'1', b'52']
+    eventually(channel.is_settled)
+
+
+@pytest.mark.parametrize('keeps_data', [True, False])
+def test_a_stream_neither_loses_nor_doubles_entries_when_the_server_is_killed(
+    each_server: Server, endpoints_at, keeps_data
+):
+    each_server.kill()
+    if keeps_data:
+        each_server.options = ('--appendonly', 'yes', '--appendfsync', 'always')
+    each_server.start()
+    endpoints = endpoints_at(each_server.url)
+    stream = Feed(endpoints, StreamSink('s', maxlen=100 * MANY))
+    started(endpoints)
+    stop = threading.Event()
+
+    def feed():
+        while not stop.wait(0.001):
+            stream.write(5)
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    for _ in range(3):
+        before = stream.get('carried')
+        eventually(lambda: stream.get('carried') > before + 200)  # noqa: B023
+        each_server.restart()
+    stop.set()
+    thread.join()
+    eventually(lambda: stream.get('carried') == stream.sent)
+    with each_server.client() as db:
+        assert numbers(db, 's') == list(range(1, stream.sent + 1))
+    assert stream.get('dropped') == {}
+    assert ('resent' in stream.get('noted')) or keeps_data
+
+
+def test_an_older_snapshot_is_brought_up_to_date(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    stream = Feed(endpoints, StreamSink('s', maxlen=100 * MANY))
+    started(endpoints)
+    stream.write(1000)
+    eventually(lambda: stream.get('carried') == 1000)
+    db.save()
+    stream.write(2000)
+    eventually(lambda: stream.get('carried') == 3000)
+    redis_server.restart()
+    eventually(lambda: stream.get('noted').get('resent') == 2000)
+    eventually(lambda: db.xlen('s') >= 3000)
+    assert numbers(db, 's') == list(range(1, 3001))
+    assert stream.get('carried') == 3000
+
+
+def test_what_is_too_old_to_be_written_again_is_told_as_a_gap(
+    redis_server, db, endpoints_at, caplog
+):
+    endpoints = endpoints_at(redis_server.url)
+    endpoints._outbox._ring = Ring(seconds=1e9, size=100 * (ITEM_OVERHEAD + 4))
+    stream = Feed(endpoints, StreamSink('s'))
+    started(endpoints)
+    stream.write(1000)
+    eventually(lambda: stream.get('carried') == 1000)
+    redis_server.restart()
+    eventually(lambda: stream.get('noted').get('gap') == 1)
+    eventually(lambda: db.xlen('s') >= 100)
+    kept = numbers(db, 's')
+    assert kept == list(range(kept[0], 1001))
+    assert any('came back without' in record.getMessage() for record in caplog.records)
+
+
+def test_an_entry_whose_reply_was_lost_is_not_written_twice(redis_server, db, proxy, endpoints_at):
+    endpoints = endpoints_at(proxy.url)
+    stream = Feed(endpoints, StreamSink('s'))
+    started(endpoints)
+    for number in range(5):
+        proxy.lose_reply_to(b'XADD')
+        stream.write(20)
+        eventually(lambda: proxy.lost_replies == number + 1)  # noqa: B023
+    eventually(lambda: stream.get('carried') == 100)
+    assert numbers(db, 's') == list(range(1, 101))
+
+
+def test_an_id_that_another_writer_took_is_not_mistaken_for_ours(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    stream = Feed(endpoints, StreamSink('s'))
+    started(endpoints)
+    stream.write()
+    eventually(lambda: stream.get('carried') == 1)
+    far = db.time()[0] * 1000 + 3_600_000
+    db.xadd('s', {'data': b'-1'}, id=f'{far}-0')
+    stream.write(3)
+    eventually(lambda: stream.get('carried') == 4)
+    assert sorted(numbers(db, 's')) == [-1, 1, 2, 3, 4]
+
+
+def test_an_entry_of_another_writer_under_our_very_id_is_not_ours(
+    redis_server, db, endpoints_at, monkeypatch
+):
+    endpoints = endpoints_at(redis_server.url)
+    stream = Feed(endpoints, StreamSink('s'))
+    started(endpoints)
+    monkeypatch.setattr(endpoints._clock, 'now', lambda: 5000.0)
+    db.xadd('s', {'data': b'-1'}, id='5000000-0')
+    stream.write(2)
+    eventually(lambda: stream.get('carried') == 2)
+    assert sorted(numbers(db, 's')) == [-1, 1, 2]
+
+
+def test_a_value_under_way_at_the_loss_gives_way_to_a_newer_one(
+    redis_server, db, proxy, endpoints_at
+):
+    endpoints = endpoints_at(proxy.url)
+    key = Feed(endpoints, KeySink('k'))
+    started(endpoints)
+    proxy.stall()
+    key.write()
+    eventually(lambda: endpoints._outbox._flight)
+    key.write()
+    proxy.cut()
+    eventually(lambda: key.get('dropped') == {'superseded': 1})
+    proxy.flow()
+    eventually(lambda: key.get('carried') == 1)
+    assert db.get('k') == b'2'
+
+
+def test_two_bridges_may_write_one_stream(redis_server, db, endpoints_at):
+    feeds = []
+    for robot in ('robot1', 'robot2'):
+        endpoints = endpoints_at(redis_server.url, robot)
+        feeds.append(Feed(endpoints, StreamSink('s', maxlen=100 * MANY)))
+        started(endpoints)
+    for _ in range(500):
+        for feed in feeds:
+            feed.write()
+    eventually(lambda: all(feed.get('carried') == 500 for feed in feeds))
+    for feed in feeds:
+        own = [
+            int(fields[b'seq'])
+            for _, fields in db.xrange('s')
+            if fields[b'origin'] == feed.endpoints.origin.encode()
+        ]
+        assert sorted(own) == list(range(1, 501))
+
+
+def test_the_queue_is_bounded_and_each_drop_is_counted(redis_server, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    outbox = endpoints._outbox
+    outbox._max_count = 500
+    stream, key = Feed(endpoints, StreamSink('s')), Feed(endpoints, KeySink('k'))
+    channel = Feed(endpoints, ChannelSink('c'))
+    started(endpoints)
+    redis_server.freeze()
+    for _ in range(3000):
+        stream.write()
+        key.write()
+        channel.write()
+    assert len(outbox._stored) + len(outbox._events) <= 500
+    redis_server.thaw()
+    feeds = (stream, key, channel)
+    eventually(lambda: all(feed.is_settled() for feed in feeds))
+    assert stream.get('dropped').get('outbox_full', 0) > 0
+    assert outbox._bytes == 0
+
+
+def test_writing_never_waits_for_a_server_that_hangs(redis_server, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    feeds = [
+        Feed(endpoints, StreamSink('s')), Feed(endpoints, KeySink('k')),
+        Feed(endpoints, ChannelSink('c')),
+    ]  # fmt: skip
+    started(endpoints)
+    redis_server.freeze()
+    slowest = 0.0
+    until = time.monotonic() + 1.5  # over the loss of the connection
+    while time.monotonic() < until:
+        for feed in feeds:
+            begun = time.perf_counter()
+            feed.write()
+            slowest = max(slowest, time.perf_counter() - begun)
+    redis_server.thaw()
+    assert slowest < 0.5  # a wait for the network would take a second
+    eventually(lambda: all(feed.is_settled() for feed in feeds))
+
+
+def test_who_puts_gives_way_to_a_writer_that_is_behind_but_once_a_batch(endpoints_at, monkeypatch):
+    monkeypatch.setattr('redis_bridge.redis_io.outbox.GIVE_WAY_S', 60.0)
+    endpoints = endpoints_at()  # not started: the test is its writer
+    outbox = endpoints._outbox
+    feed = Feed(endpoints, StreamSink('s'))
+    feed.write(2 * BATCH_COMMANDS + 1)  # a writer that took nothing yet, as when it stands still
+    assert len(outbox._take()) == BATCH_COMMANDS
+    gives_way = threading.Thread(target=feed.write)
+    gives_way.start()
+    eventually(lambda: not outbox._took.is_set())
+    feed.write()  # still behind, but somebody gave way for this batch already
+    assert gives_way.is_alive()
+    outbox._take()
+    gives_way.join(10)
+    assert not gives_way.is_alive()
+    feed.write()  # no longer behind
+    assert feed.sent == 2 * BATCH_COMMANDS + 4
+
+
+def test_a_name_of_another_kind_is_refused_and_the_others_go_on(
+    redis_server, db, endpoints_at, caplog
+):
+    db.set('s', 'a string')
+    endpoints = endpoints_at(redis_server.url)
+    wrong, right = Feed(endpoints, StreamSink('s')), Feed(endpoints, StreamSink('t'))
+    started(endpoints)
+    for _ in range(20):
+        wrong.write()
+        right.write()
+    eventually(lambda: wrong.is_settled() and right.is_settled())
+    assert wrong.get('dropped') == {'refused': 20}
+    assert right.get('carried') == 20
+    assert sum('stream s: WRONGTYPE' in r.getMessage() for r in caplog.records) == 1
+    db.delete('s')
+    wrong.write()
+    eventually(lambda: wrong.get('carried') == 1)
+
+
+def test_a_full_server_is_waited_for_while_channels_go_on(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    stream, channel = Feed(endpoints, StreamSink('s')), Feed(endpoints, ChannelSink('c'))
+    started(endpoints)
+    db.config_set('maxmemory', 1)
+    stream.write(50)
+    channel.write(50)
+    eventually(lambda: channel.get('carried') == 50)
+    assert stream.get('carried') == 0
+    assert endpoints.state()['writer'] == 'connected, but nothing is stored: OOM'
+    db.config_set('maxmemory', 0)
+    eventually(lambda: stream.get('carried') == 50)
+    assert numbers(db, 's') == list(range(1, 51))
+
+
+def test_a_value_too_big_for_the_server_does_not_hold_up_the_others(
+    redis_server, db, endpoints_at
+):
+    db.config_set('proto-max-bulk-len', 1 << 20)
+    endpoints = endpoints_at(redis_server.url)
+    big, stream = Feed(endpoints, KeySink('big')), Feed(endpoints, StreamSink('s'))
+    started(endpoints)
+    big.sent += 1
+    big.sink.write([(b'x' * (32 << 20), Meta('o', 1, 0.0))])
+    stream.write(100)
+    eventually(lambda: big.get('dropped') == {'refused': 1})
+    eventually(lambda: stream.get('carried') == 100)
+    assert numbers(db, 's') == list(range(1, 101))
+
+
+def test_a_replica_is_left_alone_until_it_is_a_primary(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    stream = Feed(endpoints, StreamSink('s'))
+    started(endpoints)
+    db.replicaof('127.0.0.1', free_port())
+    stream.write(10)
+    eventually(lambda: 'READONLY' in endpoints.state()['writer'])
+    db.replicaof('NO', 'ONE')
+    eventually(lambda: stream.get('carried') == 10)
+    assert numbers(db, 's') == list(range(1, 11))
+
+
+def test_a_right_that_lacks_for_one_name_stops_that_one_only(
+    redis_server, db, endpoints_at, tmp_path
+):
+    db.execute_command(
+        'ACL', 'SETUSER', 'bridge', 'on', '>pw', '~ok', '~redis_bridge:*', '&*', '+@all'
+    )
+    (tmp_path / 'password').write_text('pw\n')
+    endpoints = endpoints_at(
+        redis_server.url, username='bridge', password_file=str(tmp_path / 'password')
+    )
+    ok, bad = Feed(endpoints, KeySink('ok')), Feed(endpoints, KeySink('other'))
+    started(endpoints)
+    ok.write()
+    bad.write()
+    eventually(lambda: ok.get('carried') == 1 and bad.get('dropped') == {'refused': 1})
+
+
+def test_a_renewal_keeps_a_value_alive_and_brings_back_a_lost_one(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    key = Feed(endpoints, KeySink('k', ttl_ms=60_000))
+    started(endpoints)
+    key.write()
+    eventually(lambda: key.get('carried') == 1)
+    db.pexpire('k', 1000)
+    key.sink.renew()
+    eventually(lambda: db.pttl('k') > 1000)
+    db.delete('k')
+    key.sink.renew()
+    assert eventually(lambda: db.get('k')) == b'1'
+    assert key.get('carried') == 1
+
+
+def test_fsynced_entries_survive_and_a_server_without_that_is_told_of(
+    redis_server, endpoints_at, caplog
+):
+    if 'valkey' not in programs():
+        pytest.skip('WAITAOF needs Valkey, or Redis 7.2')
+    endpoints = endpoints_at(redis_server.url)
+    stream = Feed(endpoints, StreamSink('s', durability='fsynced'))
+    started(endpoints)
+    stream.write(10)
+    eventually(lambda: stream.get('carried') == 10)
+    eventually(lambda: stream.get('noted').get('not_durable') == 10)
+    assert any('durability fsynced' in r.getMessage() for r in caplog.records)
+    redis_server.kill()
+    redis_server.options = ('--appendonly', 'yes')
+    redis_server.start()
+    eventually(lambda: all_connected(endpoints))
+    noted = stream.get('noted')['not_durable']
+    stream.write(10)
+    eventually(lambda: stream.get('carried') == 20)
+    assert stream.get('noted')['not_durable'] <= noted + 10  # what the ring brought back aside
+
+
+def test_replicated_entries_wait_for_a_replica(redis_server, db, endpoints_at, tmp_path):
+    endpoints = endpoints_at(redis_server.url)
+    stream = Feed(endpoints, StreamSink('s', durability='replicated'))
+    started(endpoints)
+    db.config_set('repl-diskless-sync-delay', 0)
+    replica = Server(redis_server.program, tmp_path / 'replica')
+    with replica, replica.client() as copy:
+        copy.replicaof('127.0.0.1', redis_server.port)
+        eventually(lambda: copy.info('replication')['master_link_status'] == 'up')
+        stream.write(10)
+        eventually(lambda: stream.get('carried') == 10)
+        assert stream.get('noted') == {}
+        assert copy.xlen('s') == 10
+
+
+def test_what_waits_is_written_at_close(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    stream = Feed(endpoints, StreamSink('s', maxlen=100 * MANY))
+    started(endpoints)
+    stream.write(MANY)
+    endpoints.close()
+    assert db.xlen('s') == MANY == stream.get('carried')
+    stream.write()
+    assert stream.get('dropped') == {'closed': 1}
+
+
+def test_what_cannot_be_written_at_close_is_counted(redis_server, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    stream, channel = Feed(endpoints, StreamSink('s')), Feed(endpoints, ChannelSink('c'))
+    started(endpoints)
+    redis_server.freeze()
+    stream.write(100)
+    channel.write(100)
+    begun = time.monotonic()
+    endpoints.close(flush_s=0.3)
+    assert time.monotonic() - begun < 1.0
+    redis_server.thaw()
+    assert stream.is_settled() and channel.is_settled()
+
+
+def test_a_sample_that_is_no_bytes_is_a_bug_of_the_caller(endpoints_at):
+    with pytest.raises(TypeError):
+        endpoints_at().sink(KeySink('k'), Counts()).write([(5, Meta('o', 1, 0.0))])
+
+
+def test_callbacks_run_after_each_connect(redis_server, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    told: list[bool] = []
+    endpoints.on_connected(told.append)
+    started(endpoints)
+    redis_server.restart()
+    eventually(lambda: told == [False, True])

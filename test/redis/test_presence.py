@@ -1,0 +1,175 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The claim on a robot's name, the heartbeat and the descriptions."""
+
+from __future__ import annotations
+
+import time
+
+from servers import Recorder, all_connected
+from support import eventually
+
+from redis_bridge.mapping.model import ChannelSource, Heartbeat
+from redis_bridge.redis_io.side import Timing
+
+KEY = 'redis_bridge:robot:robot1'
+
+
+def server_time(db):
+    seconds, micros = db.time()
+    return seconds + micros / 1e6
+
+
+def test_the_hash_tells_who_lives_and_how(each_server, endpoints_at):
+    endpoints = endpoints_at(each_server.url)
+    beats = iter(range(1000))
+    endpoints.start(lambda: {'beat': str(next(beats))})
+    with each_server.client() as db:
+        eventually(lambda: int(db.hget(KEY, 'beat') or 0) > 2)
+        told = db.hgetall(KEY)
+        assert 0 < db.pttl(KEY) <= 1000
+        assert endpoints.origin == f'robot1/{told[b"boot"].decode()}'
+        assert told[b'protocol'] == b'1'
+        assert abs(float(told[b'stamp']) - db.time()[0]) < 3
+        assert endpoints.is_holder()
+        endpoints.close()
+        assert not db.exists(KEY)
+        assert not endpoints.is_holder()
+
+
+def test_fields_that_the_status_no_longer_has_are_gone(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    status = {'old': '1'}
+    endpoints.start(lambda: dict(status))
+    eventually(lambda: db.hget(KEY, 'old'))
+    status.clear()
+    status['new'] = '1'
+    eventually(lambda: db.hget(KEY, 'new'))
+    assert not db.hexists(KEY, 'old')
+
+
+def test_a_status_that_fails_is_told_once_and_costs_no_claim(
+    redis_server, db, endpoints_at, caplog
+):
+    endpoints = endpoints_at(redis_server.url)
+    asked = []
+
+    def status():
+        asked.append(1)
+        raise ZeroDivisionError('a bug')
+
+    endpoints.start(status)
+    eventually(lambda: len(asked) > 2)
+    assert endpoints.is_holder()
+    assert db.hexists(KEY, 'boot')
+    assert sum('a bug' in record.getMessage() for record in caplog.records) == 1
+
+
+def test_a_second_holder_stays_closed_until_the_first_one_goes(
+    redis_server, db, endpoints_at, caplog
+):
+    bridges, heard = [], []
+    for _ in range(2):
+        bridges.append(endpoints_at(redis_server.url))
+        heard.append(Recorder())
+        bridges[-1].source(ChannelSource('c'), heard[-1], command=True, max_bytes=100)
+        bridges[-1].start(dict)
+        eventually(lambda: bridges[0].is_holder())
+    first, second = bridges
+    eventually(lambda: all_connected(first))
+    eventually(lambda: 'held by another' in second.state()['channels (commands)'])
+    assert not second.is_holder()
+    assert db.publish('c', '1') == 1
+    eventually(lambda: heard[0].payloads == [b'1'])
+    first.close()
+    eventually(lambda: all_connected(second))
+    assert db.publish('c', '2') == 1
+    eventually(lambda: heard[1].payloads == [b'2'])
+    assert sum('held by another' in r.getMessage() for r in caplog.records) == 1
+
+
+def test_a_claim_taken_by_another_closes_the_sources_at_once(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url, timing=Timing(ping_s=60))
+    heard = Recorder()
+    endpoints.source(ChannelSource('c'), heard, command=True, max_bytes=100)
+    endpoints.start(dict)
+    eventually(lambda: all_connected(endpoints))
+    db.hset(KEY, 'boot', 'other')
+    eventually(lambda: heard.losses == 1, seconds=2)
+    eventually(lambda: db.publish('c', '1') == 0)
+    assert not endpoints.is_holder()
+    endpoints.close()
+    assert db.hget(KEY, 'boot') == b'other'
+
+
+def test_a_killed_bridge_gives_the_name_up_when_its_time_is_over(redis_server, db, endpoints_at):
+    db.hset(KEY, mapping={'boot': 'dead', 'host': 'h', 'pid': '1'})
+    db.pexpire(KEY, 300)
+    endpoints = endpoints_at(redis_server.url)
+    begun = time.monotonic()
+    endpoints.start(dict)
+    eventually(endpoints.is_holder)
+    assert time.monotonic() - begun > 0.2
+
+
+def test_a_claim_that_cannot_be_renewed_ends(redis_server, proxy, endpoints_at):
+    endpoints = endpoints_at(proxy.url, presence=Heartbeat(every_ms=50, ttl_ms=300))
+    endpoints.start(dict)
+    eventually(endpoints.is_holder)
+    proxy.stall()
+    eventually(lambda: not endpoints.is_holder(), seconds=1)
+    proxy.flow()
+    eventually(endpoints.is_holder)
+
+
+def test_descriptions_are_written_and_written_again(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    string = 'std_msgs/msg/String'
+    endpoints.register('early', 'key', string, 'json', 'string data', 'RIHS01_x', field='data')
+    endpoints.start(dict)
+    eventually(lambda: all_connected(endpoints))
+    endpoints.register('late', 'key', string, 'json', 'string data', 'RIHS01_x')
+    endpoints.register('late', 'channel', string, 'cdr', 'string data', 'RIHS01_x')
+    endpoints.register('in', 'from_channel', string, 'json', 'string data', 'RIHS01_x')
+    for _ in range(2):
+        eventually(lambda: db.hget('redis_bridge:meta:in', 'from_channel'))
+        assert db.hgetall(f'redis_bridge:type:{string}') == {
+            b'definition': b'string data', b'type_hash': b'RIHS01_x', b'protocol': b'1',
+        }  # fmt: skip
+        about = {b'robot': b'robot1', b'type': string.encode(), b'type_hash': b'RIHS01_x'}
+        early = {**about, b'key': b'json', b'field': b'data'}
+        assert db.hgetall('redis_bridge:meta:early') == early
+        late = {**about, b'key': b'json', b'channel': b'cdr'}
+        assert db.hgetall('redis_bridge:meta:late') == late
+        assert db.hgetall('redis_bridge:meta:in') == {
+            b'robot': b'robot1', b'from_channel': b'json', b'from_type': string.encode(),
+            b'from_type_hash': b'RIHS01_x',
+        }  # fmt: skip
+        redis_server.restart()
+
+
+def test_the_clock_is_that_of_the_server(redis_server, db, endpoints_at, monkeypatch):
+    wall = time.time
+    monkeypatch.setattr(time, 'time', lambda: wall() + 86_400)  # a robot whose clock is off
+    endpoints = endpoints_at(redis_server.url)
+    assert endpoints.now() - wall() > 86_000
+    endpoints.start(dict)
+    eventually(endpoints.is_holder)
+    eventually(lambda: abs(endpoints.now() - server_time(db)) < 0.1)
+
+
+def test_the_hash_has_the_claim_and_the_status(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    endpoints.start(lambda: {'state': '{}', 'route:0': '{}'})
+    fields = {b'state', b'route:0', b'boot', b'protocol', b'host', b'pid', b'since', b'stamp'}
+    eventually(lambda: set(db.hkeys(KEY)) == fields)
+
+
+def test_what_stood_there_before_the_claim_is_gone(redis_server, db, endpoints_at):
+    db.hset(KEY, 'route:9', 'of another')
+    endpoints = endpoints_at(redis_server.url)
+    endpoints.start(lambda: {'route:0': '{}'})
+    eventually(endpoints.is_holder)
+    assert not db.hexists(KEY, 'route:9')
+    assert db.hexists(KEY, 'route:0')

@@ -1,0 +1,297 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Streams as sources: where reading starts, groups, what was trimmed, servers with less."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from servers import Recorder, all_connected
+from support import eventually
+
+from redis_bridge.counters import Counts
+from redis_bridge.errors import RedisError
+from redis_bridge.mapping.model import StreamSink, StreamSource
+from redis_bridge.protocol.meta import Meta
+from redis_bridge.redis_io.stream_source import Entry, Seen
+
+
+def reading(endpoints, *sources, **recorder):
+    listeners = []
+    for source in sources:
+        listeners.append(Recorder(**recorder))
+        endpoints.source(source, listeners[-1], command=False, max_bytes=1 << 20)
+    endpoints.start(dict)
+    eventually(lambda: all_connected(endpoints))
+    return listeners
+
+
+def add(db, name, *numbers):
+    with db.pipeline(transaction=False) as pipe:
+        for number in numbers:
+            pipe.xadd(name, {'data': number})
+        pipe.execute()
+
+
+def texts(*numbers):
+    return [b'%d' % number for number in numbers]
+
+
+def test_lately_seen_entries_are_known_however_many_come():
+    seen = Seen()
+    entries = [Entry(b'%d-0' % number, [b'data', b'x']) for number in range(250_000)]
+    for entry in entries:
+        seen.add(entry)
+    assert all(entry in seen for entry in entries[-100_000:])
+    assert entries[0] not in seen
+    assert Entry(entries[-1].id, [b'data', b'other']) not in seen
+
+
+GROUP = StreamSource('s', 'group', 'g')
+
+
+def test_reading_starts_where_the_mapping_says(each_server, endpoints_at):
+    with each_server.client() as db:
+        add(db, 's', 1, 2, 3)
+        endpoints = endpoints_at(each_server.url)
+        starts = ('new', 'last', 'beginning')
+        new, last, beginning = reading(endpoints, *(StreamSource('s', how) for how in starts))
+        add(db, 's', 4)
+        eventually(lambda: new.payloads and len(beginning.payloads) == 4)
+        assert new.payloads == texts(4)
+        assert eventually(lambda: last.payloads == texts(3, 4))
+        assert beginning.payloads == texts(1, 2, 3, 4)
+        assert new.gaps == last.gaps == beginning.gaps == []
+
+
+def test_a_stream_that_does_not_exist_yet_is_waited_for(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    heard = reading(endpoints, *(StreamSource('s', how) for how in ('new', 'last', 'beginning')))
+    add(db, 's', 1)
+    eventually(lambda: all(listener.payloads == texts(1) for listener in heard))
+
+
+def test_metadata_stands_in_fields_and_is_optional(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    (heard,) = reading(endpoints, StreamSource('s'))
+    db.xadd('s', {'data': '1', 'origin': 'o/1', 'seq': '7', 'stamp': '12.5'})
+    db.xadd('s', {'data': '2', 'stamp': '12.5'})
+    db.xadd('s', {'data': '3', 'seq': 'x', 'stamp': 'nan'})
+    db.xadd('s', {'data': '4'})
+    eventually(lambda: len(heard.arrivals) == 4)
+    metas = [arrival.meta for arrival in heard.arrivals]
+    assert metas == [Meta('o/1', 7, 12.5), Meta('', 0, 12.5), None, None]
+
+
+def test_no_entry_is_lost_or_doubled_while_connections_are_cut(
+    redis_server, db, proxy, endpoints_at
+):
+    endpoints = endpoints_at(proxy.url)
+    sources = StreamSource('s', 'beginning'), GROUP
+    cursor, group = reading(endpoints, *sources)
+    for start in range(0, 1000, 100):
+        add(db, 's', *range(start, start + 100))
+        proxy.cut()
+        eventually(lambda: all_connected(endpoints))
+    eventually(lambda: len(cursor.payloads) >= 1000 and len(set(group.payloads)) == 1000)
+    assert cursor.payloads == texts(*range(1000))
+    assert sorted(set(map(int, group.payloads))) == list(range(1000))
+    eventually(lambda: db.xpending('s', 'g')['pending'] == 0)
+    assert cursor.gaps == []
+
+
+def test_entries_added_during_an_outage_arrive_afterwards(redis_server, db, proxy, endpoints_at):
+    endpoints = endpoints_at(proxy.url)
+    (heard,) = reading(endpoints, StreamSource('s', 'new'))
+    proxy.stall()
+    eventually(lambda: heard.losses == 1)
+    add(db, 's', 1, 2)
+    proxy.flow()
+    eventually(lambda: heard.payloads == texts(1, 2))
+    assert heard.losses == 1
+
+
+def test_what_was_trimmed_before_it_was_read_is_counted(redis_server, db, proxy, endpoints_at):
+    endpoints = endpoints_at(proxy.url)
+    (heard,) = reading(endpoints, StreamSource('s', 'new'))
+    add(db, 's', *range(10))
+    eventually(lambda: len(heard.payloads) == 10)
+    proxy.stall()
+    eventually(lambda: heard.losses == 1)
+    add(db, 's', *range(10, 60))
+    db.xtrim('s', maxlen=20, approximate=False)
+    proxy.flow()
+    proxy.cut()
+    eventually(lambda: len(heard.payloads) == 30)
+    assert heard.payloads == texts(*range(10), *range(40, 60))
+    eventually(lambda: heard.gaps == [30])
+
+
+def test_what_was_trimmed_while_we_were_slow_is_counted(redis_server, db, endpoints_at):
+    class Slow(Recorder):
+        def carry(self, arrivals):
+            super().carry(arrivals)
+            started.set()
+            eventually(may_go_on.is_set)
+
+    started, may_go_on = threading.Event(), threading.Event()
+    heard = Slow()
+    endpoints = endpoints_at(redis_server.url)
+    endpoints.source(StreamSource('s', 'new'), heard, command=False, max_bytes=100)
+    endpoints.start(dict)
+    eventually(lambda: all_connected(endpoints))
+    add(db, 's', 0)
+    eventually(started.is_set)
+    add(db, 's', *range(1, 1000))
+    db.xtrim('s', maxlen=500, approximate=False)
+    may_go_on.set()
+    eventually(lambda: len(heard.payloads) == 501)
+    eventually(lambda: heard.gaps == [499])
+
+
+def test_a_server_that_comes_back_with_less_is_followed_without_doubles(
+    redis_server, db, endpoints_at
+):
+    endpoints = endpoints_at(redis_server.url)
+    feed = endpoints.sink(StreamSink('s', maxlen=100_000), Counts())
+    (heard,) = reading(endpoints, StreamSource('s', 'beginning'))
+    for number in range(1000):
+        feed.write([(b'%d' % number, Meta('o', number, 0.0))])
+    eventually(lambda: len(heard.payloads) == 1000)
+    redis_server.restart()  # with nothing; the ring of the sink brings all of it back
+    eventually(lambda: db.xlen('s') == 1000)
+    eventually(lambda: all_connected(endpoints))
+    feed.write([(b'1000', Meta('o', 1000, 0.0))])
+    eventually(lambda: heard.payloads[-1:] == [b'1000'])
+    assert heard.payloads == texts(*range(1001))
+
+
+def test_smaller_ids_after_a_loss_of_all_data_are_read(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    (heard,) = reading(endpoints, StreamSource('s', 'beginning'))
+    db.xadd('s', {'data': 'old'}, id='1000-0')
+    eventually(lambda: heard.payloads == [b'old'])
+    redis_server.restart()
+    eventually(lambda: heard.gaps == [None])
+    db.xadd('s', {'data': 'new'}, id='5-0')
+    eventually(lambda: heard.payloads == [b'old', b'new'])
+
+
+def test_a_group_takes_what_is_there_and_acknowledges_it(each_server, endpoints_at):
+    with each_server.client() as db:
+        add(db, 's', 1, 2)
+        endpoints = endpoints_at(each_server.url)
+        (heard,) = reading(endpoints, GROUP)
+        add(db, 's', 3)
+        eventually(lambda: heard.payloads == texts(1, 2, 3))
+        eventually(lambda: db.xpending('s', 'g')['pending'] == 0)
+        assert db.xinfo_consumers('s', 'g')[0]['name'] == b'robot1'
+
+
+def test_a_group_is_read_only_while_somebody_wants_it(redis_server, db, endpoints_at):
+    endpoints = endpoints_at(redis_server.url)
+    (heard,) = reading(endpoints, GROUP, wants=False)
+    add(db, 's', 1)
+    eventually(lambda: db.xinfo_groups('s'))
+    assert db.xinfo_groups('s')[0]['last-delivered-id'] == b'0-0'
+    heard.wants = True
+    eventually(lambda: heard.payloads == texts(1))
+
+
+def test_an_entry_not_done_with_comes_again_after_a_restart_of_the_bridge(
+    redis_server, db, endpoints_at
+):
+    add(db, 's', 1, 2, 3)
+    first = endpoints_at(redis_server.url)
+    (heard,) = reading(first, GROUP, verdict=None)
+    eventually(lambda: heard.payloads == texts(1, 2, 3))
+    heard.arrivals[1].done(True)
+    eventually(lambda: db.xpending('s', 'g')['pending'] == 2)
+    first.close()
+    (again,) = reading(endpoints_at(redis_server.url), GROUP)
+    eventually(lambda: again.payloads == texts(1, 3))
+    eventually(lambda: db.xpending('s', 'g')['pending'] == 0)
+
+
+def test_an_entry_in_hand_does_not_come_again_when_the_connection_does(
+    redis_server, db, proxy, endpoints_at
+):
+    add(db, 's', 1)
+    endpoints = endpoints_at(proxy.url)
+    (heard,) = reading(endpoints, GROUP, verdict=None)
+    eventually(lambda: heard.payloads == texts(1))
+    proxy.cut()
+    eventually(lambda: heard.losses == 1)
+    eventually(lambda: all_connected(endpoints))
+    add(db, 's', 2)
+    eventually(lambda: len(heard.payloads) == 2)
+    assert heard.payloads == texts(1, 2)
+    for arrival in heard.arrivals:
+        arrival.done(True)
+    eventually(lambda: db.xpending('s', 'g')['pending'] == 0)
+
+
+def test_an_entry_is_acknowledged_from_any_thread_and_soon(redis_server, db, endpoints_at):
+    add(db, 's', *range(50))
+    endpoints = endpoints_at(redis_server.url)
+    (heard,) = reading(endpoints, GROUP, verdict=None)
+    eventually(lambda: len(heard.payloads) == 50)
+    threads = [threading.Thread(target=arrival.done, args=(True,)) for arrival in heard.arrivals]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    eventually(lambda: db.xpending('s', 'g')['pending'] == 0, seconds=1)
+
+
+def test_an_entry_given_up_goes_to_the_dead_ones(redis_server, db, endpoints_at):
+    db.xadd('s', {'data': 'bad', 'note': 'x'}, id='5-0')
+    db.xadd('s', {'other': 'field'}, id='6-0')
+    endpoints = endpoints_at(redis_server.url)
+    (heard,) = reading(endpoints, GROUP, verdict=False)
+    eventually(lambda: db.xlen('s:dead') == 2)
+    assert heard.payloads == [b'bad']
+    assert sorted((fields for _, fields in db.xrange('s:dead')), key=lambda f: f[b'id']) == [
+        {b'data': b'bad', b'note': b'x', b'id': b'5-0'},
+        {b'other': b'field', b'id': b'6-0'},
+    ]
+    eventually(lambda: db.xpending('s', 'g')['pending'] == 0)
+
+
+def test_two_routes_do_not_take_entries_from_each_other(endpoints_at):
+    endpoints = endpoints_at()
+    endpoints.source(GROUP, Recorder(), command=False, max_bytes=100)
+    with pytest.raises(RedisError, match='give one of them another group'):
+        endpoints.source(GROUP, Recorder(), command=True, max_bytes=100)
+
+
+@pytest.mark.parametrize('what', ['delete', 'restart'])
+def test_a_group_that_is_gone_is_made_again_from_the_beginning(
+    redis_server, db, endpoints_at, what
+):
+    endpoints = endpoints_at(redis_server.url)
+    (heard,) = reading(endpoints, GROUP)
+    add(db, 's', 1)
+    eventually(lambda: heard.payloads == texts(1))
+    if what == 'delete':
+        db.delete('s')
+    else:
+        redis_server.restart()
+    add(db, 's', 2, 3)
+    eventually(lambda: heard.payloads == texts(1, 2, 3))
+
+
+def test_a_stream_of_another_kind_hides_no_other(redis_server, db, endpoints_at, caplog):
+    db.set('wrong', '1')
+    endpoints = endpoints_at(redis_server.url)
+    sources = [
+        StreamSource('wrong'), StreamSource('s'),
+        StreamSource('wrong', 'group', 'g'), StreamSource('s', 'group', 'g'),
+    ]  # fmt: skip
+    _, cursor, _, group = reading(endpoints, *sources)
+    add(db, 's', 1)
+    eventually(lambda: cursor.payloads == group.payloads == texts(1))
+    told = [r.getMessage() for r in caplog.records if 'stream wrong: cannot be read' in r.message]
+    assert len(told) == 2

@@ -1,0 +1,553 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The bridge as a process: faults, stops, loops, signals, claims, diagnostics."""
+
+import itertools
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from support import eventually
+
+pytest.importorskip('rclpy')
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import Twist
+from graph import DOMAIN, LATCHED, Graph
+from nav_msgs.msg import Odometry
+from processes import BridgeProcess
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from std_msgs.msg import Float64, String
+
+from redis_bridge.payloads import codecs
+from redis_bridge.protocol.meta import Meta
+from redis_bridge.ros_io.drain import tells_publisher
+
+BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+COMMANDS = """
+    redis_to_ros:
+      - channel: "{robot}:cmd_vel"
+        topic: /cmd_vel
+        type: geometry_msgs/msg/Twist
+        encoding: json
+        max_age_ms: 5000
+        limits: {linear.x: [-0.5, 0.5]}
+        stop: {after_ms: 300, repeat: 3}
+"""
+
+
+@pytest.fixture
+def ros():
+    with Graph() as graph:
+        yield graph
+
+
+class Commander:
+    """Publishes stamped commands as a process without ROS would."""
+
+    def __init__(self, server, name='robot1:cmd_vel'):
+        self.client = server.client()
+        self.name = name
+        self.seq = 0
+
+    def send(self, speed):
+        self.seq += 1
+        seconds, micros = self.client.time()
+        meta = Meta('laptop/1', self.seq, seconds + micros / 1e6)
+        payload = codecs.pack('json', {'linear': {'x': speed}}, meta)
+        assert self.client.publish(self.name, payload) == 1
+
+    def keep_sending(self, speed, until):
+        """Repeat a command until a condition holds."""
+
+        def sent():
+            self.send(speed)
+            return until()
+
+        return eventually(sent, every=0.03)
+
+
+def speeds(messages):
+    return [message.linear.x for message in messages]
+
+
+def test_commands_pass_within_limits_and_silence_stops_the_robot(ros, redis_server, tmp_path):
+    reliable = ros.collect(Twist, '/cmd_vel')
+    best_effort = ros.collect(Twist, '/cmd_vel', BEST_EFFORT)
+    ros.start()
+    commander = Commander(redis_server)
+    with BridgeProcess(tmp_path, COMMANDS, redis_server, domain=DOMAIN) as bridge:
+        bridge.ready()
+        eventually(lambda: commander.client.pubsub_numsub('robot1:cmd_vel')[0][1] == 1)
+        commander.keep_sending(0.25, lambda: 0.25 in speeds(reliable))
+        commander.send(9.0)
+        eventually(lambda: speeds(reliable)[-3:] == [0.0, 0.0, 0.0])
+        eventually(lambda: speeds(best_effort)[-1] == 0.0)
+        assert set(speeds(reliable)) == {0.25, 0.0}
+        route = eventually(lambda: [r for r in bridge.routes() if r['noted'].get('stop')])[0]
+        assert route['dropped'] == {'out_of_limits': 1}
+
+
+def test_the_loss_of_redis_stops_the_robot(ros, redis_server, tmp_path):
+    received = ros.collect(Twist, '/cmd_vel')
+    ros.start()
+    commander = Commander(redis_server)
+    mapping = COMMANDS.replace('after_ms: 300', 'after_ms: 60000')
+    with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
+        bridge.ready()
+        commander.keep_sending(0.25, lambda: 0.25 in speeds(received))
+        redis_server.kill()
+        eventually(lambda: speeds(received)[-1] == 0.0)
+        redis_server.restart()
+        commander = Commander(redis_server)
+        eventually(lambda: commander.client.pubsub_numsub('robot1:cmd_vel')[0][1] == 1, 20)
+        commander.keep_sending(0.3, lambda: speeds(received)[-1] == 0.3)
+
+
+def test_sigterm_stops_the_robot_before_the_process_ends(ros, redis_server, tmp_path):
+    received = ros.collect(Twist, '/cmd_vel')
+    ros.start()
+    commander = Commander(redis_server)
+    mapping = COMMANDS.replace('after_ms: 300', 'after_ms: 60000')
+    with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
+        bridge.ready()
+        commander.keep_sending(0.25, lambda: 0.25 in speeds(received))
+        assert bridge.stop(signal.SIGTERM) == 0
+        eventually(lambda: speeds(received)[-3:] == [0.0, 0.0, 0.0])
+        assert 'Traceback' not in bridge.output
+
+
+def test_a_second_command_stream_keeps_the_dead_man_of_the_topic_quiet(
+    ros, redis_server, tmp_path
+):
+    received = ros.collect(Twist, '/cmd_vel')
+    ros.start()
+    route = COMMANDS.split('redis_to_ros:\n')[1]
+    mapping = COMMANDS + route.replace('{robot}:cmd_vel', '{robot}:joystick')
+    first = Commander(redis_server)
+    second = Commander(redis_server, 'robot1:joystick')
+    with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
+        bridge.ready()
+        first.keep_sending(0.1, lambda: 0.1 in speeds(received))
+        silent_since = time.monotonic()
+        second.keep_sending(0.2, lambda: time.monotonic() > silent_since + 1.0)
+        assert 0.0 not in speeds(received)
+        eventually(lambda: speeds(received)[-3:] == [0.0, 0.0, 0.0])
+
+
+def test_a_value_outlives_a_killed_server_and_events_go_on(ros, redis_server, tmp_path):
+    mapping = """
+        ros_to_redis:
+          - topic: /map_name
+            encoding: text
+            to: {key: map_name}
+          - topic: /odom
+            to: {channel: "{robot}:odom", stream: {name: "{robot}:odom:log", maxlen: 100000}}
+            encoding: json
+    """
+    name = ros.node.create_publisher(String, '/map_name', LATCHED)
+    odom = ros.node.create_publisher(Odometry, '/odom', 100)
+    name.publish(String(data='hall 3'))
+    sent = 0
+
+    def drive():
+        nonlocal sent
+        message = Odometry()
+        message.pose.pose.position.x = float(sent)
+        odom.publish(message)
+        sent += 1
+
+    ros.node.create_timer(0.005, drive)
+    with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
+        ros.start()
+        bridge.ready()
+        eventually(lambda: redis_server.client().get('map_name') == b'hall 3')
+        eventually(lambda: redis_server.client().xlen('robot1:odom:log') > 100)
+        redis_server.kill()
+        at_the_fault = sent
+        eventually(lambda: sent > at_the_fault + 50)
+        redis_server.restart()
+        client = redis_server.client()
+        eventually(lambda: client.get('map_name') == b'hall 3', 20)
+        pubsub = client.pubsub()
+        pubsub.subscribe('robot1:odom')
+        fresh = eventually(
+            lambda: (
+                (message := pubsub.get_message(timeout=1))
+                and message['type'] == 'message'
+                and json.loads(message['data'])
+            )
+        )
+        assert fresh['pose']['pose']['position']['x'] > at_the_fault + 50
+        pubsub.close()
+
+        def logged():
+            return [
+                json.loads(fields[b'data'])['pose']['pose']['position']['x']
+                for _, fields in client.xrange('robot1:odom:log')
+            ]
+
+        goal = sent + 50
+        eventually(lambda: logged() and logged()[-1] > goal)
+        numbers = logged()
+        assert numbers == [float(n) for n in range(int(numbers[0]), int(numbers[-1]) + 1)]
+        assert numbers[0] <= at_the_fault - 50  # what was acknowledged before the fault is back
+
+
+@pytest.mark.skipif(not tells_publisher(), reason='refused where publishers are not told')
+@pytest.mark.parametrize('apart', [1, 0], ids=['two graphs', 'one graph'])
+def test_two_bridges_that_mirror_both_ways_carry_each_message_once(
+    ros, redis_server, tmp_path, apart
+):
+    mapping = """
+        ros_to_redis:
+          - {topic: "/{robot}/chat", to: {channel: chat}}
+        redis_to_ros:
+          - {channel: chat, topic: "/{robot}/chat", type: std_msgs/msg/String}
+    """
+    with Graph(DOMAIN + apart, 'other') as other:
+        talk = ros.node.create_publisher(String, '/robot1/chat', 10)
+        answer = other.node.create_publisher(String, '/robot2/chat', 10)
+        here = ros.collect(String, '/robot1/chat')
+        there = other.collect(String, '/robot2/chat')
+        ros.start()
+        other.start()
+        pubsub = redis_server.client().pubsub()
+        pubsub.subscribe('chat')
+        with (
+            BridgeProcess(tmp_path, mapping, redis_server, 'robot1', DOMAIN) as one,
+            BridgeProcess(tmp_path, mapping, redis_server, 'robot2', DOMAIN + apart) as two,
+        ):
+            one.ready()
+            two.ready()
+            ros.until_matched(talk, count=2)
+            other.until_matched(answer, count=2)
+            for _ in range(3):  # the same message thrice is three messages
+                talk.publish(String(data='again'))
+            eventually(lambda: len(there) == 3)
+            answer.publish(String(data='answer'))
+            eventually(lambda: here and here[-1].data == 'answer')
+            talk.publish(String(data='over'))
+            eventually(lambda: here[-1].data == there[-1].data == 'over')
+        assert [message.data for message in here] == ['again'] * 3 + ['answer', 'over']
+        assert [message.data for message in there] == ['again'] * 3 + ['answer', 'over']
+        crossed = []
+        while (message := pubsub.get_message(timeout=0.5)) is not None:
+            if message['type'] == 'message':
+                crossed.append(codecs.unpack('msgpack', message['data'])[0]['data'])
+        assert crossed == ['again'] * 3 + ['answer', 'over']
+        pubsub.close()
+
+
+@pytest.mark.skipif(tells_publisher(), reason='guarded where publishers are told')
+def test_a_route_that_could_circle_is_refused_with_the_reason(redis_server, tmp_path):
+    mapping = """
+        ros_to_redis:
+          - {topic: /chat, to: {channel: chat}}
+        redis_to_ros:
+          - {channel: chat, topic: /chat, type: std_msgs/msg/String}
+    """
+    with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
+        assert bridge.process.wait(20) == 1
+        assert 'circle' in bridge.text()
+
+
+@pytest.mark.skipif(not tells_publisher(), reason='refused where publishers are not told')
+def test_a_ring_of_two_bridges_in_one_graph_does_not_circle(ros, redis_server, tmp_path):
+    inward = """
+        redis_to_ros:
+          - {channel: ring, topic: /ring, type: std_msgs/msg/String, encoding: text}
+    """
+    outward = """
+        ros_to_redis:
+          - {topic: /ring, type: std_msgs/msg/String, encoding: text, to: {channel: ring}}
+    """
+    received = ros.collect(String, '/ring')
+    ros.start()
+    client = redis_server.client()
+    with (
+        BridgeProcess(tmp_path, inward, redis_server, 'robot1', DOMAIN) as one,
+        BridgeProcess(tmp_path, outward, redis_server, 'robot2', DOMAIN) as two,
+    ):
+        one.ready()
+        two.ready(waiting=True)
+        published = 0
+
+        def all_matched():
+            nonlocal published
+            published += client.publish('ring', 'begin')
+            return received and two.routes()[0]['dropped'].get('own_origin')
+
+        eventually(all_matched, every=0.1)
+        before = two.routes()[0]['dropped']['own_origin']
+        for number in range(5):
+            client.publish('ring', str(number))
+        eventually(lambda: received[-1].data == '4')
+        eventually(lambda: two.routes()[0]['dropped']['own_origin'] >= before + 5)
+        assert [message.data for message in received][-5:] == list('01234')
+        eventually(lambda: one.routes()[0]['carried'] == published + 5)
+
+
+def test_a_value_mirrored_both_ways_between_two_graphs_settles(ros, redis_server, tmp_path):
+    mapping = """
+        defaults: {encoding: text}
+        ros_to_redis:
+          - {topic: /gain, type: std_msgs/msg/Float64, to: {key: gain}}
+        redis_to_ros:
+          - {key: gain, topic: /gain, type: std_msgs/msg/Float64}
+    """
+    with Graph(DOMAIN + 1, 'other') as other:
+        here = ros.collect(Float64, '/gain')
+        there = other.collect(Float64, '/gain')
+        turn = ros.node.create_publisher(Float64, '/gain', 10)
+        turn_back = other.node.create_publisher(Float64, '/gain', 10)
+        ros.start()
+        other.start()
+        with (
+            BridgeProcess(tmp_path, mapping, redis_server, 'robot1', DOMAIN) as one,
+            BridgeProcess(tmp_path, mapping, redis_server, 'robot2', DOMAIN + 1) as two,
+        ):
+            one.ready()
+            two.ready()
+            expected = []
+            for number in range(5):
+                publisher = (turn, turn_back)[number % 2]
+                publisher.publish(Float64(data=number + 0.5))
+                expected.append(number + 0.5)
+                eventually(lambda: [message.data for message in here] == expected)
+                eventually(lambda: [message.data for message in there] == expected)
+            eventually(lambda: redis_server.client().get('gain') == b'4.5')
+
+
+def test_the_node_waits_for_a_redis_that_is_down(ros, redis_server, tmp_path):
+    mapping = """
+        ros_to_redis:
+          - {topic: /map_name, encoding: text, to: {key: map_name}}
+    """
+    name = ros.node.create_publisher(String, '/map_name', LATCHED)
+    name.publish(String(data='hall 3'))
+    redis_server.kill()
+    with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
+        eventually(lambda: 'connect' in bridge.text(), 20)
+        redis_server.restart()
+        eventually(lambda: redis_server.client().get('map_name') == b'hall 3', 20)
+        assert bridge.stop() == 0
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('redis', ['up', 'down', 'stalled'])
+def test_the_process_ends_cleanly_within_two_seconds(redis_server, tmp_path, number, redis):
+    mapping = (
+        COMMANDS
+        + """
+    ros_to_redis:
+      - {topic: /odom, type: nav_msgs/msg/Odometry, to: {key: "{robot}:odom"}}
+    """
+    )
+    with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
+        bridge.ready(waiting=True)
+        if redis == 'down':
+            redis_server.kill()
+        elif redis == 'stalled':
+            redis_server.freeze()
+        began = time.monotonic()
+        for again in itertools.cycle([number, signal.SIGINT, signal.SIGTERM]):
+            bridge.process.send_signal(again)  # each may come while another is being handled
+            if bridge.process.poll() is not None or time.monotonic() > began + 2:
+                break
+            time.sleep(0.001)
+        status = bridge.stop()
+        took = time.monotonic() - began
+        if redis == 'stalled':
+            redis_server.thaw()
+        assert status == 0
+        assert took < 2.0
+        assert 'Traceback' not in bridge.output
+        if redis == 'up':
+            assert bridge.hash() == {}  # the name is free again
+
+
+@pytest.mark.parametrize('delay_s', [0.15, 0.3, 0.45, 0.6, 0.9])
+def test_a_signal_during_start_up_ends_it_without_a_traceback(redis_server, tmp_path, delay_s):
+    with BridgeProcess(tmp_path, COMMANDS, redis_server, domain=DOMAIN) as bridge:
+        time.sleep(max(0.0, bridge.started_at + delay_s - time.monotonic()))
+        status = bridge.stop(signal.SIGTERM)
+        assert status in (0, -signal.SIGTERM)  # killed only where Python itself was starting
+        assert 'Traceback' not in bridge.output
+
+
+def test_a_second_bridge_of_the_same_name_stays_closed_until_the_first_ends(
+    ros, redis_server, tmp_path
+):
+    received = ros.collect(Twist, '/cmd_vel')
+    ros.start()
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'b').mkdir()
+    commander = Commander(redis_server)
+    with BridgeProcess(tmp_path / 'a', COMMANDS, redis_server, domain=DOMAIN) as first:
+        first.ready()
+        eventually(lambda: commander.client.pubsub_numsub('robot1:cmd_vel')[0][1] == 1)
+        with BridgeProcess(tmp_path / 'b', COMMANDS, redis_server, domain=DOMAIN) as second:
+            eventually(lambda: 'robot1' in second.text() and 'held' in second.text(), 20)
+            commander.send(0.25)  # asserts that one bridge listens, not two
+            assert first.stop() == 0
+            eventually(lambda: commander.client.pubsub_numsub('robot1:cmd_vel')[0][1] == 1)
+            commander.keep_sending(0.3, lambda: 0.3 in speeds(received))
+
+
+def test_diagnostics_and_the_robots_hash_tell_how_each_route_does(ros, redis_server, tmp_path):
+    mapping = """
+        ros_to_redis:
+          - {topic: /odom, max_rate_hz: 20, to: {key: "{robot}:odom", channel: "{robot}:odom"}}
+    """
+    statuses = ros.collect(DiagnosticArray, '/diagnostics')
+    odom = ros.node.create_publisher(Odometry, '/odom', 10)
+    ros.node.create_timer(0.01, lambda: odom.publish(Odometry()))
+    ros.start()
+    with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
+        bridge.ready()
+
+        def at_rate():
+            (route,) = bridge.routes()
+            return 15 < route['rate_hz'] < 25 and route['dropped'].get('over_rate', 0) > 20
+
+        eventually(at_rate)
+        route = bridge.routes()[0]
+        assert route['latency_ms'] > 0
+        assert route['bytes'] > 0
+        fields = bridge.hash()
+        assert fields['protocol'] == '1'
+        assert fields['state']['writer'] == 'connected'
+        by_name = {status.name: status for status in eventually(lambda: statuses)[-1].status}
+        status = by_name['redis_bridge: /odom -> key robot1:odom, channel robot1:odom']
+        assert (status.level, status.message, status.hardware_id) == (b'\0', 'open', 'robot1')
+        values = {item.key: item.value for item in status.values}
+        assert float(values['carried']) > 0
+        assert 'dropped over_rate' in values
+        assert by_name['redis_bridge: Redis'].message == 'connected'
+        redis_server.kill()
+        eventually(lambda: statuses[-1].status[0].level == b'\x02')
+
+
+def test_one_executor_for_all_does_the_same_work(ros, redis_server, tmp_path):
+    mapping = """
+        executor: single_threaded
+        ros_to_redis:
+          - {topic: /say, encoding: text, to: {key: said}}
+        redis_to_ros:
+          - {channel: tell, topic: /told, type: std_msgs/msg/String, encoding: text}
+    """
+    told = ros.collect(String, '/told')
+    say = ros.node.create_publisher(String, '/say', LATCHED)
+    say.publish(String(data='hello'))
+    ros.start()
+    client = redis_server.client()
+    with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
+        bridge.ready()
+        eventually(lambda: client.get('said') == b'hello')
+        eventually(lambda: client.pubsub_numsub('tell')[0][1] == 1)
+        client.publish('tell', 'you')
+        eventually(lambda: [message.data for message in told] == ['you'])
+
+
+def test_a_stream_read_by_a_group_waits_for_a_subscriber_and_is_acknowledged(
+    ros, redis_server, tmp_path
+):
+    mapping = """
+        redis_to_ros:
+          - stream: {name: "{robot}:tasks", from: group, group: "{robot}"}
+            topic: /tasks
+            type: std_msgs/msg/String
+            encoding: json
+    """
+    client = redis_server.client()
+    for number in range(3):
+        client.xadd('robot1:tasks', {'data': json.dumps({'data': f'task {number}'})})
+    client.xadd('robot1:tasks', {'data': 'no json'})
+    with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
+        bridge.ready()
+        tasks = ros.collect(String, '/tasks', 100)
+        ros.start()
+        eventually(lambda: len(tasks) == 3)
+        assert [task.data for task in tasks] == ['task 0', 'task 1', 'task 2']
+        eventually(lambda: client.xpending('robot1:tasks', 'robot1')['pending'] == 0)
+        (dead,) = eventually(lambda: client.xrange('robot1:tasks:dead'))
+        assert dead[1][b'data'] == b'no json'
+
+
+def test_namespace_and_remappings_apply_to_the_mapping_s_topics(ros, redis_server, tmp_path):
+    mapping = """
+        defaults: {encoding: text}
+        ros_to_redis:
+          - {topic: relative, to: {key: relative}}
+          - {topic: /absolute, to: {key: absolute}}
+          - {topic: /old, to: {key: remapped}}
+        redis_to_ros:
+          - {key: command, topic: command, type: std_msgs/msg/String}
+    """
+    for topic in ('/fleet/relative', '/absolute', '/new'):
+        ros.node.create_publisher(String, topic, LATCHED).publish(String(data=topic))
+    commands = ros.collect(String, '/fleet/command', LATCHED)
+    ros.start()
+    client = redis_server.client()
+    client.set('command', 'go')
+    ros_args = ('-r', '__ns:=/fleet', '-r', '__node:=mirror', '-r', '/old:=/new')
+    with BridgeProcess(
+        tmp_path, mapping, redis_server, domain=DOMAIN, ros_args=ros_args
+    ) as bridge:
+        bridge.ready()
+        eventually(lambda: client.get('relative') == b'/fleet/relative')
+        eventually(lambda: client.get('absolute') == b'/absolute')
+        eventually(lambda: client.get('remapped') == b'/new')
+        eventually(lambda: [message.data for message in commands] == ['go'])
+        assert ('mirror', '/fleet') in ros.node.get_node_names_and_namespaces()
+
+
+@pytest.mark.parametrize(
+    ('mapping', 'expected'),
+    [
+        ('ros_to_redis: [{topic: /a, to: {kay: b}}]', 'unknown'),
+        (
+            'redis_to_ros: [{channel: c, topic: /a, type: no_such_msgs/msg/Thing}]',
+            'no_such_msgs',
+        ),
+        (
+            'redis_to_ros: [{channel: c, topic: /a, type: geometry_msgs/msg/Twist, '
+            'limits: {linear.speed: [0, 1]}}]',
+            'speed',
+        ),
+        (
+            'redis_to_ros: [{channel: c, topic: /a, type: geometry_msgs/msg/Twist, '
+            'stop: {after_ms: 100, message: {linear: {x: fast}}}}]',
+            'stop.message: linear.x: expected',
+        ),
+    ],
+)
+def test_mistakes_end_the_node_with_their_place(redis_server, tmp_path, mapping, expected):
+    with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
+        assert bridge.process.wait(20) == 1
+        text = bridge.text()
+        assert 'robot1.yaml:' in text
+        assert expected in text
+        assert 'Traceback' not in text
+
+
+def test_a_url_with_a_password_is_refused_as_a_parameter_and_not_printed(tmp_path):
+    path = tmp_path / 'm.yaml'
+    path.write_text('version: 1\nros_to_redis: [{topic: /a, to: {key: b}}]\n')
+    ended = subprocess.run(
+        [sys.executable, '-m', 'redis_bridge.node', '--ros-args', '-p', f'mapping:={path}']
+        + ['-p', 'robot:=r', '-p', 'redis_url:=redis://:hunter2@localhost'],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert 'password' in ended.stderr
+    assert 'hunter2' not in ended.stdout + ended.stderr

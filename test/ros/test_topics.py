@@ -1,0 +1,299 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Topics over real DDS: discovery, QoS matching, latched history, and a graph that never rests."""
+
+import logging
+import subprocess
+import sys
+import time
+
+import pytest
+from support import eventually
+
+pytest.importorskip('rclpy')
+
+from graph import DOMAIN, LATCHED, Graph
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Int32, String
+
+from redis_bridge.mapping.model import Qos
+from redis_bridge.ros_io import drain, qos, types
+from redis_bridge.ros_io.drain import tells_publisher
+from redis_bridge.ros_io.topics import BRIDGE_NODE, RosEndpoints
+
+LOG = logging.getLogger('test')
+BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+class Heard:
+    """A listener that keeps all it is told."""
+
+    def __init__(self) -> None:
+        self.message = None
+        self.samples: list[bytes] = []
+        self.dropped: dict[str, int] = {}
+        self.states: list[str] = []
+
+    def opened(self, message) -> None:
+        self.message = message
+
+    def carry(self, batch) -> None:
+        self.samples += batch
+
+    def drop(self, reason, count) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+    def state(self, text) -> None:
+        self.states.append(text)
+
+    def texts(self) -> list[str]:
+        return [deserialize_message(sample, String).data for sample in self.samples]
+
+
+@pytest.fixture(params=['events', 'single_threaded'])
+def bridge_graph(request):
+    with Graph(name=f'{BRIDGE_NODE}under_test', kind=request.param) as graph:
+        yield graph
+
+
+@pytest.fixture
+def peer():
+    with Graph(name='peer') as graph:
+        yield graph.start()
+
+
+def listening(graph, *names, type_name=None, asked=Qos(), has_gid=None):
+    """Start a RosEndpoints on the graph that listens to topics; return it and the listeners."""
+    ros = RosEndpoints(graph.node, LOG, has_gid=tells_publisher() if has_gid is None else has_gid)
+    heard = [Heard() for _ in names]
+    for name, listener in zip(names, heard):
+        ros.listen(name, type_name, asked, listener)
+    ros.start()
+    graph.start()
+    return heard
+
+
+def test_a_topic_without_a_type_is_found_when_its_first_publisher_comes(bridge_graph, peer):
+    (heard,) = listening(bridge_graph, '/late')
+    assert heard.states == ['waiting for a publisher']
+    publisher = peer.node.create_publisher(String, '/late', LATCHED)
+    publisher.publish(String(data='first'))
+    eventually(lambda: heard.texts() == ['first'])
+    assert heard.message.name == 'std_msgs/msg/String'
+    assert heard.states[-1] == 'open'
+
+
+def test_every_message_of_a_burst_arrives_once_and_in_order(bridge_graph, peer):
+    (heard,) = listening(
+        bridge_graph, '/burst', type_name='std_msgs/msg/Int32', asked=Qos(depth=1000)
+    )
+    publisher = peer.node.create_publisher(Int32, '/burst', 1000)
+    peer.until_matched(publisher)
+    for number in range(500):
+        publisher.publish(Int32(data=number))
+    eventually(lambda: len(heard.samples) >= 500 or bridge_graph.failures)
+    got = [deserialize_message(sample, Int32).data for sample in heard.samples]
+    assert got == list(range(500))
+
+
+def test_a_flood_that_is_carried_slowly_loses_nothing_and_keeps_its_order(bridge_graph, peer):
+    (heard,) = listening(
+        bridge_graph, '/flood', type_name='std_msgs/msg/Int32', asked=Qos(depth=5000)
+    )
+    carry = heard.carry
+
+    def carry_slowly(batch):
+        time.sleep(2 * drain.LONGEST_S)
+        carry(batch)
+
+    heard.carry = carry_slowly
+    publisher = peer.node.create_publisher(Int32, '/flood', 5000)
+    peer.until_matched(publisher)
+    for number in range(5 * drain.MOST):
+        publisher.publish(Int32(data=number))
+    eventually(lambda: len(heard.samples) >= 5 * drain.MOST)
+    got = [deserialize_message(sample, Int32).data for sample in heard.samples]
+    assert got == list(range(5 * drain.MOST))
+
+
+def test_five_latched_publishers_are_all_heard_by_a_bridge_that_comes_late(bridge_graph, peer):
+    for number in range(5):
+        publisher = peer.node.create_publisher(String, '/latched', LATCHED)
+        publisher.publish(String(data=str(number)))
+    (heard,) = listening(bridge_graph, '/latched')
+    eventually(lambda: len(heard.samples) >= 5)
+    assert sorted(heard.texts()) == ['0', '1', '2', '3', '4']
+
+
+def test_a_latched_sample_is_not_told_twice_when_the_match_changes(bridge_graph, peer):
+    publisher = peer.node.create_publisher(String, '/match', LATCHED)
+    publisher.publish(String(data='one'))
+    (heard,) = listening(bridge_graph, '/match')
+    eventually(lambda: heard.texts() == ['one'])
+    # A volatile publisher turns the match to volatile, its end turns it back to latched.
+    volatile = peer.node.create_publisher(String, '/match', BEST_EFFORT)
+    eventually(lambda: volatile.get_subscription_count() == 1)
+    peer.node.destroy_publisher(volatile)
+    publisher.publish(String(data='two'))
+    eventually(lambda: 'two' in heard.texts())
+    assert heard.texts() == ['one', 'two']
+
+
+def test_a_match_follows_publishers_that_come_and_go(bridge_graph, peer):
+    (heard,) = listening(bridge_graph, '/mixed', type_name='std_msgs/msg/String')
+
+    reliable = peer.node.create_publisher(String, '/mixed', 10)
+    peer.until_matched(reliable)
+    weak = peer.node.create_publisher(String, '/mixed', BEST_EFFORT)
+    peer.until_matched(reliable, weak, reliability=ReliabilityPolicy.BEST_EFFORT)
+    reliable.publish(String(data='a'))
+    weak.publish(String(data='b'))
+    eventually(lambda: sorted(heard.texts()) == ['a', 'b'])
+    peer.node.destroy_publisher(weak)
+    eventually(lambda: peer.subscribed('/mixed') == [ReliabilityPolicy.RELIABLE])
+
+
+def test_a_publisher_that_cannot_match_is_named(bridge_graph, peer):
+    (heard,) = listening(
+        bridge_graph, '/strict', type_name='std_msgs/msg/String', asked=Qos('reliable')
+    )
+    peer.node.create_publisher(String, '/strict', BEST_EFFORT)
+    eventually(lambda: heard.states[-1].startswith('incompatible QoS with /peer: '))
+
+
+def test_a_publisher_of_another_type_is_named(bridge_graph, peer):
+    (heard,) = listening(bridge_graph, '/typed', type_name='std_msgs/msg/String')
+    peer.node.create_publisher(Int32, '/typed', 10)
+    eventually(lambda: 'a publisher sends std_msgs/msg/Int32' in heard.states[-1])
+
+
+def test_an_unknown_type_is_an_error_of_the_route_only(bridge_graph, peer):
+    wrong, right = listening(bridge_graph, '/wrong', '/right')
+    publisher = peer.node.create_publisher(String, '/right', LATCHED)
+    publisher.publish(String(data='x'))
+    eventually(lambda: right.texts() == ['x'])
+    assert wrong.states == ['waiting for a publisher']
+
+
+@pytest.mark.skipif(not tells_publisher(), reason='this ROS does not tell the publisher')
+def test_what_a_bridge_published_is_not_carried_outwards(bridge_graph, peer):
+    (heard,) = listening(bridge_graph, '/loop', type_name='std_msgs/msg/String')
+    other_bridge = peer.add_node(f'{BRIDGE_NODE}other')
+    looped = other_bridge.create_publisher(String, '/loop', 10)
+    genuine = peer.node.create_publisher(String, '/loop', 10)
+    peer.until_matched(looped, genuine)
+    for _ in range(3):  # a genuine repetition of the same text is carried each time
+        looped.publish(String(data='same'))
+        genuine.publish(String(data='same'))
+    eventually(lambda: heard.dropped.get('own_origin') == 3 and len(heard.samples) == 3)
+
+
+def test_without_publisher_ids_another_bridge_on_the_topic_is_an_error(bridge_graph, peer):
+    (heard,) = listening(bridge_graph, '/risk', type_name='std_msgs/msg/String', has_gid=False)
+    other_bridge = peer.add_node(f'{BRIDGE_NODE}other')
+    publisher = other_bridge.create_publisher(String, '/risk', 10)
+    eventually(lambda: heard.states[-1].startswith('error: another bridge publishes here'))
+    peer.until_matched(publisher)
+    publisher.publish(String(data='x'))
+    eventually(lambda: heard.dropped == {'unguarded': 1})
+    assert heard.samples == []
+
+
+def test_garbage_from_dds_reaches_the_listener_as_bytes_and_hurts_nobody(bridge_graph, peer):
+    (heard,) = listening(bridge_graph, '/garbage', type_name='std_msgs/msg/String')
+    publisher = peer.node.create_publisher(String, '/garbage', 10)
+    peer.until_matched(publisher)
+    good = bytes(serialize_message(String(data='ok')))
+    for payload in (b'', b'\x00', b'\x00\x01\x00\x00', b'\xff' * 50, good):
+        publisher.publish(payload)
+    eventually(lambda: heard.samples and heard.samples[-1] == good)
+    assert not bridge_graph.failures
+
+
+def test_publishers_offer_state_as_latched_and_events_as_reliable(bridge_graph, peer):
+    ros = RosEndpoints(bridge_graph.node, LOG, has_gid=tells_publisher())
+    state = ros.publisher('/state', 'std_msgs/msg/String', Qos(), latched=True)
+    event = ros.publisher('/event', 'std_msgs/msg/String', Qos(), latched=False)
+    bridge_graph.start()
+    state.publish(bytes(serialize_message(String(data='kept'))))
+    received = peer.node.create_subscription(
+        String, '/state', lambda message: got.append(message.data), LATCHED
+    )
+    got: list[str] = []
+    assert received is not None
+    eventually(lambda: got == ['kept'])
+    assert state.has_subscribers()
+    assert state.wait_for_acked(2)
+    assert not event.has_subscribers()
+    peer.node.create_subscription(String, '/event', lambda _: None, LATCHED)
+    eventually(lambda: event.state().startswith('incompatible QoS with /peer: '))
+
+
+STORM = """
+import os, random, sys, time
+import rclpy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from std_msgs.msg import String
+best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+rclpy.init(domain_id=int(sys.argv[1]))
+node = rclpy.create_node('storm', enable_rosout=False, start_parameter_services=False)
+print('ready', flush=True)
+end = time.monotonic() + float(sys.argv[2])
+made = []
+while time.monotonic() < end:
+    topic = f'/storm_{random.randrange(10)}'
+    made.append(node.create_publisher(String, topic, random.choice([10, best_effort])))
+    made[-1].publish(String(data='x'))
+    if len(made) > 10:
+        node.destroy_publisher(made.pop(0))
+os._exit(0)
+"""
+
+
+def test_entities_made_and_destroyed_while_other_nodes_come_and_go(bridge_graph):
+    """The storm that crashes EventsExecutor where an entity has event callbacks."""
+    names = [f'/storm_{number}' for number in range(10)]
+    listening(bridge_graph, *names)
+    with subprocess.Popen(
+        [sys.executable, '-c', STORM, str(DOMAIN), '6'], stdout=subprocess.PIPE, text=True
+    ) as storm:
+        assert storm.stdout.readline() == 'ready\n'
+        ros = RosEndpoints(bridge_graph.add_node(f'{BRIDGE_NODE}two'), LOG, has_gid=True)
+        rounds = 0
+        while storm.poll() is None:
+            publisher = ros.publisher('/storm_1', 'std_msgs/msg/String', Qos(), latched=False)
+            publisher.publish(bytes(serialize_message(String(data=str(rounds)))))
+            publisher.close()
+            ros._publishers.clear()
+            rounds += 1
+        assert storm.returncode == 0
+    assert rounds > 100
+    assert not bridge_graph.failures
+
+
+def test_the_match_is_all_or_weakest():
+    text = types.describe(String)
+    reliable = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    weak = BEST_EFFORT
+    assert qos.for_subscription(Qos(), [], text).reliability == ReliabilityPolicy.BEST_EFFORT
+    both = qos.for_subscription(Qos(), [reliable, weak], text)
+    assert both.reliability == ReliabilityPolicy.BEST_EFFORT
+    assert both.durability == DurabilityPolicy.VOLATILE
+    strong = qos.for_subscription(Qos(), [reliable, reliable], text)
+    assert strong.reliability == ReliabilityPolicy.RELIABLE
+    assert strong.durability == DurabilityPolicy.TRANSIENT_LOCAL
+    assert strong.depth >= 5  # more than the publishers that a test or a robot has
+    asked = qos.for_subscription(Qos('best_effort', 'volatile', 3), [reliable], text)
+    assert (asked.reliability.name, asked.durability.name, asked.depth) == (
+        'BEST_EFFORT',
+        'VOLATILE',
+        3,
+    )
+
+
+def test_images_wait_in_shorter_queues():
+    deep = qos.for_subscription(Qos(), [], types.describe(String)).depth
+    assert qos.for_subscription(Qos(), [], types.describe(CompressedImage)).depth < deep

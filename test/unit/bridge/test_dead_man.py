@@ -1,0 +1,97 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The dead-man: when it stops a robot, and when it does not."""
+
+import logging
+
+import pytest
+from fakes import FakeClock
+
+from redis_bridge.bridge.dead_man import DeadMan
+from redis_bridge.counters import Counts
+from redis_bridge.mapping.model import Stop
+
+
+class Robot:
+    """A dead-man over a list of what was published."""
+
+    def __init__(self, after_ms: int = 500, repeat: int = 3) -> None:
+        self.clock = FakeClock()
+        self.published: list[str] = []
+        self.counts = Counts()
+        self.dead_man = DeadMan(
+            Stop(after_ms=after_ms, repeat=repeat),
+            lambda: self.published.append('stop'),
+            self.counts,
+            self.clock,
+            logging.getLogger('test'),
+            topic='/cmd_vel',
+            clock=self.clock,
+        )
+
+    def command(self) -> bool:
+        return self.dead_man.command(lambda: self.published.append('go'))
+
+
+@pytest.fixture
+def robot() -> Robot:
+    return Robot()
+
+
+def test_nothing_is_stopped_before_the_first_command(robot):
+    robot.clock.move(10)
+    robot.dead_man.fire('Redis is lost')
+    robot.dead_man.close()
+    assert robot.published == []
+
+
+def test_silence_stops_the_robot_as_often_as_asked_and_then_no_more(robot):
+    robot.command()
+    robot.clock.move(0.499)
+    assert robot.published == ['go']
+    robot.clock.move(0.002)
+    assert robot.published == ['go', 'stop']
+    robot.clock.move(10)
+    assert robot.published == ['go', 'stop', 'stop', 'stop']
+    assert robot.counts.snapshot()['noted'] == {'stop': 1}
+
+
+def test_commands_that_keep_coming_keep_it_quiet(robot):
+    for _ in range(20):
+        robot.command()
+        robot.clock.move(0.4)
+    assert robot.published == ['go'] * 20
+
+
+def test_a_new_command_ends_the_repeating_and_arms_it_again(robot):
+    robot.command()
+    robot.clock.move(0.51)
+    robot.command()
+    robot.clock.move(0.45)
+    assert robot.published == ['go', 'stop', 'go']
+    robot.clock.move(1)
+    assert robot.published == ['go', 'stop', 'go', 'stop', 'stop', 'stop']
+
+
+def test_the_loss_of_redis_stops_at_once(robot):
+    robot.command()
+    robot.dead_man.fire('Redis is lost')
+    assert robot.published == ['go', 'stop']
+
+
+def test_closing_sends_all_stops_and_lets_no_command_pass_afterwards(robot):
+    robot.command()
+    robot.dead_man.close()
+    assert robot.published == ['go', 'stop', 'stop', 'stop']
+    assert robot.command() is False
+    robot.dead_man.close()
+    robot.clock.move(5)
+    assert robot.published == ['go', 'stop', 'stop', 'stop']
+
+
+def test_closing_while_stops_are_repeated_sends_the_rest(robot):
+    robot.command()
+    robot.clock.move(0.501)
+    robot.dead_man.close()
+    assert robot.published == ['go', 'stop', 'stop', 'stop']
