@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 
 
-class Counts:
+class Counters:
     """Thread-safe tallies; `snapshot` reads them all at one moment."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Counts:
         with self._lock:
             self._dropped[reason] += count
 
-    def note(self, event: str, count: int = 1) -> None:
+    def count_event(self, event: str, count: int = 1) -> None:
         """Count what is no drop but worth knowing (`gap`, `stop`, `resent`, ...)."""
         with self._lock:
             self._noted[event] += count

@@ -4,7 +4,7 @@
 """Every error that the package raises on purpose.
 
 BridgeError
-├── MappingError     the mapping file has mistakes (all of them, in `mistakes`)
+├── MappingError     the mapping file is invalid (all errors are in `errors`)
 ├── InterfaceError   a message type is unknown, or its definition cannot be read
 ├── PayloadError     a payload does not fit its type or its encoding
 ├── RedisError       Redis cannot be used as the mapping asks (settings, rights, kinds of keys)
@@ -21,8 +21,8 @@ class BridgeError(Exception):
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """One thing that is wrong in a mapping file: where it stands, what was expected, what came."""
+class Problem:
+    """One error in a mapping file: where it is, what was expected, what was found."""
 
     file: str
     line: int | None
@@ -35,11 +35,11 @@ class Mistake:
 
 
 class MappingError(BridgeError):
-    """A mapping file that cannot be used; `mistakes` lists all that is wrong with it."""
+    """A mapping file that cannot be used; `errors` lists every problem in it."""
 
-    def __init__(self, mistakes: list[Mistake]) -> None:
-        super().__init__('\n'.join(str(mistake) for mistake in mistakes))
-        self.mistakes = mistakes
+    def __init__(self, errors: list[Problem]) -> None:
+        super().__init__('\n'.join(str(error) for error in errors))
+        self.errors = errors
 
 
 class InterfaceError(BridgeError):

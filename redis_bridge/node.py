@@ -34,7 +34,7 @@ def main(args: list[str] | None = None) -> int:
         try:
             return _run(sys.argv[1:] if args is None else args, stop)
         except MappingError as error:
-            for mistake in error.mistakes:
+            for mistake in error.errors:
                 print(mistake, file=sys.stderr)
             return 1
         except BridgeError as error:
@@ -47,10 +47,10 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
     from rclpy.signals import SignalHandlerOptions
 
     from redis_bridge.bridge.bridge import Bridge
-    from redis_bridge.redis_io.side import RedisEndpoints
+    from redis_bridge.redis_io.side import RedisSide
     from redis_bridge.ros_io.diagnostics import Diagnostics
     from redis_bridge.ros_io.drain import tells_publisher
-    from redis_bridge.ros_io.topics import RosEndpoints
+    from redis_bridge.ros_io.topics import RosSide
 
     has_gid = tells_publisher()
     with ExitStack() as opened:
@@ -65,13 +65,11 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         opened.callback(node.destroy_node)
         log = opened.enter_context(RosLog(node.get_logger()))
         mapping = _mapping(node, has_gid, log)
-        redis = RedisEndpoints(
-            mapping.redis, mapping.robot, log=log.logger, presence=mapping.presence
-        )
+        redis = RedisSide(mapping.redis, mapping.robot, log=log.logger, presence=mapping.presence)
         opened.callback(redis.close)
         topics = _topics_node(context, node, args, redis.origin.rpartition('/')[2])
         opened.callback(topics.destroy_node)
-        ros = RosEndpoints(topics, log.logger, has_gid=has_gid)
+        ros = RosSide(topics, log.logger, has_gid=has_gid)
         opened.callback(ros.close)
         bridge = Bridge(
             mapping,

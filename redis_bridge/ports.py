@@ -16,12 +16,13 @@ from redis_bridge.messages.types import Message
 from redis_bridge.protocol.meta import Meta
 
 
-class Arrival(NamedTuple):
+class Received(NamedTuple):
     """One payload as it came from Redis."""
 
     payload: bytes
     meta: Meta | None = None  # of a stream entry; other payloads carry theirs inside
-    done: Callable[[bool], None] | None = None  # True: published; False: given up, as it is bad
+    # Called with True once published, with False if given up as invalid.
+    acknowledge: Callable[[bool], None] | None = None
 
 
 # A payload is bytes; for a hash a dict of str to bytes; for a notice None. The metadata is None
@@ -39,19 +40,19 @@ class Sink(Protocol):
         """Renew the time to live of what was written, if it has one."""
 
 
-class Listener(Protocol):
+class Receiver(Protocol):
     """What a source in Redis tells a running route; all are called from the source's thread."""
 
-    def wanted(self) -> bool:
+    def has_subscribers(self) -> bool:
         """Tell whether entries may be taken from a consumer group now (somebody subscribes)."""
 
-    def carry(self, arrivals: list[Arrival]) -> None:
+    def carry(self, arrivals: list[Received]) -> None:
         """Take all that waited, oldest first. Bad payloads are counted, never raised."""
 
     def gap(self, missed: int | None) -> None:
         """Note that messages were missed; None where nobody can tell how many."""
 
-    def lost(self) -> None:
+    def on_disconnect(self) -> None:
         """Note that the connection is lost; told once per outage."""
 
 

@@ -14,7 +14,7 @@ import redis
 from servers import Proxy, Server, programs
 
 from redis_bridge.mapping.model import Heartbeat, RedisSettings
-from redis_bridge.redis_io.side import RedisEndpoints, Timing
+from redis_bridge.redis_io.side import RedisSide, Timing
 
 QUICK = Timing(
     connect_s=0.5, reply_s=1.0, ping_s=0.1, pings=3, retry_first_s=0.02, retry_max_s=0.1,
@@ -65,9 +65,9 @@ def proxy(redis_server: Server) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def endpoints_at() -> Iterator[object]:
-    """Give a function that makes RedisEndpoints for a URL, quick to notice and to come back."""
-    made: list[RedisEndpoints] = []
+def redis_side_at() -> Iterator[object]:
+    """Give a function that makes RedisSide for a URL, quick to notice and to come back."""
+    made: list[RedisSide] = []
 
     def make(
         url: str = 'redis://127.0.0.1:1',
@@ -76,9 +76,9 @@ def endpoints_at() -> Iterator[object]:
         timing: Timing = QUICK,
         presence: Heartbeat = Heartbeat(every_ms=100, ttl_ms=1000),
         **settings: object,
-    ) -> RedisEndpoints:
+    ) -> RedisSide:
         made.append(
-            RedisEndpoints(
+            RedisSide(
                 RedisSettings(url=url, **settings),
                 robot,
                 log=logging.getLogger('redis_bridge.test'),

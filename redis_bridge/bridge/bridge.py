@@ -14,11 +14,17 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from redis_bridge.bridge.dead_man import DeadMan
-from redis_bridge.bridge.relay import InwardRelay, Mirror, OutwardRelay, put_at
-from redis_bridge.bridge.timers import Alarms
-from redis_bridge.counters import Counts
-from redis_bridge.errors import BridgeError, InterfaceError, MappingError, Mistake, PayloadError
-from redis_bridge.mapping.model import KeySink, KeySource, Mapping, RedisToRos, RosToRedis
+from redis_bridge.bridge.relay import InwardRelay, LastValue, OutwardRelay, set_at
+from redis_bridge.bridge.timers import Timers
+from redis_bridge.counters import Counters
+from redis_bridge.errors import BridgeError, InterfaceError, MappingError, PayloadError, Problem
+from redis_bridge.mapping.model import (
+    KeySinkConfig,
+    KeySourceConfig,
+    Mapping,
+    RedisToRos,
+    RosToRedis,
+)
 from redis_bridge.messages import cdr, types
 from redis_bridge.messages.types import Message
 from redis_bridge.payloads import codecs
@@ -49,15 +55,15 @@ class OutwardRoute:
 
     direction = 'ros_to_redis'
 
-    def __init__(self, bridge: Bridge, route: RosToRedis, mirror: Mirror | None) -> None:
+    def __init__(self, bridge: Bridge, route: RosToRedis, mirror: LastValue | None) -> None:
         self.route = route
         self.relay: OutwardRelay | None = None
-        self.counts = Counts()
-        self.sink_counts = [Counts() for _ in route.sinks]
+        self.counts = Counters()
+        self.sink_counts = [Counters() for _ in route.sinks]
         self.topic_state = 'waiting for a publisher'
         self._bridge = bridge
         self._mirror = mirror
-        key = next((sink.name for sink in route.sinks if isinstance(sink, KeySink)), None)
+        key = next((sink.name for sink in route.sinks if isinstance(sink, KeySinkConfig)), None)
         self._sinks = [
             (config, bridge.redis.sink(config, counts, notice_key=key))
             for config, counts in zip(route.sinks, self.sink_counts)
@@ -73,7 +79,7 @@ class OutwardRoute:
                 self._sinks,
                 origin=bridge.redis.origin,
                 now=bridge.redis.now,
-                alarms=bridge.alarms,
+                timers=bridge.timers,
                 counts=self.counts,
                 log=bridge.log,
                 mirror=self._mirror,
@@ -133,7 +139,12 @@ class InwardRoute:
     direction = 'redis_to_ros'
 
     def __init__(
-        self, bridge: Bridge, route: RedisToRos, relay: InwardRelay, publisher: Any, counts: Counts
+        self,
+        bridge: Bridge,
+        route: RedisToRos,
+        relay: InwardRelay,
+        publisher: Any,
+        counts: Counters,
     ) -> None:
         self.route = route
         self.relay = relay
@@ -188,8 +199,8 @@ class Bridge:
         self.ros = ros
         self.redis = redis
         self.log = log
-        self.alarms = Alarms('rates', log)
-        self._stop_alarms = Alarms('dead-man', log)  # of its own: encoding must not delay a stop
+        self.timers = Timers('rates', log)
+        self._stop_timers = Timers('dead-man', log)  # of its own: encoding must not delay a stop
         self._ros_now = ros_now
         self._publishers: dict[object, Any] = {}
         self._dead_men: dict[str, tuple[DeadMan, Any]] = {}
@@ -198,20 +209,20 @@ class Bridge:
         self._reported_at = 0.0
         self._definitions: dict[str, tuple[str, str]] = {}  # with the type hash, by the type
         self._inward: list[InwardRoute] = []
-        mistakes: list[Mistake] = []
+        mistakes: list[Problem] = []
         for route in mapping.redis_to_ros:
             try:
                 self._inward.append(self._make_inward(route))
             except BridgeError as error:
-                mistakes.append(Mistake(route.where, None, '', str(error)))
+                mistakes.append(Problem(route.where, None, '', str(error)))
         self._outward = [self._make_outward(route) for route in mapping.ros_to_redis]
         if mistakes:
             raise MappingError(mistakes)
 
     def start(self) -> None:
         """Start carrying; Redis and the topics' publishers may come later."""
-        self.alarms.start()
-        self._stop_alarms.start()
+        self.timers.start()
+        self._stop_timers.start()
         self.redis.on_connected(self._reconnected)
         self.ros.start()
         self.redis.start(self.status)
@@ -226,8 +237,8 @@ class Bridge:
             publisher.wait_for_acked(STOP_ACKED_WITHIN_S)
         for route in self._outward:
             route.close()
-        self.alarms.close()
-        self._stop_alarms.close()
+        self.timers.close()
+        self._stop_timers.close()
 
     def __enter__(self) -> Bridge:
         self.start()
@@ -286,7 +297,7 @@ class Bridge:
     def _make_inward(self, route: RedisToRos) -> InwardRoute:
         publisher = self._publisher(route)
         _check_paths(route, publisher.message)
-        counts = Counts()
+        counts = Counters()
         mirror, mirror_body = self._mirror_of(route, publisher.message)
         relay = InwardRelay(
             route,
@@ -312,7 +323,7 @@ class Bridge:
 
     def _publisher(self, route: RedisToRos) -> Any:
         """Return the topic's publisher, shared by the routes that agree on its QoS."""
-        latched = isinstance(route.source, KeySource)
+        latched = isinstance(route.source, KeySourceConfig)
         shared = (route.topic, route.type, route.qos, latched)
         if shared not in self._publishers:
             self._publishers[shared] = self.ros.publisher(
@@ -320,7 +331,7 @@ class Bridge:
             )
         return self._publishers[shared]
 
-    def _dead_man(self, route: RedisToRos, publisher: Any, counts: Counts) -> DeadMan | None:
+    def _dead_man(self, route: RedisToRos, publisher: Any, counts: Counters) -> DeadMan | None:
         """Return the topic's dead-man, shared by all routes that command it."""
         if route.stop is None:
             return None
@@ -330,7 +341,7 @@ class Bridge:
                 route.stop,
                 lambda: publisher.publish(stop_message),
                 counts,
-                self._stop_alarms,
+                self._stop_timers,
                 self.log,
                 topic=publisher.name,
             )
@@ -339,10 +350,10 @@ class Bridge:
 
     def _mirror_of(self, route: RedisToRos, message: Message) -> tuple[Any, Any]:
         """Return the mirror of a key that goes both ways, and the encoder to compare by."""
-        if isinstance(route.source, KeySource):
+        if isinstance(route.source, KeySourceConfig):
             for outward in self.mapping.ros_to_redis:
                 for sink in outward.sinks:
-                    if isinstance(sink, KeySink) and sink.name == route.source.name:
+                    if isinstance(sink, KeySinkConfig) and sink.name == route.source.name:
                         return self._mirrors[outward.where], codecs.encoder(
                             message,
                             sink.encoding,
@@ -353,16 +364,18 @@ class Bridge:
         return None, None
 
 
-def _mirrors_of(mapping: Mapping) -> dict[str, Mirror]:
+def _mirrors_of(mapping: Mapping) -> dict[str, LastValue]:
     """Return a mirror for each outward route whose key comes back in, by the route's place."""
     watched = {
-        route.source.name for route in mapping.redis_to_ros if isinstance(route.source, KeySource)
+        route.source.name
+        for route in mapping.redis_to_ros
+        if isinstance(route.source, KeySourceConfig)
     }
     return {
-        route.where: Mirror()
+        route.where: LastValue()
         for route in mapping.ros_to_redis
         for sink in route.sinks
-        if isinstance(sink, KeySink) and sink.name in watched
+        if isinstance(sink, KeySinkConfig) and sink.name in watched
     }
 
 
@@ -373,7 +386,7 @@ def _check_paths(route: RedisToRos, message: Message) -> None:
     trial: dict = {}
     for path, value in route.set.items():
         types.field_at(message, path)
-        put_at(trial, path, {'sec': 0, 'nanosec': 0} if value == 'now' else value)
+        set_at(trial, path, {'sec': 0, 'nanosec': 0} if value == 'now' else value)
     write = cdr.writer(message)
     for name, value in (
         ('set', trial),

@@ -10,8 +10,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from redis_bridge.bridge.timers import Alarms
-from redis_bridge.counters import Counts
+from redis_bridge.bridge.timers import Timers
+from redis_bridge.counters import Counters
 from redis_bridge.mapping.model import Stop
 
 REPEAT_EVERY_S = 0.05  # a best-effort subscriber may miss one stop message, hardly five
@@ -29,8 +29,8 @@ class DeadMan:
         self,
         stop: Stop,
         publish_stop: Callable[[], None],
-        counts: Counts,
-        alarms: Alarms,
+        counts: Counters,
+        timers: Timers,
         log: logging.Logger,
         *,
         topic: str,
@@ -40,7 +40,7 @@ class DeadMan:
         self._repeat = stop.repeat
         self._publish_stop = publish_stop
         self._counts = counts
-        self._alarms = alarms
+        self._timers = timers
         self._log = log
         self._topic = topic
         self._clock = clock
@@ -60,10 +60,10 @@ class DeadMan:
             self._deadline = self._clock() + self._after_s
             if not self._watching:
                 self._watching = True
-                self._alarms.at(self._deadline, self._look)
+                self._timers.call_at(self._deadline, self._look)
             return True
 
-    def fire(self, why: str) -> None:
+    def trigger(self, why: str) -> None:
         """Stop now, if commands were flowing."""
         with self._lock:
             self._fire(why)
@@ -86,7 +86,7 @@ class DeadMan:
                 return
             if self._clock() < self._deadline:
                 self._watching = True
-                self._alarms.at(self._deadline, self._look)
+                self._timers.call_at(self._deadline, self._look)
             else:
                 self._fire(f'no command for {self._after_s * 1000:.0f} ms')
 
@@ -95,7 +95,7 @@ class DeadMan:
             return
         self._deadline = None
         self._left = self._repeat
-        self._counts.note('stop')
+        self._counts.count_event('stop')
         self._log.warning('%s: stop, %s', self._topic, why)
         self._send()
 
@@ -103,7 +103,7 @@ class DeadMan:
         self._publish_stop()
         self._left -= 1
         if self._left > 0:
-            self._alarms.at(self._clock() + REPEAT_EVERY_S, self._send_next)
+            self._timers.call_at(self._clock() + REPEAT_EVERY_S, self._send_next)
 
     def _send_next(self) -> None:
         with self._lock:

@@ -14,14 +14,20 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from redis_bridge.bridge.dead_man import DeadMan
-from redis_bridge.bridge.timers import Alarms
-from redis_bridge.counters import Counts
+from redis_bridge.bridge.timers import Timers
+from redis_bridge.counters import Counters
 from redis_bridge.errors import PayloadError
-from redis_bridge.mapping.model import HashSink, KeySink, RedisToRos, RosToRedis, SinkConfig
+from redis_bridge.mapping.model import (
+    HashSinkConfig,
+    KeySinkConfig,
+    RedisToRos,
+    RosToRedis,
+    SinkConfig,
+)
 from redis_bridge.messages import cdr, types
 from redis_bridge.messages.types import Message
 from redis_bridge.payloads import codecs
-from redis_bridge.ports import Arrival, Publisher, Sink
+from redis_bridge.ports import Publisher, Received, Sink
 from redis_bridge.protocol.meta import Meta
 
 COMPLAIN_EVERY_S = 10.0
@@ -54,14 +60,14 @@ class Complaints:
             self._log.warning('%s: dropped a sample, %s: %s', self._route, reason, text)
 
 
-class Mirror:
+class LastValue:
     """The value on which both sides of a key last agreed, so that it does not travel for ever."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._body: bytes | None = None
 
-    def settle(self, body: bytes) -> bool:
+    def update(self, body: bytes) -> bool:
         """Agree on `body`, the value encoded without metadata; False if it was agreed already."""
         with self._lock:
             if body == self._body:
@@ -79,7 +85,7 @@ class OutwardRelay:
     """Carries one topic to the route's sinks.
 
     The order is on_change, rate, encode: what is dropped was not encoded for a sink. Called from
-    the thread of the topic's source and from the alarms' thread.
+    the thread of the topic's source and from the timers' thread.
     """
 
     def __init__(
@@ -90,16 +96,16 @@ class OutwardRelay:
         *,
         origin: str,
         now: Callable[[], float],
-        alarms: Alarms,
-        counts: Counts,
+        timers: Timers,
+        counts: Counters,
         log: logging.Logger,
-        mirror: Mirror | None = None,
+        mirror: LastValue | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.route = route
         self._origin = origin
         self._now = now
-        self._alarms = alarms
+        self._timers = timers
         self._counts = counts
         self._complaints = Complaints(log, route, clock)
         self._mirror = mirror
@@ -133,9 +139,9 @@ class OutwardRelay:
                     self._encoders.append(self._encoder(message, *how))
                 number = numbers[how]
             self._sinks.append((sink, number))
-            if isinstance(config, (KeySink, HashSink)):
+            if isinstance(config, (KeySinkConfig, HashSinkConfig)):
                 self._state[sink] = config.ttl_ms
-            if isinstance(config, KeySink):
+            if isinstance(config, KeySinkConfig):
                 self._key_number = number
         self._only_state = len(self._state) == len(self._sinks)
         if self.route.on_change:
@@ -184,7 +190,7 @@ class OutwardRelay:
             self._due = now + self._period_s
             return True
         if self._waiting is None:
-            self._alarms.at(self._due, self.tick)
+            self._timers.call_at(self._due, self.tick)
         else:
             self._counts.drop('over_rate')
         self._waiting = (sample, body)
@@ -202,7 +208,7 @@ class OutwardRelay:
                 return
             now = self._clock()
             if now < self._due and not self._closed:
-                self._alarms.at(self._due, self.tick)
+                self._timers.call_at(self._due, self.tick)
                 return
             (sample, body), self._waiting = self._waiting, None
             self._due = now + self._period_s
@@ -250,7 +256,7 @@ class OutwardRelay:
                     'over_size', f'{bytes_} bytes encoded, max_bytes is {self.route.max_bytes}'
                 )
                 return
-        is_echo = self._mirror is not None and not self._mirror.settle(
+        is_echo = self._mirror is not None and not self._mirror.update(
             self._encoders[self._key_number](sample, None)
         )
         self._seq += 1
@@ -300,10 +306,10 @@ class InwardRelay:
         origin: str,
         now: Callable[[], float],
         ros_now: Callable[[], tuple[int, int]],
-        counts: Counts,
+        counts: Counters,
         log: logging.Logger,
         dead_man: DeadMan | None = None,
-        mirror: Mirror | None = None,
+        mirror: LastValue | None = None,
         mirror_body: Callable[[bytes, Meta | None], bytes] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -329,19 +335,19 @@ class InwardRelay:
         ]
         self._must_be_finite = bool(route.limits or route.stop)
 
-    def wanted(self) -> bool:
+    def has_subscribers(self) -> bool:
         """Tell whether somebody subscribes to the topic."""
         return not self._closed and self._publisher.has_subscribers()
 
-    def carry(self, arrivals: list[Arrival]) -> None:
-        """Publish what may pass; see `endpoints.Listener`."""
+    def carry(self, arrivals: list[Received]) -> None:
+        """Publish what may pass; see `endpoints.Receiver`."""
         if self._closed:
             return
         if self.route.deliver == 'latest' and len(arrivals) > 1:
             self._counts.drop('superseded', len(arrivals) - 1)
             _tell_done(arrivals[:-1], True)
             arrivals = arrivals[-1:]
-        published: list[Arrival] = []
+        published: list[Received] = []
         stamps: list[float] = []
         for arrival in arrivals:
             refusal = self._try(arrival, stamps)
@@ -355,35 +361,35 @@ class InwardRelay:
             if reason != 'closed':  # which stays in its group for the next to come
                 _tell_done([arrival], reason in SETTLED)
         self._count(published, stamps)
-        if any(arrival.done for arrival in published):
+        if any(arrival.acknowledge for arrival in published):
             if self._publisher.wait_for_acked(ACKED_WITHIN_S):
                 _tell_done(published, True)
             else:
-                self._counts.note('unacked', len(published))
+                self._counts.count_event('unacked', len(published))
 
     def gap(self, missed: int | None) -> None:
         """Count a gap that the source found."""
-        self._counts.note('gap')
+        self._counts.count_event('gap')
         if missed:
-            self._counts.note('missed', missed)
+            self._counts.count_event('missed', missed)
 
-    def lost(self) -> None:
+    def on_disconnect(self) -> None:
         """Stop the robot if commands were in force: none can come now."""
         if self._dead_man is not None:
-            self._dead_man.fire('Redis is lost')
+            self._dead_man.trigger('Redis is lost')
 
     def close(self) -> None:
         """Publish nothing more."""
         self._closed = True
 
-    def _count(self, published: list[Arrival], stamps: list[float]) -> None:
+    def _count(self, published: list[Received], stamps: list[float]) -> None:
         if published:
             now = self._now()
             size = sum(len(arrival.payload) for arrival in published)
             latency_s = sum(max(0.0, now - stamp) for stamp in stamps)
             self._counts.carry(len(published), size, latency_s)
 
-    def _try(self, arrival: Arrival, stamps: list[float]) -> Refusal:
+    def _try(self, arrival: Received, stamps: list[float]) -> Refusal:
         """Publish one payload and note its stamp, or refuse it."""
         try:
             return self._refusal_of(arrival, stamps)
@@ -391,7 +397,7 @@ class InwardRelay:
             self._log.exception('%s: a sample met a bug', self.route)
             return 'internal_error', ''
 
-    def _refusal_of(self, arrival: Arrival, stamps: list[float]) -> Refusal:
+    def _refusal_of(self, arrival: Received, stamps: list[float]) -> Refusal:
         route = self.route
         if len(arrival.payload) > route.max_bytes:
             return 'over_size', f'{len(arrival.payload)} bytes, max_bytes is {route.max_bytes}'
@@ -407,9 +413,9 @@ class InwardRelay:
             if refusal := self._value_refusal(value):
                 return refusal
             for path, setting in route.set.items():
-                put_at(value, path, self._stamp() if setting == 'now' else setting)
+                set_at(value, path, self._stamp() if setting == 'now' else setting)
             message = self._write(value)
-            if self._mirror is not None and not self._mirror.settle(
+            if self._mirror is not None and not self._mirror.update(
                 self._mirror_body(message, None)
             ):
                 return 'mirrored', ''
@@ -464,10 +470,10 @@ class InwardRelay:
         return {'sec': sec, 'nanosec': nanosec}
 
 
-def _tell_done(arrivals: Iterable[Arrival], good: bool) -> None:
+def _tell_done(arrivals: Iterable[Received], good: bool) -> None:
     for arrival in arrivals:
-        if arrival.done is not None:
-            arrival.done(good)
+        if arrival.acknowledge is not None:
+            arrival.acknowledge(good)
 
 
 def _has(value: Any, path: str) -> bool:
@@ -478,7 +484,7 @@ def _has(value: Any, path: str) -> bool:
     return True
 
 
-def put_at(value: dict, path: str, setting: Any) -> None:
+def set_at(value: dict, path: str, setting: Any) -> None:
     """Set the field at a dotted path, making the maps on the way; PayloadError if one is none."""
     *parents, last = path.split('.')
     for part in parents:

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 
 
-class Alarms:
-    """A thread that waits for the earliest of its alarms; times are monotonic seconds."""
+class Timers:
+    """A thread that waits for the earliest of its timers; times are monotonic seconds."""
 
     def __init__(self, name: str, log: logging.Logger) -> None:
         self._log = log
@@ -28,7 +28,7 @@ class Alarms:
         """Start calling."""
         self._thread.start()
 
-    def at(self, when: float, call: Callable[[], None]) -> None:
+    def call_at(self, when: float, call: Callable[[], None]) -> None:
         """Have `call` called at `when`, or at once if that has passed."""
         with self._changed:
             heapq.heappush(self._heap, (when, next(self._order), call))
@@ -36,7 +36,7 @@ class Alarms:
                 self._changed.notify()
 
     def close(self) -> None:
-        """Stop calling; alarms that have not come due are forgotten."""
+        """Stop calling; timers that have not come due are forgotten."""
         with self._changed:
             self._closed = True
             self._changed.notify()

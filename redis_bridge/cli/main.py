@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='redis-bridge',
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Mirror ROS 2 topics into Redis and back, and look at what is there.',
+        description='LastValue ROS 2 topics into Redis and back, and look at what is there.',
         epilog=f"""\
 {CONNECTION}
 examples:

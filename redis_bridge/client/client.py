@@ -34,7 +34,7 @@ from redis_bridge.payloads import codecs
 from redis_bridge.protocol import names
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io import watching
-from redis_bridge.redis_io.connection import Clock, Connector, Timing, Wire
+from redis_bridge.redis_io.connection import Address, Clock, Connection, Timing
 
 LOG = logging.getLogger('redis_bridge.client')
 KINDS = ('channel', 'key', 'stream')  # what can be published to
@@ -187,9 +187,9 @@ class Client:
         self.origin = origin or f'client/{secrets.token_hex(6)}'
         self._timing = Timing()
         settings = RedisSettings(url, username, password_file, tls)
-        self._connector = Connector(settings, 'redis_bridge:client', self._timing)
+        self._address = Address(settings, 'redis_bridge:client', self._timing)
         self._lock = threading.RLock()
-        self._wire: Wire | None = None
+        self._connection: Connection | None = None
         self._clock = Clock()
         self._clock_read_at = -CLOCK_FRESH_S
         self._types: dict[tuple[str, str], _Type] = {}
@@ -446,14 +446,14 @@ class Client:
         """Return the Redis server's time in seconds, from its TIME of a moment ago."""
         with self._lock:
             if time.monotonic() - self._clock_read_at >= CLOCK_FRESH_S:
-                self._on_wire(self._measure)
+                self._on_connection(self._measure)
                 self._clock_read_at = time.monotonic()
             return self._clock.now()
 
-    def _measure(self, wire: Wire) -> None:
+    def _measure(self, connection: Connection) -> None:
         # Who may not ask for the time stamps by the own clock, which may be good enough.
         with contextlib.suppress(redis.exceptions.NoPermissionError):
-            self._clock.measure(wire)
+            self._clock.measure(connection)
 
     # -- robots ---------------------------------------------------------------------------------
 
@@ -499,29 +499,29 @@ class Client:
 
     def _pipe(self, commands: list[tuple]) -> list[Any]:
         """Send commands once and return their replies; raises RedisError for what is refused."""
-        replies = self._on_wire(lambda wire: wire.pipe(commands))
+        replies = self._on_connection(lambda connection: connection.pipe(commands))
         for reply in replies:
             if isinstance(reply, redis.ResponseError):
                 raise RedisError(
-                    f'Redis at {self._connector.where} refuses: {self._connector.tell(reply)}'
+                    f'Redis at {self._address.where} refuses: {self._address.redact(reply)}'
                 )
         return replies
 
-    def _on_wire(self, use: Callable[[Wire], T]) -> T:
+    def _on_connection(self, use: Callable[[Connection], T]) -> T:
         """Use the connection, which is opened where there is none."""
         with self._lock:
             try:
-                if self._wire is not None and self._is_stale(self._wire):
+                if self._connection is not None and self._is_stale(self._connection):
                     self._hang_up()
-                if self._wire is None:
-                    self._wire = Wire(self._connector.connection())
-                    self._wire.connect()
+                if self._connection is None:
+                    self._connection = Connection(self._address.connection())
+                    self._connection.connect()
                     self._clock_read_at = -CLOCK_FRESH_S
-                return use(self._wire)
+                return use(self._connection)
             except (redis.RedisError, OSError) as error:
                 self._hang_up()
                 raise RedisError(
-                    f'Redis at {self._connector.where}: {self._connector.tell(error)}'
+                    f'Redis at {self._address.where}: {self._address.redact(error)}'
                 ) from error
             except BaseException:
                 # Ctrl-C, say: a reply that is still to come would be taken for that of the next
@@ -530,17 +530,17 @@ class Client:
                 raise
 
     @staticmethod
-    def _is_stale(wire: Wire) -> bool:
+    def _is_stale(connection: Connection) -> bool:
         """Tell whether the server closed the connection since it was last used."""
         try:
-            return wire.has_reply()
+            return connection.has_reply()
         except (redis.RedisError, OSError):
             return True
 
     def _hang_up(self) -> None:
-        if self._wire is not None:
-            self._wire.close()
-            self._wire = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _forget(self, watch: Watch) -> None:
         with self._lock:
@@ -548,7 +548,7 @@ class Client:
                 self._watches.remove(watch)
 
     def _open_watch(self) -> watching.Watch:
-        return watching.Watch(self._connector, self._timing)
+        return watching.Watch(self._address, self._timing)
 
 
 class Watch:
@@ -634,7 +634,7 @@ class Watch:
         except redis.RedisError as error:
             if not self._followed:
                 self.close()
-            raise RedisError(f'Redis at {self._client._connector.where}: {error}') from error
+            raise RedisError(f'Redis at {self._client._address.where}: {error}') from error
 
     def _note(self, name: str, about: _About) -> None:
         self._abouts[name] = about

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from redis_bridge.mapping.model import (
-    ChannelSink,
-    ChannelSource,
+    ChannelSinkConfig,
+    ChannelSourceConfig,
     RedisToRos,
     RosToRedis,
     Stop,
-    StreamSource,
+    StreamSourceConfig,
 )
 from redis_bridge.mapping.yaml12 import Path, dotted
 from redis_bridge.protocol import names
@@ -38,7 +38,7 @@ def _written_once(outbound: _Outbound, inbound: _Inbound) -> _Found:
         here = dotted(path)
         for sink in route.sinks:
             steps = (*path, 'to', sink.kind)
-            if sink.kind == ChannelSink.kind:
+            if sink.kind == ChannelSinkConfig.kind:
                 if route.type is None:
                     continue
                 there, other = types.setdefault(sink.name, (here, route.type))
@@ -55,12 +55,12 @@ def _read_as_written(outbound: _Outbound, inbound: _Inbound) -> _Found:
     space = {}
     for path, route in outbound.items():
         for sink in route.sinks:
-            scope = 'channel' if sink.kind == ChannelSink.kind else 'stored'
+            scope = 'channel' if sink.kind == ChannelSinkConfig.kind else 'stored'
             space[scope, sink.name] = (dotted(path), route, sink)
     for path, route in inbound.items():
         source = route.source
         steps = (*path, source.kind)
-        scope = 'channel' if source.kind == ChannelSource.kind else 'stored'
+        scope = 'channel' if source.kind == ChannelSourceConfig.kind else 'stored'
         if (scope, source.name) not in space:
             continue
         there, writer, sink = space[scope, source.name]
@@ -93,7 +93,7 @@ def _sources_agree(outbound: _Outbound, inbound: _Inbound) -> _Found:
     groups: dict[tuple, str] = {}
     for path, route in inbound.items():
         here, source = dotted(path), route.source
-        if source.kind != ChannelSource.kind:
+        if source.kind != ChannelSourceConfig.kind:
             there, kind = kinds.setdefault(source.name, (here, source.kind))
             if kind != source.kind:
                 yield (*path, source.kind), f'{source.name!r} is read by {there}, as a {kind}'
@@ -115,11 +115,11 @@ def _dead_streams_are_free(outbound: _Outbound, inbound: _Inbound) -> _Found:
     dead = {
         names.dead_stream(route.source.name): route.source.name
         for route in inbound.values()
-        if route.source.kind == StreamSource.kind
+        if route.source.kind == StreamSourceConfig.kind
     }
     for path, route in outbound.items():
         for sink in route.sinks:
-            if sink.kind != ChannelSink.kind and sink.name in dead:
+            if sink.kind != ChannelSinkConfig.kind and sink.name in dead:
                 yield (
                     (*path, 'to', sink.kind),
                     f'{sink.name!r} is where the bridge puts the entries of stream '

@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Mapping as MappingOf
 from typing import Any
 
-from redis_bridge.errors import InterfaceError, MappingError, Mistake
+from redis_bridge.errors import InterfaceError, MappingError, Problem
 from redis_bridge.mapping import cross_checks, redis_url, schema
 from redis_bridge.mapping import yaml12 as documents
 from redis_bridge.mapping.model import (
-    ChannelSink,
-    ChannelSource,
-    HashSink,
+    ChannelSinkConfig,
+    ChannelSourceConfig,
+    HashSinkConfig,
     Heartbeat,
-    KeySink,
-    KeySource,
+    KeySinkConfig,
+    KeySourceConfig,
     Mapping,
     Qos,
     RedisSettings,
@@ -30,15 +30,20 @@ from redis_bridge.mapping.model import (
     SinkConfig,
     SourceConfig,
     Stop,
-    StreamSink,
-    StreamSource,
+    StreamSinkConfig,
+    StreamSourceConfig,
     Tls,
 )
 from redis_bridge.mapping.yaml12 import Document, Path
 from redis_bridge.protocol import names
 
-SINKS = {sink.kind: sink for sink in (KeySink, HashSink, StreamSink, ChannelSink)}
-SOURCES = {source.kind: source for source in (ChannelSource, KeySource, StreamSource)}
+SINKS = {
+    sink.kind: sink
+    for sink in (KeySinkConfig, HashSinkConfig, StreamSinkConfig, ChannelSinkConfig)
+}
+SOURCES = {
+    source.kind: source for source in (ChannelSourceConfig, KeySourceConfig, StreamSourceConfig)
+}
 ROBOT = ('vars', 'robot')
 ROBOT_ADVICE = (
     'give it by --robot NAME, by the node parameter or launch argument robot:=NAME, or here: '
@@ -73,8 +78,8 @@ def load(
     mapping = None
     if isinstance(document.value, dict):
         mapping = _mapping(document, given, redis_url)
-    if document.mistakes or mapping is None:
-        found = dict.fromkeys(document.mistakes)
+    if document.errors or mapping is None:
+        found = dict.fromkeys(document.errors)
         raise MappingError(sorted(found, key=lambda mistake: mistake.line or 0))
     return mapping
 
@@ -92,7 +97,7 @@ def _mapping(document: Document, given: dict[str, str], redis_url: str | None) -
         document.blame(path, text)
     redis = _redis(document, redis_url)
     presence = _presence(document)
-    if document.mistakes:
+    if document.errors:
         return None
     return Mapping(
         path=document.file,
@@ -148,7 +153,7 @@ def _redis(document: Document, url_given: str | None) -> RedisSettings:
                 'file as redis.password_file, or let redis.url take it from the environment'
             )
         if problem:
-            document.mistakes.append(Mistake(document.file, None, 'redis_url', problem))
+            document.errors.append(Problem(document.file, None, 'redis_url', problem))
         url = url_given
     elif 'url' in section and document.sound(path):
         url = section['url']
@@ -394,7 +399,7 @@ def _sinks(draft: _Draft) -> Iterator[SinkConfig]:
         options = dict(_sink_options(draft, kind))
         steps = ('to', kind, 'name') if draft.says('to', kind, 'name') else ('to', kind)
         options['name'] = draft.name(options['name'], steps, names.redis_name_problem)
-        if kind != HashSink.kind:
+        if kind != HashSinkConfig.kind:
             options['encoding'] = _encoding(draft, kind)[0]
             arrays = options.get('arrays', draft.option('arrays', sink.arrays))
             options['arrays'] = arrays if options['encoding'] == 'msgpack' else sink.arrays
@@ -423,7 +428,7 @@ def _payload_encodings(draft: _Draft) -> set[tuple[str, tuple, str]]:
     return {
         _encoding(draft, kind)
         for kind in draft.raw['to']
-        if kind != HashSink.kind and _sink_options(draft, kind).get('send') != 'notice'
+        if kind != HashSinkConfig.kind and _sink_options(draft, kind).get('send') != 'notice'
     }
 
 
@@ -451,7 +456,7 @@ def _hash_takes_fields(draft: _Draft) -> _Found:
 def _typed_is_msgpack(draft: _Draft) -> _Found:
     text = "arrays: typed is msgpack's, expected arrays: list with {}"
     for kind in draft.raw['to']:
-        if kind != HashSink.kind and _sink_options(draft, kind).get('arrays') == 'typed':
+        if kind != HashSinkConfig.kind and _sink_options(draft, kind).get('arrays') == 'typed':
             encoding = _encoding(draft, kind)[0]
             if encoding != 'msgpack':
                 yield ('to', kind, 'arrays'), text.format(encoding)
@@ -519,7 +524,7 @@ def _source(draft: _Draft) -> SourceConfig | None:
         options['start'] = options.pop('from')
     if options.get('group') is not None:
         options['group'] = draft.name(options['group'], (kind, 'group'), names.redis_name_problem)
-    if kind == KeySource.kind:
+    if kind == KeySourceConfig.kind:
         options.update(draft.options('initial'))
     return SOURCES[kind](**options)
 
@@ -542,7 +547,7 @@ def _group_and_from(draft: _Draft) -> _Found:
     stream = draft.raw.get('stream')
     if not isinstance(stream, dict):
         return
-    start, group = stream.get('from', StreamSource.start), stream.get('group')
+    start, group = stream.get('from', StreamSourceConfig.start), stream.get('group')
     if start == 'group' and group is None:
         yield ('stream',), "from: group needs the group's name: 'group' is missing"
     elif start != 'group' and group is not None:
@@ -551,7 +556,7 @@ def _group_and_from(draft: _Draft) -> _Found:
 
 def _initial_is_of_keys(draft: _Draft) -> _Found:
     kind = _source_kind(draft)
-    if 'initial' in draft.raw and kind not in (None, KeySource.kind):
+    if 'initial' in draft.raw and kind not in (None, KeySourceConfig.kind):
         yield ('initial',), f'only a key has a value from before, a {kind} has none'
 
 
@@ -566,7 +571,7 @@ def _age_needs_stamp(draft: _Draft) -> _Found:
     encoding = _route_encoding(draft)[0]
     bare = encoding in _UNSTAMPED or draft.says('field')
     accepts = draft.option('unstamped', RedisToRos.unstamped) == 'accept'
-    if draft.option('max_age_ms') is None or kind in (None, StreamSource.kind):
+    if draft.option('max_age_ms') is None or kind in (None, StreamSourceConfig.kind):
         return
     if bare and not accepts:
         what = encoding if encoding in _UNSTAMPED else 'a bare field'

@@ -15,15 +15,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from redis_bridge.mapping.model import (
-    ChannelSink,
-    ChannelSource,
+    ChannelSinkConfig,
+    ChannelSourceConfig,
     Mapping,
     RedisToRos,
     RosToRedis,
     Route,
     SinkConfig,
-    StreamSink,
-    StreamSource,
+    StreamSinkConfig,
+    StreamSourceConfig,
 )
 
 WITHOUT_GID = ('humble', 'iron', 'jazzy')  # whose message info does not name the publisher
@@ -35,7 +35,7 @@ def _meetings(mapping: Mapping) -> Iterator[tuple[RosToRedis, SinkConfig, RedisT
         for sink in outward.sinks:
             for inward in mapping.redis_to_ros:
                 source = inward.source
-                events = isinstance(source, (ChannelSource, StreamSource))
+                events = isinstance(source, (ChannelSourceConfig, StreamSourceConfig))
                 if events and source.kind == sink.kind and source.name == sink.name:
                     yield outward, sink, inward
 
@@ -44,7 +44,7 @@ def _without_origin(outward: RosToRedis, sink: SinkConfig) -> str | None:
     """Tell why what a sink sends says nothing of its origin; None if it does."""
     if not outward.meta:
         return 'meta: false'
-    if isinstance(sink, StreamSink):
+    if isinstance(sink, StreamSinkConfig):
         return None  # beside the payload, whatever the encoding
     if sink.encoding in ('text', 'cdr'):
         return f'encoding {sink.encoding}'
@@ -140,4 +140,4 @@ def echoes(mapping: Mapping, distro: str) -> Iterator[str]:
 
 
 def _sends_events(route: RosToRedis) -> bool:
-    return any(isinstance(sink, (ChannelSink, StreamSink)) for sink in route.sinks)
+    return any(isinstance(sink, (ChannelSinkConfig, StreamSinkConfig)) for sink in route.sinks)

@@ -23,7 +23,7 @@ class Qos:
 
 
 @dataclass(frozen=True)
-class KeySink:
+class KeySinkConfig:
     """SET: the last value under one name."""
 
     kind: ClassVar[str] = 'key'
@@ -34,7 +34,7 @@ class KeySink:
 
 
 @dataclass(frozen=True)
-class HashSink:
+class HashSinkConfig:
     """HSET: the last value as dotted fields."""
 
     kind: ClassVar[str] = 'hash'
@@ -43,7 +43,7 @@ class HashSink:
 
 
 @dataclass(frozen=True)
-class StreamSink:
+class StreamSinkConfig:
     """XADD: the history, trimmed to about `maxlen` entries."""
 
     kind: ClassVar[str] = 'stream'
@@ -55,7 +55,7 @@ class StreamSink:
 
 
 @dataclass(frozen=True)
-class ChannelSink:
+class ChannelSinkConfig:
     """PUBLISH: events, or with `send='notice'` only word that the route's key is new."""
 
     kind: ClassVar[str] = 'channel'
@@ -65,11 +65,11 @@ class ChannelSink:
     send: str = 'payload'  # payload | notice
 
 
-SinkConfig = KeySink | HashSink | StreamSink | ChannelSink
+SinkConfig = KeySinkConfig | HashSinkConfig | StreamSinkConfig | ChannelSinkConfig
 
 
 @dataclass(frozen=True)
-class ChannelSource:
+class ChannelSourceConfig:
     """SUBSCRIBE: every message while connected."""
 
     kind: ClassVar[str] = 'channel'
@@ -77,7 +77,7 @@ class ChannelSource:
 
 
 @dataclass(frozen=True)
-class KeySource:
+class KeySourceConfig:
     """A key that is watched: its value, and each change of it."""
 
     kind: ClassVar[str] = 'key'
@@ -86,7 +86,7 @@ class KeySource:
 
 
 @dataclass(frozen=True)
-class StreamSource:
+class StreamSourceConfig:
     """XREAD or XREADGROUP: the entries of a stream, in order."""
 
     kind: ClassVar[str] = 'stream'
@@ -95,7 +95,7 @@ class StreamSource:
     group: str | None = None
 
 
-SourceConfig = ChannelSource | KeySource | StreamSource
+SourceConfig = ChannelSourceConfig | KeySourceConfig | StreamSourceConfig
 
 
 @dataclass(frozen=True)

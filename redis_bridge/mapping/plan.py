@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 from redis_bridge.mapping import loops, redis_url
 from redis_bridge.mapping.model import (
-    ChannelSink,
-    HashSink,
-    KeySource,
+    ChannelSinkConfig,
+    HashSinkConfig,
+    KeySourceConfig,
     Mapping,
     Qos,
     RedisToRos,
     RosToRedis,
     SinkConfig,
-    StreamSink,
-    StreamSource,
+    StreamSinkConfig,
+    StreamSourceConfig,
 )
 from redis_bridge.protocol import names
 
@@ -147,21 +147,21 @@ def _qos(qos: Qos, otherwise: str) -> str:
 def _sink(sink: SinkConfig) -> str:
     ttl_ms = getattr(sink, 'ttl_ms', None)
     ttl = '' if ttl_ms is None else f'ttl_ms {ttl_ms}'
-    if isinstance(sink, HashSink):
+    if isinstance(sink, HashSinkConfig):
         return _listed('dotted fields', ttl)
-    if isinstance(sink, ChannelSink) and sink.send == 'notice':
+    if isinstance(sink, ChannelSinkConfig) and sink.send == 'notice':
         return 'notices of the key'
     encoding = f'{sink.encoding} with typed arrays' if sink.arrays == 'typed' else sink.encoding
-    if isinstance(sink, StreamSink):
+    if isinstance(sink, StreamSinkConfig):
         return _listed(encoding, f'maxlen {sink.maxlen}', f'durability {sink.durability}')
     return _listed(encoding, ttl)
 
 
 def _source(route: RedisToRos) -> str:
     source = route.source
-    if isinstance(source, KeySource):
+    if isinstance(source, KeySourceConfig):
         return f'{route.encoding}, initial {source.initial}'
-    if isinstance(source, StreamSource):
+    if isinstance(source, StreamSourceConfig):
         group = f' {source.group}' if source.group else ''
         return f'{route.encoding}, from {source.start}{group}'
     return route.encoding
@@ -179,7 +179,7 @@ def _own_names(mapping: Mapping) -> Iterator[tuple[str, str]]:
         described[names.type_key(route.type)] = "the type's definition"
         name = route.source.name
         described.setdefault(names.meta_key(name), f'what is expected under {name}')
-        if isinstance(route.source, StreamSource):
+        if isinstance(route.source, StreamSourceConfig):
             described[names.dead_stream(name)] = f'the entries of {name} given up'
     yield from sorted(described.items())
 
@@ -214,12 +214,12 @@ def _big_payloads(mapping: Mapping) -> Iterator[str]:
         if route.type not in _BIG_TYPES or route.field or route.fields:
             continue
         for sink in route.sinks:
-            if isinstance(sink, StreamSink):
+            if isinstance(sink, StreamSinkConfig):
                 yield (
                     f'{route.where}: stream {sink.name}: {sink.maxlen} entries of {route.type} '
                     "may fill the server's memory: prefer a key with ttl_ms, or a small maxlen"
                 )
-            elif isinstance(sink, ChannelSink) and sink.send == 'payload':
+            elif isinstance(sink, ChannelSinkConfig) and sink.send == 'payload':
                 yield (
                     f'{route.where}: channel {sink.name}: each {route.type} crosses once per '
                     'subscriber: prefer a key, and a channel with send: notice'
@@ -267,7 +267,7 @@ def _shared_channels(mapping: Mapping) -> Iterator[str]:
     writers: dict[str, RosToRedis] = {}
     for route in mapping.ros_to_redis:
         for sink in route.sinks:
-            if isinstance(sink, ChannelSink):
+            if isinstance(sink, ChannelSinkConfig):
                 first = writers.setdefault(sink.name, route)
                 if first is not route:
                     yield (

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from redis_bridge.errors import MappingError, Mistake
+from redis_bridge.errors import MappingError, Problem
 
 Path = tuple[str | int, ...]
 
@@ -44,7 +44,7 @@ class Document:
     lines: dict[Path, int] = field(default_factory=dict)
     masks: dict[Path, str] = field(default_factory=dict)
     unset: dict[Path, str] = field(default_factory=dict)  # tolerated: why there is no value
-    mistakes: list[Mistake] = field(default_factory=list)
+    errors: list[Problem] = field(default_factory=list)
     _bad: set[Path] = field(default_factory=set)
     _around_bad: set[Path] = field(default_factory=set)
 
@@ -55,7 +55,7 @@ class Document:
         at = path if at is None else at
         self._bad.add(at)
         self._around_bad.update(at[:end] for end in range(len(at)))
-        self.mistakes.append(Mistake(self.file, line or self.line(at), dotted(path), text))
+        self.errors.append(Problem(self.file, line or self.line(at), dotted(path), text))
 
     def sound(self, path: Path) -> bool:
         """Tell whether nothing at, below or around `path` was blamed, so that it can be used."""
@@ -87,7 +87,7 @@ def dotted(path: Path) -> str:
 def read(
     path: str | FilePath, environ: Mapping[str, str], tolerated: Collection[Path] = ()
 ) -> Document:
-    """Read a file; what is wrong inside it stands in the document's `mistakes`.
+    """Read a file; what is invalid in it is in the document's `errors`.
 
     What stands at a `tolerated` path may name environment variables that are not set: it is
     None then, and in `unset`. Raises MappingError if nothing can be read at all.
@@ -97,7 +97,7 @@ def read(
     try:
         document.value = _Reading(document, environ, frozenset(tolerated)).plain(root, ())
     except _ExcessError as reason:
-        raise MappingError([Mistake(document.file, reason.line, '', str(reason))]) from None
+        raise MappingError([Problem(document.file, reason.line, '', str(reason))]) from None
     return document
 
 
@@ -110,7 +110,7 @@ class _ExcessError(Exception):
 
 
 def _fail(document: Document, text: str, line: int | None = None) -> MappingError:
-    return MappingError([Mistake(document.file, line, '', text)])
+    return MappingError([Problem(document.file, line, '', text)])
 
 
 def _text(document: Document) -> str:

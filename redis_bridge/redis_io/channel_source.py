@@ -8,9 +8,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
-from redis_bridge.ports import Arrival, Listener
-from redis_bridge.redis_io.connection import Connector, Health, Link, Pings, Timing, Wire
-from redis_bridge.redis_io.resp import granted
+from redis_bridge.ports import Received, Receiver
+from redis_bridge.redis_io.connection import (
+    Address,
+    Connection,
+    ConnectionThread,
+    Health,
+    Pings,
+    Timing,
+)
+from redis_bridge.redis_io.resp import raise_if_error
 
 BATCH = 1000  # messages read before they are handed on, if that many come
 
@@ -20,8 +27,8 @@ class ChannelReader:
 
     def __init__(
         self,
-        duty: str,
-        connector: Connector,
+        role: str,
+        address: Address,
         *,
         health: Health,
         timing: Timing,
@@ -29,50 +36,56 @@ class ChannelReader:
     ) -> None:
         self._timing = timing
         self._gate = gate
-        self._listeners: dict[bytes, list[Listener]] = {}
+        self._listeners: dict[bytes, list[Receiver]] = {}
         self._was_connected = False
-        self.link = Link(
-            duty, connector, self._session,
-            health=health, timing=timing, on_lost=self._lost, gate=gate, breaks=True,
-        )  # fmt: skip
+        self.thread = ConnectionThread(
+            role,
+            address,
+            self._session,
+            health=health,
+            timing=timing,
+            on_disconnect=self._disconnected,
+            gate=gate,
+            interrupt_to_stop=True,
+        )
 
-    def add(self, channel: str, listener: Listener) -> None:
+    def add(self, channel: str, listener: Receiver) -> None:
         """Have a listener told what comes on a channel; before the start."""
         self._listeners.setdefault(channel.encode(), []).append(listener)
 
-    def _session(self, wire: Wire) -> None:
-        self._subscribe(wire)
-        self.link.up()
+    def _session(self, connection: Connection) -> None:
+        self._subscribe(connection)
+        self.thread.mark_connected()
         if self._was_connected:
             for listener in self._all():
                 listener.gap(None)
         self._was_connected = True
         pings = Pings(self._timing)
-        while not self.link.closing.is_set() and self._gate() is None:
-            pings.tick(wire)
-            if wire.has_reply(pings.wait_s()):
-                self._read(wire)
+        while not self.thread.closing.is_set() and self._gate() is None:
+            pings.tick(connection)
+            if connection.has_reply(pings.wait_s()):
+                self._read(connection)
                 pings.heard()
 
-    def _subscribe(self, wire: Wire) -> None:
-        for reply in wire.pipe([('SUBSCRIBE', channel) for channel in self._listeners]):
-            granted(reply)
+    def _subscribe(self, connection: Connection) -> None:
+        for reply in connection.pipe([('SUBSCRIBE', channel) for channel in self._listeners]):
+            raise_if_error(reply)
 
-    def _read(self, wire: Wire) -> None:
+    def _read(self, connection: Connection) -> None:
         """Hand on what waits, each listener's part in the order it came."""
-        batches: defaultdict[bytes, list[Arrival]] = defaultdict(list)
-        for reply in map(granted, wire.replies(BATCH)):
+        batches: defaultdict[bytes, list[Received]] = defaultdict(list)
+        for reply in map(raise_if_error, connection.replies(BATCH)):
             if reply[0] == b'message':
-                batches[reply[1]].append(Arrival(reply[2]))
+                batches[reply[1]].append(Received(reply[2]))
         if self._gate() is not None:
             return  # the name was lost this moment
         for channel, batch in batches.items():
             for listener in self._listeners[channel]:
                 listener.carry(batch)
 
-    def _lost(self) -> None:
+    def _disconnected(self) -> None:
         for listener in self._all():
-            listener.lost()
+            listener.on_disconnect()
 
-    def _all(self) -> list[Listener]:
+    def _all(self) -> list[Receiver]:
         return [listener for group in self._listeners.values() for listener in group]

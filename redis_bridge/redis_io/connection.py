@@ -1,11 +1,11 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""One connection per duty, that comes back by itself after every loss.
+"""One connection per role, that comes back by itself after every loss.
 
 redis-py's own retries are off everywhere: they send writes twice and hide how long a call takes.
-Each duty has a thread (`Link`) that connects, runs a session and, when that fails, waits and
-tries again, without end.
+Each role has a thread (`ConnectionThread`) that connects, runs a session and, when that fails,
+waits and tries again, without end.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from redis import connection as redis_connection
 
 from redis_bridge.errors import RedisError
 from redis_bridge.mapping.model import RedisSettings
-from redis_bridge.redis_io.resp import Replies, granted
+from redis_bridge.redis_io.resp import Replies, raise_if_error
 
 Command = Sequence[Any]  # of texts, numbers and bytes
 LARGE_BYTES = 16 << 10  # a value beyond this is sent without a copy
-Session = Callable[['Wire'], None]
+Session = Callable[['Connection'], None]
 
 # From the URL's query only these count. The rest is either a matter of this module (timeouts,
 # retries, protocol) or would weaken TLS (ssl_cert_reqs, ssl_check_hostname).
@@ -52,7 +52,7 @@ CUT_S = 0.15  # for a thread to end once its connection was broken
 
 @dataclass(frozen=True)
 class Timing:
-    """How long each duty waits for what."""
+    """How long each role waits for what."""
 
     connect_s: float = 2.0
     reply_s: float = 5.0
@@ -64,15 +64,15 @@ class Timing:
     block_ms: int = 1000  # of a blocking read; less than reply_s
 
 
-class Silent(redis.ConnectionError):
+class NoReply(redis.ConnectionError):
     """The server has not answered for too long."""
 
 
-class Refused(redis.ConnectionError):
+class InvalidSettings(redis.ConnectionError):
     """A connection that cannot come about as the settings are (a file that cannot be read)."""
 
 
-class Connector:
+class Address:
     """Makes unconnected redis-py connections from settings, whichever redis-py is installed.
 
     Raises RedisError for settings that can never work.
@@ -160,14 +160,14 @@ class Connector:
             try:
                 options['password'] = Path(path).read_text(encoding='utf-8').rstrip('\r\n')
             except OSError as error:
-                raise Refused(f'password_file {path}: {error.strerror}') from error
+                raise InvalidSettings(f'password_file {path}: {error.strerror}') from error
             except UnicodeDecodeError:
-                raise Refused(f'password_file {path}: expected UTF-8 text') from None
+                raise InvalidSettings(f'password_file {path}: expected UTF-8 text') from None
             if options['password']:
                 self._secrets.add(options['password'])
         return self._class(**options)
 
-    def tell(self, error: BaseException) -> str:
+    def redact(self, error: BaseException) -> str:
         """Return the text of an error without secrets."""
         text = ' '.join(str(error).split()) or type(error).__name__
         for secret in self._secrets:
@@ -270,20 +270,20 @@ def packed(commands: Iterable[Command]) -> list[bytes]:
     return pieces
 
 
-class Wire:
+class Connection:
     """One connection to the server; used by one thread, but for `interrupt`."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self, redis_py: Any) -> None:
+        self._redis_py = redis_py
 
     def connect(self) -> None:
         """Connect, log in, select the database."""
-        self._connection.connect()
-        self._replies = Replies(self._socket(), self._connection.socket_timeout)
+        self._redis_py.connect()
+        self._replies = Replies(self._socket(), self._redis_py.socket_timeout)
 
     def send(self, commands: Iterable[Command]) -> None:
         """Send commands without waiting for their replies."""
-        self._connection.send_packed_command(packed(commands), check_health=False)
+        self._redis_py.send_packed_command(packed(commands), check_health=False)
 
     def reply(self) -> Any:
         """Return the next reply; what the server refuses comes as a ResponseError, not raised."""
@@ -296,7 +296,7 @@ class Wire:
     def call(self, *command: Any) -> Any:
         """Send one command and return its reply; raises ResponseError."""
         self.send([command])
-        return granted(self.reply())
+        return raise_if_error(self.reply())
 
     def pipe(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands at once and return their replies; refusals are among them as values."""
@@ -324,7 +324,7 @@ class Wire:
         return sock.fileno() in ready and self.has_reply()
 
     def _socket(self) -> socket.socket:
-        sock = self._connection._sock  # there is no public way to it in any version
+        sock = self._redis_py._sock  # there is no public way to it in any version
         if sock is None:
             raise redis.ConnectionError('the connection was closed')
         return sock
@@ -337,7 +337,7 @@ class Wire:
 
     def close(self) -> None:
         """Close the socket; closing twice is harmless."""
-        self._connection.disconnect()
+        self._redis_py.disconnect()
 
 
 class Pings:
@@ -356,16 +356,16 @@ class Pings:
         """Note that the peer sent something."""
         self._open = 0
 
-    def tick(self, wire: Wire) -> None:
-        """Send a ping if one is due; raises Silent if too many went unanswered."""
+    def tick(self, connection: Connection) -> None:
+        """Send a ping if one is due; raises NoReply if too many went unanswered."""
         now = time.monotonic()
         if now < self._next:
             return
         if self._open >= self._timing.pings:
-            raise Silent(f'no answer to {self._open} pings')
+            raise NoReply(f'no answer to {self._open} pings')
         self._next = now + self._timing.ping_s
         self._open += 1
-        wire.send([('PING',)])
+        connection.send([('PING',)])
 
 
 class Clock:
@@ -379,10 +379,10 @@ class Clock:
         """Return the server's time in seconds; our own wall clock until `measure` succeeded."""
         return time.monotonic() + self._offset
 
-    def measure(self, wire: Wire) -> None:
+    def measure(self, connection: Connection) -> None:
         """Compare with the server's clock; of the last measurements the tightest counts."""
         before = time.monotonic()
-        seconds, micros = wire.call('TIME')
+        seconds, micros = connection.call('TIME')
         after = time.monotonic()
         offset = int(seconds) + int(micros) / 1e6 - (before + after) / 2
         round_trip = after - before
@@ -395,7 +395,7 @@ class Clock:
 
 
 class Health:
-    """Which duty is connected and why another is not; logs only what changed, in its order.
+    """Which role is connected and why another is not; logs only what changed, in its order.
 
     What is logged is logged under the lock: who sees a state finds it in the log, and a loss never
     stands there before the connection that it ended.
@@ -409,115 +409,115 @@ class Health:
         self._told: set[str] = set()
         self.bugs = 0
 
-    def add(self, duty: str) -> None:
-        """Make a duty known, as not yet connected."""
+    def add(self, role: str) -> None:
+        """Make a role known, as not yet connected."""
         with self._lock:
-            self._problems[duty] = 'not started'
+            self._problems[role] = 'not started'
 
-    def up(self, duty: str) -> None:
-        """Note that a duty is connected."""
+    def mark_connected(self, role: str) -> None:
+        """Note that a role is connected."""
         with self._lock:
-            was, self._problems[duty] = self._problems[duty], None
+            was, self._problems[role] = self._problems[role], None
             if was is None or any(self._problems.values()):
                 return
             self._told.clear()
             self._log.info('Redis at %s: connected', self._where)
 
-    def down(self, duty: str, problem: str, *, quiet: bool = False) -> None:
-        """Note that a duty is not connected, and why."""
+    def mark_disconnected(self, role: str, problem: str, *, quiet: bool = False) -> None:
+        """Note that a role is not connected, and why."""
         with self._lock:
-            self._problems[duty] = problem
+            self._problems[role] = problem
             if quiet or problem in self._told:
                 return
             self._told.add(problem)
-            self._log.warning('Redis at %s (%s): %s', self._where, duty, problem)
+            self._log.warning('Redis at %s (%s): %s', self._where, role, problem)
 
-    def bug(self, duty: str, text: str) -> None:
+    def bug(self, role: str, text: str) -> None:
         """Note an error of our own, with its traceback."""
         self.bugs += 1
-        self._log.exception('Redis (%s): internal error: %s', duty, text)
+        self._log.exception('Redis (%s): internal error: %s', role, text)
 
     def states(self) -> dict[str, str]:
-        """Return duty -> 'connected' or 'connecting: reason'."""
+        """Return role -> 'connected' or 'connecting: reason'."""
         with self._lock:
             return {
-                duty: f'connecting: {problem}' if problem else 'connected'
-                for duty, problem in self._problems.items()
+                role: f'connecting: {problem}' if problem else 'connected'
+                for role, problem in self._problems.items()
             }
 
 
-class Link:
-    """A duty's thread: connects, runs a session, comes back after each loss.
+class ConnectionThread:
+    """A role's thread: connects, runs a session, comes back after each loss.
 
     `session` runs with a fresh connection until `closing` is set or the connection fails; it
-    calls `up` once it is set up. `gate`, where given, says why the duty may not connect now. A
+    calls `up` once it is set up. `gate`, where given, says why the role may not connect now. A
     session that `breaks` waits where no waker reaches it: its connection is broken to end it.
     """
 
     def __init__(
         self,
-        duty: str,
-        connector: Connector,
+        role: str,
+        address: Address,
         session: Session,
         *,
         health: Health,
         timing: Timing,
-        on_lost: Callable[[], None] = lambda: None,
+        on_disconnect: Callable[[], None] = lambda: None,
         gate: Callable[[], str | None] = lambda: None,
-        breaks: bool = False,
+        interrupt_to_stop: bool = False,
     ) -> None:
-        self.duty = duty
+        self.role = role
         self.timing = timing
         self.waker = Waker()
         self.closing = threading.Event()
-        self._connector = connector
+        self._address = address
         self._session = session
         self._health = health
-        self._on_lost = on_lost
+        self._on_disconnect = on_disconnect
         self._gate = gate
-        self._breaks = breaks
+        self._interrupt_to_stop = interrupt_to_stop
         self._is_up = False
         self._pause_s = timing.retry_first_s
-        self._wire: Wire | None = None
-        self._extra: Wire | None = None
-        self._thread = threading.Thread(target=self._run, name=f'redis {duty}', daemon=True)
-        health.add(duty)
+        self._connection: Connection | None = None
+        self._extra: Connection | None = None
+        self._thread = threading.Thread(target=self._run, name=f'redis {role}', daemon=True)
+        health.add(role)
 
     def start(self) -> None:
         """Start the thread; returns at once."""
         self._thread.start()
 
-    def up(self) -> None:
+    def mark_connected(self) -> None:
         """Note that the session is set up, from within it; raises where the gate has shut."""
         reason = self._gate()
         if reason is not None:
             raise redis.ConnectionError(reason)
         self._is_up = True
         self._pause_s = self.timing.retry_first_s
-        self._health.up(self.duty)
+        self._health.mark_connected(self.role)
 
-    def second_wire(self) -> Wire:
+    def second_connection(self) -> Connection:
         """Return a second connection that lives as long as the session, from within it."""
-        self._extra = Wire(self._connector.connection())
+        self._extra = Connection(self._address.connection())
         self._extra.connect()
         return self._extra
 
-    def tell(self, error: BaseException) -> str:
+    def redact(self, error: BaseException) -> str:
         """Return the text of an error without secrets."""
-        return self._connector.tell(error)
+        return self._address.redact(error)
 
     def finish(self) -> None:
         """Ask the session to end in its own time."""
         self.closing.set()
-        if self._breaks:
+        if self._interrupt_to_stop:
             self.interrupt()
         self.waker.set()
 
     def interrupt(self) -> None:
         """Break the connection; the thread goes on with the next one, or ends if closing."""
-        for wire in (self._wire, self._extra):
-            if wire is not None:
-                wire.interrupt()
+        for connection in (self._connection, self._extra):
+            if connection is not None:
+                connection.interrupt()
         self.waker.set()
 
     def join(self, deadline: float) -> bool:
@@ -540,7 +540,7 @@ class Link:
         while not self.closing.is_set():
             reason = self._gate()
             if reason is not None:
-                self._health.down(self.duty, reason, quiet=True)
+                self._health.mark_disconnected(self.role, reason, quiet=True)
                 self.closing.wait(GATE_POLL_S)
                 continue
             self._is_up = False
@@ -548,40 +548,44 @@ class Link:
             problem = 'the session ended'
             try:
                 self._hold_session()
-            except (redis.AuthenticationError, redis.exceptions.NoPermissionError, Refused) as e:
-                refused, problem = True, self.tell(e)
+            except (
+                redis.AuthenticationError,
+                redis.exceptions.NoPermissionError,
+                InvalidSettings,
+            ) as e:
+                refused, problem = True, self.redact(e)
             except (redis.RedisError, OSError) as e:
-                problem = self.tell(e)
-            except Exception as e:  # a bug must not end the duty; it is told with its traceback
-                problem = f'internal error: {self.tell(e)}'
-                self._health.bug(self.duty, self.tell(e))
+                problem = self.redact(e)
+            except Exception as e:  # a bug must not end the role; it is told with its traceback
+                problem = f'internal error: {self.redact(e)}'
+                self._health.bug(self.role, self.redact(e))
             finally:
                 self._hang_up()
             if not self.closing.is_set():
                 self._recover(problem, refused)
-        self._health.down(self.duty, 'closed', quiet=True)
+        self._health.mark_disconnected(self.role, 'closed', quiet=True)
         self.waker.close()
 
     def _hold_session(self) -> None:
-        self._wire = Wire(self._connector.connection())
-        self._wire.connect()
-        self._session(self._wire)
+        self._connection = Connection(self._address.connection())
+        self._connection.connect()
+        self._session(self._connection)
 
     def _hang_up(self) -> None:
-        for wire in (self._wire, self._extra):
-            if wire is not None:
-                wire.close()
-        self._wire = self._extra = None
+        for connection in (self._connection, self._extra):
+            if connection is not None:
+                connection.close()
+        self._connection = self._extra = None
 
     def _recover(self, problem: str, refused: bool) -> None:
         """Tell of the loss and wait before the next attempt."""
         shut = self._gate() is not None  # then it was broken on purpose
-        self._health.down(self.duty, problem, quiet=shut)
+        self._health.mark_disconnected(self.role, problem, quiet=shut)
         if self._is_up:
             try:
-                self._on_lost()
+                self._on_disconnect()
             except Exception as e:  # a bug of a listener; see above
-                self._health.bug(self.duty, self.tell(e))
+                self._health.bug(self.role, self.redact(e))
         pause_s = random.uniform(0, self._pause_s)
         longest_s = self.timing.refused_max_s if refused else self.timing.retry_max_s
         self._pause_s = min(2 * self._pause_s, longest_s)

@@ -17,10 +17,18 @@ from dataclasses import dataclass
 
 import redis
 
-from redis_bridge.mapping.model import KeySource
-from redis_bridge.ports import Arrival, Listener
-from redis_bridge.redis_io.connection import Command, Connector, Health, Link, Pings, Timing, Wire
-from redis_bridge.redis_io.resp import code_of, granted
+from redis_bridge.mapping.model import KeySourceConfig
+from redis_bridge.ports import Received, Receiver
+from redis_bridge.redis_io.connection import (
+    Address,
+    Command,
+    Connection,
+    ConnectionThread,
+    Health,
+    Pings,
+    Timing,
+)
+from redis_bridge.redis_io.resp import code_of, raise_if_error
 
 INVALIDATE = b'__redis__:invalidate'
 READ_AT_ONCE = 500
@@ -30,7 +38,7 @@ READ_AT_ONCE = 500
 class Watched:
     """One key, and who wants to know of it."""
 
-    listeners: list[tuple[Listener, bool]]  # and whether it takes what stands at a connect
+    listeners: list[tuple[Receiver, bool]]  # and whether it takes what stands at a connect
     max_bytes: int
     last: bytes | None = None
     trouble: str | None = None
@@ -45,8 +53,8 @@ class KeyWatcher:
 
     def __init__(
         self,
-        duty: str,
-        connector: Connector,
+        role: str,
+        address: Address,
         *,
         every_write: bool,
         health: Health,
@@ -59,57 +67,59 @@ class KeyWatcher:
         self._timing = timing
         self._gate = gate
         self._keys: dict[bytes, Watched] = {}
-        self.link = Link(
-            duty, connector, self._session,
-            health=health, timing=timing, on_lost=self._lost, gate=gate,
+        self.thread = ConnectionThread(
+            role, address, self._session,
+            health=health, timing=timing, on_disconnect=self._disconnected, gate=gate,
         )  # fmt: skip
 
-    def add(self, config: KeySource, listener: Listener, max_bytes: int) -> None:
+    def add(self, config: KeySourceConfig, listener: Receiver, max_bytes: int) -> None:
         """Have a listener told the values of a key; before the start."""
         watched = self._keys.setdefault(config.name.encode(), Watched([], 0))
         watched.listeners.append((listener, config.initial == 'publish'))
         watched.max_bytes = max(watched.max_bytes, max_bytes)
 
-    def _session(self, wire: Wire) -> None:
-        self._track(wire)
-        values = self.link.second_wire()
+    def _session(self, connection: Connection) -> None:
+        self._track(connection)
+        values = self.thread.second_connection()
         self._read(values, self._keys, at_connect=True)
-        self.link.up()
+        self.thread.mark_connected()
         pings = Pings(self._timing)
-        while not self.link.closing.is_set() and self._gate() is None:
+        while not self.thread.closing.is_set() and self._gate() is None:
             if pings.wait_s() == 0:
                 values.call('PING')  # so that nothing on the way forgets the idle connection
-            pings.tick(wire)
-            if wire.wait(pings.wait_s(), self.link.waker):
-                names = self._written(wire)
+            pings.tick(connection)
+            if connection.wait(pings.wait_s(), self.thread.waker):
+                names = self._written(connection)
                 pings.heard()
                 self._read(values, names)
 
-    def _track(self, wire: Wire) -> None:
-        number = wire.call('CLIENT', 'ID')
+    def _track(self, connection: Connection) -> None:
+        number = connection.call('CLIENT', 'ID')
         prefixes = [part for name in without_overlap(self._keys) for part in ('PREFIX', name)]
-        wire.call('CLIENT', 'TRACKING', 'ON', 'REDIRECT', number, 'BCAST', *prefixes)
-        wire.call('SUBSCRIBE', INVALIDATE)
+        connection.call('CLIENT', 'TRACKING', 'ON', 'REDIRECT', number, 'BCAST', *prefixes)
+        connection.call('SUBSCRIBE', INVALIDATE)
 
-    def _written(self, wire: Wire) -> Iterable[bytes]:
+    def _written(self, connection: Connection) -> Iterable[bytes]:
         """Return our keys among those that the waiting messages name."""
         names: dict[bytes, None] = {}
         while True:
-            reply = granted(wire.reply())
+            reply = raise_if_error(connection.reply())
             if reply[0] == b'message':
                 # None: the whole database was flushed.
                 names.update(dict.fromkeys(self._keys if reply[2] is None else reply[2]))
-            if not wire.has_reply():
+            if not connection.has_reply():
                 return [name for name in names if name in self._keys]
 
-    def _read(self, wire: Wire, names: Iterable[bytes], *, at_connect: bool = False) -> None:
+    def _read(
+        self, connection: Connection, names: Iterable[bytes], *, at_connect: bool = False
+    ) -> None:
         names = list(names)
         for start in range(0, len(names), READ_AT_ONCE):
             some = names[start : start + READ_AT_ONCE]
-            values = wire.pipe([self._get(name) for name in some])
+            values = connection.pipe([self._get(name) for name in some])
             for name, value in zip(some, values):
                 if value == b'':
-                    value = self._empty_or_gone(wire, name)
+                    value = self._empty_or_gone(connection, name)
                 if isinstance(value, redis.ResponseError):
                     self._complain(name, value)
                 else:
@@ -120,9 +130,11 @@ class KeyWatcher:
         # One byte more than may come tells that there is more; no giant value is fetched.
         return ('GETRANGE', name, 0, self._keys[name].max_bytes)
 
-    def _empty_or_gone(self, wire: Wire, name: bytes) -> bytes | redis.ResponseError | None:
+    def _empty_or_gone(
+        self, connection: Connection, name: bytes
+    ) -> bytes | redis.ResponseError | None:
         """Read a value again that was empty: GETRANGE does not tell a key that is missing."""
-        *queued, done = wire.pipe([('MULTI',), ('EXISTS', name), self._get(name), ('EXEC',)])
+        *queued, done = connection.pipe([('MULTI',), ('EXISTS', name), self._get(name), ('EXEC',)])
         for reply in (*queued, done):
             if isinstance(reply, redis.ResponseError):
                 return reply
@@ -136,18 +148,20 @@ class KeyWatcher:
             return
         for listener, takes_initial in watched.listeners:
             if takes_initial or not at_connect:
-                listener.carry([Arrival(value)])
+                listener.carry([Received(value)])
 
     def _complain(self, name: bytes, error: redis.ResponseError) -> None:
         watched = self._keys[name]
         if watched.trouble != code_of(error):
             watched.trouble = code_of(error)
-            self._log.warning('key %s: %s', name.decode(errors='replace'), self.link.tell(error))
+            self._log.warning(
+                'key %s: %s', name.decode(errors='replace'), self.thread.redact(error)
+            )
 
-    def _lost(self) -> None:
+    def _disconnected(self) -> None:
         for watched in self._keys.values():
             for listener, _ in watched.listeners:
-                listener.lost()
+                listener.on_disconnect()
 
 
 def without_overlap(names: Iterable[bytes]) -> list[bytes]:

@@ -30,9 +30,17 @@ from typing import Any
 
 import redis
 
-from redis_bridge.counters import Counts
+from redis_bridge.counters import Counters
 from redis_bridge.mapping.model import SinkConfig
-from redis_bridge.redis_io.connection import Clock, Command, Connector, Health, Link, Timing, Wire
+from redis_bridge.redis_io.connection import (
+    Address,
+    Clock,
+    Command,
+    Connection,
+    ConnectionThread,
+    Health,
+    Timing,
+)
 from redis_bridge.redis_io.resp import code_of
 from redis_bridge.redis_io.sinks import (
     SINKS,
@@ -113,7 +121,7 @@ class Outbox:
 
     def __init__(
         self,
-        connector: Connector,
+        address: Address,
         clock: Clock,
         health: Health,
         log: logging.Logger,
@@ -150,10 +158,12 @@ class Outbox:
         self._not_durable: set[str] = set()
         self._callbacks: list[Callable[[bool], None]] = []
         self._was_connected = False
-        self._link = Link('writer', connector, self._session, health=health, timing=timing)
+        self._thread = ConnectionThread(
+            'writer', address, self._session, health=health, timing=timing
+        )
 
     # --- for the bridge's threads ---------------------------------------------------------------
-    def sink(self, config: SinkConfig, counts: Counts, notice_key: str | None) -> OutboxSink:
+    def sink(self, config: SinkConfig, counts: Counters, notice_key: str | None) -> OutboxSink:
         """Return the sink for a configuration."""
         if getattr(config, 'send', 'payload') == 'notice':
             if notice_key is None:
@@ -161,7 +171,7 @@ class Outbox:
             return NoticeWriter(self, config, counts, notice_key)
         return SINKS[type(config)](self, config, counts)
 
-    def entries_of(self, name: str, counts: Counts) -> StreamLog:
+    def entries_of(self, name: str, counts: Counters) -> StreamLog:
         """Return the ids of a stream, shared by all that write it; `counts` is one writer's."""
         with self._lock:
             entries = self._streams.setdefault(name, StreamLog())
@@ -174,7 +184,7 @@ class Outbox:
 
     def start(self) -> None:
         """Start the thread."""
-        self._link.start()
+        self._thread.start()
 
     def trouble(self) -> str | None:
         """Return why the server stores nothing, though it is connected; None if it does."""
@@ -199,7 +209,7 @@ class Outbox:
             must_wake, self._asleep = self._asleep, False
             is_behind = len(self._stored) + len(self._events) > BATCH_COMMANDS
         if must_wake:
-            self._link.waker.set()
+            self._thread.waker.set()
         elif is_behind and self._took.is_set():
             self._took.clear()
             self._took.wait(GIVE_WAY_S)
@@ -212,7 +222,7 @@ class Outbox:
             self._closed = True
             connected = self._connected
         # Where there is no connection now, there is little hope for one.
-        self._link.close(time.monotonic() + (flush_s if connected else min(flush_s, 0.2)))
+        self._thread.close(time.monotonic() + (flush_s if connected else min(flush_s, 0.2)))
         with self._lock:
             left = [*self._stored, *self._events]
             self._stored.clear()
@@ -284,47 +294,47 @@ class Outbox:
         return dropped + self._shed()
 
     # --- the writing thread ---------------------------------------------------------------------
-    def _session(self, wire: Wire) -> None:
-        self.clock.measure(wire)
-        self._look_at_streams(wire)
+    def _session(self, connection: Connection) -> None:
+        self.clock.measure(connection)
+        self._look_at_streams(connection)
         with self._lock:
             self._connected = True
-        self._link.up()
+        self._thread.mark_connected()
         try:
             again, self._was_connected = self._was_connected, True
             for callback in self._callbacks:
                 callback(again)
-            self._write_all(wire)
+            self._write_all(connection)
         finally:
             self._come_back()
 
-    def _write_all(self, wire: Wire) -> None:
+    def _write_all(self, connection: Connection) -> None:
         ping_at = time.monotonic() + self._timing.ping_s
         while True:
             batch = self._take()
             if batch:
-                self._write(wire, batch)
+                self._write(connection, batch)
                 ping_at = time.monotonic() + self._timing.ping_s
-            elif self._link.closing.is_set():
+            elif self._thread.closing.is_set():
                 return
             elif time.monotonic() >= ping_at:
-                wire.call('PING')
+                connection.call('PING')
                 ping_at = time.monotonic() + self._timing.ping_s
             else:
-                self._sleep(wire, ping_at)
+                self._sleep(connection, ping_at)
 
-    def _sleep(self, wire: Wire, until: float) -> None:
+    def _sleep(self, connection: Connection, until: float) -> None:
         """Wait until something is put, something is due, or the server goes away."""
         now = time.monotonic()
         with self._lock:
             held = self._held_until > now
-            if self._events or (not held and self._stored) or self._link.closing.is_set():
+            if self._events or (not held and self._stored) or self._thread.closing.is_set():
                 return
             self._asleep = True
         if self._held_until > now:
             until = min(until, self._held_until)
-        if wire.wait(until - now, self._link.waker):
-            raise redis.ConnectionError(f'unexpected reply {wire.reply()!r:.60}')
+        if connection.wait(until - now, self._thread.waker):
+            raise redis.ConnectionError(f'unexpected reply {connection.reply()!r:.60}')
         with self._lock:
             self._asleep = False
 
@@ -346,7 +356,7 @@ class Outbox:
         self._took.set()
         return batch
 
-    def _write(self, wire: Wire, batch: list[Item]) -> None:
+    def _write(self, connection: Connection, batch: list[Item]) -> None:
         """Send a batch, and decide on each item by its replies."""
         now = time.monotonic()
         commands: list[Command] = []
@@ -366,9 +376,9 @@ class Outbox:
         doubtful: list[Item] = []
         retry: str | None = None
         try:
-            wire.send([*commands, *durable.values()])
+            connection.send([*commands, *durable.values()])
             while self._flight:
-                answers = [wire.reply() for _ in range(replies.popleft())]
+                answers = [connection.reply() for _ in range(replies.popleft())]
                 item = self._flight.popleft()
                 error = _error_in(answers)
                 if error is None:
@@ -384,9 +394,9 @@ class Outbox:
                 else:
                     self._refuse(item, error)
             for how in durable:
-                self._check_durability(how, wire.reply(), taken)
+                self._check_durability(how, connection.reply(), taken)
             for item in doubtful:
-                if self._is_stored(wire, item):
+                if self._is_stored(connection, item):
                     self._undecided.remove(item)
                     taken.append(item)
         finally:
@@ -462,14 +472,14 @@ class Outbox:
                 )
                 again.acked = sink.last.acked  # it was counted then
                 self._append(again)
-        sink.counts.note('rewritten')
+        sink.counts.count_event('rewritten')
 
     def _refuse(self, item: Item, error: redis.ResponseError) -> None:
         code = code_of(error)
         if item.sink.trouble != code:
             item.sink.trouble = code
             hint = HINTS.get(code, 'nothing is written there')
-            self._log.warning('%s: %s (%s)', item.sink, self._link.tell(error), hint)
+            self._log.warning('%s: %s (%s)', item.sink, self._thread.redact(error), hint)
         _drop(item, 'refused')
 
     def _hold(self, error: redis.ResponseError) -> str:
@@ -477,7 +487,7 @@ class Outbox:
         code = code_of(error)
         if self._trouble != code:
             self._trouble = code
-            text = self._link.tell(error)
+            text = self._thread.redact(error)
             self._log.warning('Redis stores nothing: %s (%s)', text, HINTS.get(code, code))
         if self._held_until <= time.monotonic():
             self._held_until = time.monotonic() + self._hold_s
@@ -500,19 +510,19 @@ class Outbox:
             return
         if how not in self._not_durable:
             self._not_durable.add(how)
-            reason = self._link.tell(reply) if failed else f'not within {DURABLE_MS} ms'
+            reason = self._thread.redact(reply) if failed else f'not within {DURABLE_MS} ms'
             self._log.warning('streams with durability %s: not kept: %s', how, reason)
         for sink, count in Counter(
             item.sink for item in taken if item.sink.durability == how
         ).items():
-            sink.counts.note('not_durable', count)
+            sink.counts.count_event('not_durable', count)
 
     # --- streams --------------------------------------------------------------------------------
-    def _look_at_streams(self, wire: Wire) -> None:
+    def _look_at_streams(self, connection: Connection) -> None:
         """Find what the server has lost since, and have it written again."""
         with self._lock:
             streams = dict(self._streams)
-        replies = wire.pipe([('XINFO', 'STREAM', name) for name in streams])
+        replies = connection.pipe([('XINFO', 'STREAM', name) for name in streams])
         found: dict[StreamLog, StreamId] = {}
         for (name, entries), reply in zip(streams.items(), replies):
             last = last_id(reply)
@@ -526,17 +536,19 @@ class Outbox:
                 )  # fmt: skip
                 entries.evicted = (0, 0)
                 for counts in entries.counts:
-                    counts.note('gap')
+                    counts.count_event('gap')
             entries.last = max(entries.last, last)
         missing = self._ring.since(found)
         for sink, count in Counter(item.sink for item in missing).items():
-            sink.counts.note('resent', count)
+            sink.counts.count_event('resent', count)
         self._restore = deque(sorted(missing, key=lambda item: item.order))
 
-    def _is_stored(self, wire: Wire, item: Item) -> bool:
+    def _is_stored(self, connection: Connection, item: Item) -> bool:
         """Tell whether the server has an entry that it refuses as not new; else renew its id."""
         name, number = item.sink.name, id_text(item.id)
-        found, info = wire.pipe([('XRANGE', name, number, number), ('XINFO', 'STREAM', name)])
+        found, info = connection.pipe(
+            [('XRANGE', name, number, number), ('XINFO', 'STREAM', name)]
+        )
         if isinstance(found, list) and found and found[0][1] == item.sink.fields(item):
             return True
         # Another writer came in between.

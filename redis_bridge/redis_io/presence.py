@@ -20,8 +20,16 @@ import redis
 
 from redis_bridge.mapping.model import Heartbeat
 from redis_bridge.protocol import names
-from redis_bridge.redis_io.connection import Clock, Command, Connector, Health, Link, Timing, Wire
-from redis_bridge.redis_io.resp import code_of, granted
+from redis_bridge.redis_io.connection import (
+    Address,
+    Clock,
+    Command,
+    Connection,
+    ConnectionThread,
+    Health,
+    Timing,
+)
+from redis_bridge.redis_io.resp import code_of, raise_if_error
 
 Status = Callable[[], 'dict[str, str]']
 Commands = Callable[[bool], 'list[Command]']  # what changes the claim, given if it is ours
@@ -35,7 +43,7 @@ class Presence:
         robot: str,
         boot: str,
         heartbeat: Heartbeat,
-        connector: Connector,
+        address: Address,
         clock: Clock,
         *,
         health: Health,
@@ -60,12 +68,14 @@ class Presence:
         self._hashes: dict[str, dict[str, str]] = {}  # the descriptions, by key
         self._unwritten: set[str] = set()
         self._refused: set[str] = set()
-        self._link = Link('presence', connector, self._session, health=health, timing=timing)
+        self._thread = ConnectionThread(
+            'presence', address, self._session, health=health, timing=timing
+        )
 
     def start(self, status: Status) -> None:
         """Start the thread; `status` gives the fields of each heartbeat."""
         self._status = status
-        self._link.start()
+        self._thread.start()
 
     def is_holder(self) -> bool:
         """Tell whether the robot's name is ours."""
@@ -89,31 +99,31 @@ class Presence:
                 return
             known.update(fields)
             self._unwritten.add(key)
-        self._link.waker.set()
+        self._thread.waker.set()
 
     def close(self, deadline: float) -> None:
         """Release the claim and end the thread."""
-        self._link.close(deadline)
+        self._thread.close(deadline)
         self._held_until = 0.0
 
-    def _session(self, wire: Wire) -> None:
+    def _session(self, connection: Connection) -> None:
         with self._lock:
             self._unwritten = set(self._hashes)
-        self._beat(wire)
-        self._link.up()
+        self._beat(connection)
+        self._thread.mark_connected()
         due = time.monotonic() + self._heartbeat.every_ms / 1000
-        while not self._link.closing.is_set():
-            self._write_descriptions(wire)
-            if wire.wait(due - time.monotonic(), self._link.waker):
-                raise redis.ConnectionError(f'unexpected reply {wire.reply()!r:.60}')
+        while not self._thread.closing.is_set():
+            self._write_descriptions(connection)
+            if connection.wait(due - time.monotonic(), self._thread.waker):
+                raise redis.ConnectionError(f'unexpected reply {connection.reply()!r:.60}')
             if time.monotonic() >= due:
-                self._beat(wire)
+                self._beat(connection)
                 due = time.monotonic() + self._heartbeat.every_ms / 1000
-        self._change(wire, lambda ours: [('DEL', self._key)])
+        self._change(connection, lambda ours: [('DEL', self._key)])
 
-    def _beat(self, wire: Wire) -> None:
+    def _beat(self, connection: Connection) -> None:
         """Take or renew the claim, with the status of now."""
-        self._clock.measure(wire)
+        self._clock.measure(connection)
         fields = {
             **self._told_status(),
             'boot': self._boot,
@@ -124,7 +134,7 @@ class Presence:
             'stamp': f'{self._clock.now():.3f}',
         }
         begun = time.monotonic()
-        other = self._change(wire, lambda ours: self._renewal(fields, ours))
+        other = self._change(connection, lambda ours: self._renewal(fields, ours))
         if other is None:
             self._written = set(fields)
             self._held_until = begun + self._heartbeat.ttl_ms / 1000
@@ -160,33 +170,33 @@ class Presence:
         self._status_failed = False
         return fields
 
-    def _change(self, wire: Wire, commands: Commands) -> str | None:
+    def _change(self, connection: Connection, commands: Commands) -> str | None:
         """Change our claim in one transaction; where it is another's, say whose and do nothing."""
         while True:
-            watching, owner = wire.pipe([
+            watching, owner = connection.pipe([
                 ('WATCH', self._key), ('HMGET', self._key, 'boot', 'host', 'pid'),
             ])  # fmt: skip
             for reply in (watching, owner):
-                granted(reply)
+                raise_if_error(reply)
             boot, host, pid = ((part or b'').decode(errors='replace') for part in owner)
             if boot not in ('', self._boot):
-                wire.call('UNWATCH')
+                connection.call('UNWATCH')
                 return (
                     f'the name {self._robot} is held by another bridge '
                     f'(host {host or "?"}, pid {pid or "?"})'
                 )
-            *queued, done = wire.pipe([('MULTI',), *commands(boot == self._boot), ('EXEC',)])
+            *queued, done = connection.pipe([('MULTI',), *commands(boot == self._boot), ('EXEC',)])
             for reply in (*queued, done):
-                granted(reply)
+                raise_if_error(reply)
             if done is not None:  # None: somebody wrote the hash in between
                 return None
 
-    def _write_descriptions(self, wire: Wire) -> None:
+    def _write_descriptions(self, connection: Connection) -> None:
         with self._lock:
             todo = {key: dict(self._hashes[key]) for key in self._unwritten}
             self._unwritten.clear()
         try:
-            replies = wire.pipe([
+            replies = connection.pipe([
                 ('HSET', key, *(part for pair in fields.items() for part in pair))
                 for key, fields in todo.items()
             ])  # fmt: skip
@@ -197,4 +207,4 @@ class Presence:
         for key, reply in zip(todo, replies):
             if isinstance(reply, redis.ResponseError) and code_of(reply) not in self._refused:
                 self._refused.add(code_of(reply))
-                self._log.warning('%s: cannot be written: %s', key, self._link.tell(reply))
+                self._log.warning('%s: cannot be written: %s', key, self._thread.redact(reply))

@@ -38,7 +38,7 @@ def code_of(error: Exception) -> str:
     return str(error).split(' ', 1)[0]
 
 
-def granted(reply: Any) -> Any:
+def raise_if_error(reply: Any) -> Any:
     """Return a reply; raises the ResponseError that it is where the server refused."""
     if isinstance(reply, redis.ResponseError):
         raise reply

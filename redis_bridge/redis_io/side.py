@@ -11,33 +11,33 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from redis_bridge.counters import Counts
+from redis_bridge.counters import Counters
 from redis_bridge.errors import RedisError
 from redis_bridge.mapping.model import (
-    ChannelSource,
+    ChannelSourceConfig,
     Heartbeat,
-    KeySource,
+    KeySourceConfig,
     RedisSettings,
     SinkConfig,
     SourceConfig,
-    StreamSource,
+    StreamSourceConfig,
 )
-from redis_bridge.ports import Listener, Sink
+from redis_bridge.ports import Receiver, Sink
 from redis_bridge.protocol import names
 from redis_bridge.redis_io.channel_source import ChannelReader
-from redis_bridge.redis_io.connection import Clock, Connector, Health, Link, Timing
+from redis_bridge.redis_io.connection import Address, Clock, ConnectionThread, Health, Timing
 from redis_bridge.redis_io.key_source import KeyWatcher
 from redis_bridge.redis_io.outbox import Outbox
 from redis_bridge.redis_io.presence import Presence
 from redis_bridge.redis_io.stream_source import CursorReader, GroupReader
 
-__all__ = ['RedisEndpoints', 'Timing']
+__all__ = ['RedisSide', 'Timing']
 
 SOURCES_END_S = 0.15
 RELEASE_S = 0.15
 
 
-class RedisEndpoints:
+class RedisSide:
     """All sinks and sources of one bridge, with the threads and connections behind them.
 
     Raises RedisError for settings that can never work; a server that is down is waited for.
@@ -57,12 +57,12 @@ class RedisEndpoints:
         self._robot = robot
         self._log = log
         self._timing = timing
-        self._connector = Connector(settings, f'redis_bridge:{robot}', timing)
+        self._address = Address(settings, f'redis_bridge:{robot}', timing)
         self._clock = Clock()
-        self._health = Health(log, self._connector.where)
-        self._outbox = Outbox(self._connector, self._clock, self._health, log, timing)
+        self._health = Health(log, self._address.where)
+        self._outbox = Outbox(self._address, self._clock, self._health, log, timing)
         self._presence = Presence(
-            robot, boot, presence, self._connector, self._clock,
+            robot, boot, presence, self._address, self._clock,
             health=self._health, log=log, timing=timing,
         )  # fmt: skip
         self._presence.on_taken(self._interrupt_sources)
@@ -76,12 +76,12 @@ class RedisEndpoints:
         """Return the Redis server's time in seconds; our own until the first connection."""
         return self._clock.now()
 
-    def sink(self, config: SinkConfig, counts: Counts, *, notice_key: str | None = None) -> Sink:
+    def sink(self, config: SinkConfig, counts: Counters, *, notice_key: str | None = None) -> Sink:
         """Return the sink for a configuration; `notice_key` is the key that a notice tells of."""
         return self._outbox.sink(config, counts, notice_key)
 
     def source(
-        self, config: SourceConfig, listener: Listener, *, command: bool, max_bytes: int
+        self, config: SourceConfig, listener: Receiver, *, command: bool, max_bytes: int
     ) -> None:
         """Have a listener told what comes under a name; before the start.
 
@@ -93,22 +93,22 @@ class RedisEndpoints:
         shared = {
             'health': self._health, 'timing': self._timing, 'gate': self._presence.why_closed,
         }  # fmt: skip
-        if isinstance(config, ChannelSource):
+        if isinstance(config, ChannelSourceConfig):
             if lane not in self._channels:
-                duty = f'channels{lane}'
-                self._channels[lane] = ChannelReader(duty, self._connector, **shared)
+                role = f'channels{lane}'
+                self._channels[lane] = ChannelReader(role, self._address, **shared)
             self._channels[lane].add(config.name, listener)
-        elif isinstance(config, KeySource):
+        elif isinstance(config, KeySourceConfig):
             if lane not in self._keys:
                 self._keys[lane] = KeyWatcher(
-                    f'keys{lane}', self._connector, every_write=command, log=self._log, **shared
+                    f'keys{lane}', self._address, every_write=command, log=self._log, **shared
                 )
             self._keys[lane].add(config, listener, max_bytes)
         else:
             self._stream_reader(config, command, lane, shared).add(config, listener)
 
     def _stream_reader(
-        self, config: StreamSource, command: bool, lane: str, shared: dict[str, Any]
+        self, config: StreamSourceConfig, command: bool, lane: str, shared: dict[str, Any]
     ) -> CursorReader | GroupReader:
         """Return the reader that can take a stream, a new one if need be."""
         if config.group is not None:
@@ -122,14 +122,14 @@ class RedisEndpoints:
         for reader in self._streams:
             if isinstance(reader, kind) and reader.takes(config, command):
                 return reader
-        duty = f'streams{lane}'
+        role = f'streams{lane}'
         if config.group is not None:
-            duty = f'group {config.group}{lane}'
+            role = f'group {config.group}{lane}'
             shared = {**shared, 'group': config.group, 'consumer': self._robot}
-        same = sum(reader.link.duty.startswith(duty) for reader in self._streams)
+        same = sum(reader.thread.role.startswith(role) for reader in self._streams)
         if same:
-            duty += f' {same + 1}'
-        reader = kind(duty, self._connector, command=command, log=self._log, **shared)
+            role += f' {same + 1}'
+        reader = kind(role, self._address, command=command, log=self._log, **shared)
         self._streams.append(reader)
         return reader
 
@@ -141,8 +141,8 @@ class RedisEndpoints:
         """Start all threads; returns at once. `status` gives the fields of each heartbeat."""
         self._outbox.start()
         self._presence.start(status)
-        for link in self._source_links():
-            link.start()
+        for thread in self._source_threads():
+            thread.start()
 
     def register(
         self,
@@ -178,7 +178,7 @@ class RedisEndpoints:
         self._presence.describe(names.meta_key(name), fields)
 
     def state(self) -> dict[str, str]:
-        """Return duty -> 'connected', or what is amiss, such as 'connecting: reason'."""
+        """Return role -> 'connected', or what is amiss, such as 'connecting: reason'."""
         states = self._health.states()
         trouble = self._outbox.trouble()
         if trouble is not None and states['writer'] == 'connected':
@@ -194,19 +194,19 @@ class RedisEndpoints:
         if self._closed:
             return
         self._closed = True
-        links = self._source_links()
-        for link in links:
-            link.finish()
+        threads = self._source_threads()
+        for thread in threads:
+            thread.finish()
         deadline = time.monotonic() + SOURCES_END_S
-        for link in links:
-            link.close(deadline)
+        for thread in threads:
+            thread.close(deadline)
         self._outbox.close(flush_s)
         self._presence.close(time.monotonic() + RELEASE_S)
 
-    def _source_links(self) -> list[Link]:
+    def _source_threads(self) -> list[ConnectionThread]:
         readers = [*self._channels.values(), *self._keys.values(), *self._streams]
-        return [reader.link for reader in readers]
+        return [reader.thread for reader in readers]
 
     def _interrupt_sources(self) -> None:
-        for link in self._source_links():
-            link.interrupt()
+        for thread in self._source_threads():
+            thread.interrupt()

@@ -12,8 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from redis_bridge.counters import Counts
-from redis_bridge.mapping.model import ChannelSink, HashSink, KeySink, SinkConfig, StreamSink
+from redis_bridge.counters import Counters
+from redis_bridge.mapping.model import (
+    ChannelSinkConfig,
+    HashSinkConfig,
+    KeySinkConfig,
+    SinkConfig,
+    StreamSinkConfig,
+)
 from redis_bridge.payloads import codecs
 from redis_bridge.ports import Sample
 from redis_bridge.protocol.meta import Meta
@@ -53,7 +59,7 @@ class OutboxSink:
     durability = 'memory'
     longest_s = math.inf  # that a value may wait before it is too old to be written
 
-    def __init__(self, outbox: Outbox, config: SinkConfig, counts: Counts) -> None:
+    def __init__(self, outbox: Outbox, config: SinkConfig, counts: Counters) -> None:
         self.name = config.name
         self.counts = counts
         self.waiting: Item | None = None  # of a sink that keeps the latest: what is not yet sent
@@ -87,7 +93,9 @@ class LatestSink(OutboxSink):
 
     keeps_latest = True
 
-    def __init__(self, outbox: Outbox, config: KeySink | HashSink, counts: Counts) -> None:
+    def __init__(
+        self, outbox: Outbox, config: KeySinkConfig | HashSinkConfig, counts: Counters
+    ) -> None:
         super().__init__(outbox, config, counts)
         self.ttl_ms = config.ttl_ms
         if self.ttl_ms is not None:  # it would have expired meanwhile
@@ -120,9 +128,9 @@ class LatestSink(OutboxSink):
 class KeyWriter(LatestSink):
     """SET of the last value."""
 
-    kind = KeySink.kind
+    kind = KeySinkConfig.kind
 
-    def __init__(self, outbox: Outbox, config: KeySink, counts: Counts) -> None:
+    def __init__(self, outbox: Outbox, config: KeySinkConfig, counts: Counters) -> None:
         super().__init__(outbox, config, counts)
         self._options: Command = () if self.ttl_ms is None else ('PX', self.ttl_ms)
         self._start = start(('SET', self.name), 3 + len(self._options))
@@ -135,7 +143,7 @@ class KeyWriter(LatestSink):
 class HashWriter(LatestSink):
     """HSET of the last value's fields."""
 
-    kind = HashSink.kind
+    kind = HashSinkConfig.kind
 
     def size_of(self, payload: dict[str, bytes]) -> int:
         """Return the bytes of all names and values."""
@@ -154,10 +162,10 @@ class HashWriter(LatestSink):
 class ChannelWriter(OutboxSink):
     """PUBLISH."""
 
-    kind = ChannelSink.kind
+    kind = ChannelSinkConfig.kind
     is_event = True
 
-    def __init__(self, outbox: Outbox, config: ChannelSink, counts: Counts) -> None:
+    def __init__(self, outbox: Outbox, config: ChannelSinkConfig, counts: Counters) -> None:
         super().__init__(outbox, config, counts)
         self._start = start(('PUBLISH', self.name), 3)
 
@@ -169,7 +177,9 @@ class ChannelWriter(OutboxSink):
 class NoticeWriter(ChannelWriter):
     """PUBLISH of word that a key is new; comes after the key's SET, as it is queued after it."""
 
-    def __init__(self, outbox: Outbox, config: ChannelSink, counts: Counts, key: str) -> None:
+    def __init__(
+        self, outbox: Outbox, config: ChannelSinkConfig, counts: Counters, key: str
+    ) -> None:
         super().__init__(outbox, config, counts)
         self._key = key
         self._encoding = 'msgpack' if config.encoding == 'msgpack' else 'json'
@@ -189,7 +199,7 @@ class StreamLog:
     def __init__(self) -> None:
         self.last: StreamId = (0, 0)
         self.evicted: StreamId = (0, 0)  # the newest that the ring no longer holds
-        self.counts: list[Counts] = []
+        self.counts: list[Counters] = []
 
     def next_id(self, now_ms: int) -> StreamId:
         """Return an id larger than all before."""
@@ -200,9 +210,9 @@ class StreamLog:
 class StreamWriter(OutboxSink):
     """XADD."""
 
-    kind = StreamSink.kind
+    kind = StreamSinkConfig.kind
 
-    def __init__(self, outbox: Outbox, config: StreamSink, counts: Counts) -> None:
+    def __init__(self, outbox: Outbox, config: StreamSinkConfig, counts: Counters) -> None:
         super().__init__(outbox, config, counts)
         self.entries = outbox.entries_of(config.name, counts)
         self.durability = config.durability
@@ -248,8 +258,8 @@ def last_id(info: Any) -> StreamId | None:
 
 
 SINKS: dict[type, type[OutboxSink]] = {
-    KeySink: KeyWriter,
-    HashSink: HashWriter,
-    StreamSink: StreamWriter,
-    ChannelSink: ChannelWriter,
+    KeySinkConfig: KeyWriter,
+    HashSinkConfig: HashWriter,
+    StreamSinkConfig: StreamWriter,
+    ChannelSinkConfig: ChannelWriter,
 }

@@ -20,13 +20,21 @@ from typing import Any, NamedTuple
 
 import redis
 
-from redis_bridge.mapping.model import StreamSource
-from redis_bridge.ports import Arrival, Listener
+from redis_bridge.mapping.model import StreamSourceConfig
+from redis_bridge.ports import Received, Receiver
 from redis_bridge.protocol import names
 from redis_bridge.protocol.meta import Meta
-from redis_bridge.redis_io.connection import Command, Connector, Health, Link, Silent, Timing, Wire
+from redis_bridge.redis_io.connection import (
+    Address,
+    Command,
+    Connection,
+    ConnectionThread,
+    Health,
+    NoReply,
+    Timing,
+)
 from redis_bridge.redis_io.outbox import RING_S
-from redis_bridge.redis_io.resp import code_of, granted
+from redis_bridge.redis_io.resp import code_of, raise_if_error
 from redis_bridge.redis_io.sinks import StreamId, id_number, id_text
 
 COUNT = 100
@@ -47,12 +55,12 @@ class Entry(NamedTuple):
     id: bytes
     fields: list[bytes] | None
 
-    def arrival(self, done: Callable[[bool], None] | None = None) -> Arrival | None:
+    def arrival(self, done: Callable[[bool], None] | None = None) -> Received | None:
         """Return what a listener gets; None where there is no field `data`."""
         told = dict(zip(self.fields[::2], self.fields[1::2]))
         if b'data' not in told:
             return None
-        return Arrival(told[b'data'], _meta(told), done)
+        return Received(told[b'data'], _meta(told), done)
 
 
 def _meta(told: dict[bytes, bytes]) -> Meta | None:
@@ -85,7 +93,7 @@ def before(number: StreamId) -> StreamId:
     return (millis, count - 1) if count else (millis - 1, (1 << 64) - 1)
 
 
-class Seen:
+class DeliveredEntries:
     """The entries handed on lately; what a restored server holds again is not handed on twice.
 
     They are as many as a sink's ring may write again: those of the last seconds, and at least
@@ -113,12 +121,12 @@ class Seen:
 class Followed:
     """One stream that is read, and how far."""
 
-    def __init__(self, config: StreamSource, listener: Listener) -> None:
+    def __init__(self, config: StreamSourceConfig, listener: Receiver) -> None:
         self.name = config.name
         self.start = config.start
         self.listener = listener
         self.trouble: str | None = None  # the error that keeps it from being read
-        self.seen = Seen()
+        self.seen = DeliveredEntries()
         self.told_no_data = False
 
     def __str__(self) -> str:
@@ -130,8 +138,8 @@ class StreamReader:
 
     def __init__(
         self,
-        duty: str,
-        connector: Connector,
+        role: str,
+        address: Address,
         *,
         command: bool,
         health: Health,
@@ -144,50 +152,52 @@ class StreamReader:
         self._timing = timing
         self._gate = gate
         self._streams: dict[bytes, Any] = {}
-        self.link = Link(
-            duty, connector, self._session,
-            health=health, timing=timing, on_lost=self._lost, gate=gate,
+        self.thread = ConnectionThread(
+            role, address, self._session,
+            health=health, timing=timing, on_disconnect=self._disconnected, gate=gate,
         )  # fmt: skip
 
-    def takes(self, config: StreamSource, command: bool) -> bool:
+    def takes(self, config: StreamSourceConfig, command: bool) -> bool:
         """Tell whether the stream can be read along with the others here."""
         return command == self._command and config.name.encode() not in self._streams
 
-    def _session(self, wire: Wire) -> None:
-        self._prepare(wire)
+    def _session(self, connection: Connection) -> None:
+        self._prepare(connection)
         look_at = time.monotonic() + LOOK_AGAIN_S
         block_ms = 0
         while self._goes_on():
             if time.monotonic() >= look_at:
-                self._look(wire)
+                self._look(connection)
                 look_at = time.monotonic() + LOOK_AGAIN_S
-            self._read(wire, block_ms)
+            self._read(connection, block_ms)
             if not block_ms:
-                self.link.up()
+                self.thread.mark_connected()
                 block_ms = self._timing.block_ms
 
     def _goes_on(self) -> bool:
-        return not self.link.closing.is_set() and self._gate() is None
+        return not self.thread.closing.is_set() and self._gate() is None
 
-    def _prepare(self, wire: Wire) -> None:
+    def _prepare(self, connection: Connection) -> None:
         raise NotImplementedError
 
-    def _look(self, wire: Wire) -> None:
+    def _look(self, connection: Connection) -> None:
         raise NotImplementedError
 
-    def _read(self, wire: Wire, block_ms: int) -> None:
+    def _read(self, connection: Connection, block_ms: int) -> None:
         raise NotImplementedError
 
-    def _ask(self, wire: Wire, command: Command, block_ms: int) -> list[tuple[Any, list[Entry]]]:
+    def _ask(
+        self, connection: Connection, command: Command, block_ms: int
+    ) -> list[tuple[Any, list[Entry]]]:
         """Send a reading command; return the entries by stream; raises ResponseError."""
-        wire.send([command])
+        connection.send([command])
         deadline = time.monotonic() + block_ms / 1000 + self._timing.reply_s
-        while not wire.wait(deadline - time.monotonic(), self.link.waker):
+        while not connection.wait(deadline - time.monotonic(), self.thread.waker):
             if block_ms > ACK_WAIT_MS and not self._goes_on():
                 return []  # the connection ends, and with it the command
             if time.monotonic() >= deadline:
-                raise Silent('no reply to a blocking read')
-        reply = granted(wire.reply())
+                raise NoReply('no reply to a blocking read')
+        reply = raise_if_error(connection.reply())
         if not self._goes_on():
             return []  # what was read comes again, by our cursor or as pending
         return [
@@ -195,10 +205,10 @@ class StreamReader:
             for name, entries in reply or ()
         ]
 
-    def _infos(self, wire: Wire) -> list[tuple[Any, Info]]:
+    def _infos(self, connection: Connection) -> list[tuple[Any, Info]]:
         """Ask about all streams; those that cannot be read are told of, and left out."""
         streams = list(self._streams.values())
-        replies = wire.pipe([('XINFO', 'STREAM', stream.name) for stream in streams])
+        replies = connection.pipe([('XINFO', 'STREAM', stream.name) for stream in streams])
         infos = []
         for stream, reply in zip(streams, replies):
             if isinstance(reply, redis.ResponseError):
@@ -215,7 +225,7 @@ class StreamReader:
     def _refused(self, stream: Followed, error: redis.ResponseError) -> None:
         if stream.trouble != code_of(error):
             stream.trouble = code_of(error)
-            self._log.warning('%s: cannot be read: %s', stream, self.link.tell(error))
+            self._log.warning('%s: cannot be read: %s', stream, self.thread.redact(error))
 
     def _miss(self, stream: Followed, missed: int | None, why: str) -> None:
         number = 'entries' if missed is None else f'{missed} entries'
@@ -230,15 +240,15 @@ class StreamReader:
             )
         stream.listener.gap(1)
 
-    def _lost(self) -> None:
+    def _disconnected(self) -> None:
         for stream in self._streams.values():
-            stream.listener.lost()
+            stream.listener.on_disconnect()
 
 
 class Cursor(Followed):
     """A stream that is read from a cursor on."""
 
-    def __init__(self, config: StreamSource, listener: Listener) -> None:
+    def __init__(self, config: StreamSourceConfig, listener: Receiver) -> None:
         super().__init__(config, listener)
         self.at: StreamId | None = None
         self.read: int | None = None  # how many entries the stream ever had up to the cursor
@@ -250,21 +260,21 @@ class Cursor(Followed):
 class CursorReader(StreamReader):
     """XREAD; the cursors live in memory, as the promise of `new`, `last` and `beginning` is."""
 
-    def add(self, config: StreamSource, listener: Listener) -> None:
+    def add(self, config: StreamSourceConfig, listener: Receiver) -> None:
         """Have a listener told the entries of a stream; before the start."""
         self._streams[config.name.encode()] = Cursor(config, listener)
 
-    def _prepare(self, wire: Wire) -> None:
-        self._look(wire)
+    def _prepare(self, connection: Connection) -> None:
+        self._look(connection)
 
-    def _look(self, wire: Wire) -> None:
-        for stream, info in self._infos(wire):
+    def _look(self, connection: Connection) -> None:
+        for stream, info in self._infos(connection):
             if stream.at is None:
-                self._begin(wire, stream, info)
+                self._begin(connection, stream, info)
             else:
                 self._check(stream, info)
 
-    def _begin(self, wire: Wire, stream: Cursor, info: Info) -> None:
+    def _begin(self, connection: Connection, stream: Cursor, info: Info) -> None:
         stream.read = info.added
         if stream.start == 'beginning':
             stream.at = (0, 0)
@@ -272,7 +282,7 @@ class CursorReader(StreamReader):
             return
         stream.at = info.last
         if stream.start == 'last' and info.length:
-            newest = wire.call('XREVRANGE', stream.name, id_text(info.last), '-', 'COUNT', 1)
+            newest = connection.call('XREVRANGE', stream.name, id_text(info.last), '-', 'COUNT', 1)
             self._hand_on(stream, [Entry(*entry) for entry in newest])
 
     def _check(self, stream: Cursor, info: Info) -> None:
@@ -297,19 +307,19 @@ class CursorReader(StreamReader):
             elif info.last == stream.at:
                 stream.read = gone
 
-    def _read(self, wire: Wire, block_ms: int) -> None:
+    def _read(self, connection: Connection, block_ms: int) -> None:
         ready = [s for s in self._streams.values() if s.trouble is None]
         if not ready:
-            self.link.closing.wait(block_ms / 1000)
+            self.thread.closing.wait(block_ms / 1000)
             return
         block = ('BLOCK', block_ms) if block_ms else ()
         places = (*(s.name for s in ready), *(id_text(s.at) for s in ready))
         try:
             answers = self._ask(
-                wire, ('XREAD', 'COUNT', COUNT, *block, 'STREAMS', *places), block_ms
+                connection, ('XREAD', 'COUNT', COUNT, *block, 'STREAMS', *places), block_ms
             )
         except redis.ResponseError:
-            self._look(wire)  # finds which one it is
+            self._look(connection)  # finds which one it is
             if all(s.trouble is None for s in ready):
                 raise
             return
@@ -325,7 +335,7 @@ class CursorReader(StreamReader):
         now = time.monotonic()
         for stream in ready:
             if stream.is_behind and (id(stream) not in got or now >= stream.check_at):
-                for other, info in self._infos(wire):
+                for other, info in self._infos(connection):
                     if other is stream:
                         self._check(stream, info)
 
@@ -347,10 +357,10 @@ class CursorReader(StreamReader):
 class Member(Followed):
     """A stream that is read as a member of a group."""
 
-    def __init__(self, config: StreamSource, listener: Listener) -> None:
+    def __init__(self, config: StreamSourceConfig, listener: Receiver) -> None:
         super().__init__(config, listener)
         self.pending_from: bytes | None = b'0-0'  # our own pending entries come first; None: done
-        self.in_hand: dict[bytes, tuple[Entry, float]] = {}  # not yet done, and until when
+        self.unacknowledged: dict[bytes, tuple[Entry, float]] = {}  # not yet done, and until when
         self.trimmed_told: StreamId | None = None
 
 
@@ -359,52 +369,52 @@ class GroupReader(StreamReader):
 
     def __init__(
         self,
-        duty: str,
-        connector: Connector,
+        role: str,
+        address: Address,
         *,
         group: str,
         consumer: str,
         redeliver_s: float = REDELIVER_S,
         **shared: Any,
     ) -> None:
-        super().__init__(duty, connector, **shared)
+        super().__init__(role, address, **shared)
         self._group = group
         self._consumer = consumer
         self._redeliver_s = redeliver_s
         self._lock = threading.Lock()
         self._done: deque[tuple[Member, Entry, bool]] = deque()
 
-    def takes(self, config: StreamSource, command: bool) -> bool:
+    def takes(self, config: StreamSourceConfig, command: bool) -> bool:
         """Tell whether the stream can be read along with the others here."""
         return config.group == self._group and super().takes(config, command)
 
-    def add(self, config: StreamSource, listener: Listener) -> None:
+    def add(self, config: StreamSourceConfig, listener: Receiver) -> None:
         """Have a listener told the entries that the group gives us; before the start."""
         self._streams[config.name.encode()] = Member(config, listener)
 
-    def _session(self, wire: Wire) -> None:
+    def _session(self, connection: Connection) -> None:
         for stream in self._streams.values():
             stream.pending_from = b'0-0'
-        super()._session(wire)
-        self._acknowledge(wire)
+        super()._session(connection)
+        self._acknowledge(connection)
 
-    def _prepare(self, wire: Wire) -> None:
-        infos = self._infos(wire)
-        replies = wire.pipe([('XINFO', 'GROUPS', stream.name) for stream, _ in infos])
+    def _prepare(self, connection: Connection) -> None:
+        infos = self._infos(connection)
+        replies = connection.pipe([('XINFO', 'GROUPS', stream.name) for stream, _ in infos])
         for (stream, info), reply in zip(infos, replies):
             if isinstance(reply, redis.ResponseError):
                 reply = []
             groups = [dict(zip(group[::2], group[1::2])) for group in reply]
             ours = next((g for g in groups if g[b'name'] == self._group.encode()), None)
             if ours is None:
-                self._create(wire, stream)
+                self._create(connection, stream)
             else:
                 self._check(stream, info, ours)
 
-    def _create(self, wire: Wire, stream: Member) -> None:
+    def _create(self, connection: Connection, stream: Member) -> None:
         """Create the group at the stream's beginning: what is there is work to be done."""
         try:
-            wire.call('XGROUP', 'CREATE', stream.name, self._group, '0', 'MKSTREAM')
+            connection.call('XGROUP', 'CREATE', stream.name, self._group, '0', 'MKSTREAM')
         except redis.ResponseError as error:
             if code_of(error) != 'BUSYGROUP':
                 self._refused(stream, error)
@@ -423,50 +433,54 @@ class GroupReader(StreamReader):
             stream.trimmed_told = delivered
             self._miss(stream, missed, 'trimmed before they were read')
 
-    def _look(self, wire: Wire) -> None:
-        self._prepare(wire)
+    def _look(self, connection: Connection) -> None:
+        self._prepare(connection)
         now = time.monotonic()
         for stream in self._streams.values():
             # What nobody was done with for long is read, and handed on, again.
             with self._lock:
-                stale = [i for i, (_, until) in stream.in_hand.items() if until < now]
+                stale = [i for i, (_, until) in stream.unacknowledged.items() if until < now]
                 for number in stale:
-                    del stream.in_hand[number]
+                    del stream.unacknowledged[number]
             if stale:
                 stream.pending_from = b'0-0'
 
-    def _read(self, wire: Wire, block_ms: int) -> None:
-        self._acknowledge(wire)
+    def _read(self, connection: Connection, block_ms: int) -> None:
+        self._acknowledge(connection)
         ready = [
             stream
             for stream in self._streams.values()
-            if stream.trouble is None and len(stream.in_hand) < COUNT and stream.listener.wanted()
+            if stream.trouble is None
+            and len(stream.unacknowledged) < COUNT
+            and stream.listener.has_subscribers()
         ]
         if not ready:
-            if wire.wait(min(block_ms, WANTED_MS) / 1000, self.link.waker):
-                raise redis.ConnectionError(f'unexpected reply {wire.reply()!r:.60}')
+            if connection.wait(min(block_ms, WANTED_MS) / 1000, self.thread.waker):
+                raise redis.ConnectionError(f'unexpected reply {connection.reply()!r:.60}')
             return
         pending = [stream for stream in ready if stream.pending_from is not None]
         for stream in pending:
-            for _, entries in self._ask_group(wire, [stream], 0):
+            for _, entries in self._ask_group(connection, [stream], 0):
                 self._hand_on_pending(stream, entries)
         fresh = [stream for stream in ready if stream.pending_from is None]
         if fresh:
-            for stream, entries in self._ask_group(wire, fresh, self._block_ms(block_ms, ready)):
+            for stream, entries in self._ask_group(
+                connection, fresh, self._block_ms(block_ms, ready)
+            ):
                 self._hand_on(stream, entries)
-        self._acknowledge(wire)
+        self._acknowledge(connection)
 
     def _block_ms(self, longest_ms: int, ready: list[Member]) -> int:
         """Return for how long a read may block while other things may become due."""
         if any(stream.pending_from is not None for stream in ready):
             return 0
         with self._lock:
-            if self._done or any(stream.in_hand for stream in self._streams.values()):
+            if self._done or any(stream.unacknowledged for stream in self._streams.values()):
                 return min(longest_ms, ACK_WAIT_MS)
         return longest_ms if len(ready) == len(self._streams) else min(longest_ms, WANTED_MS)
 
     def _ask_group(
-        self, wire: Wire, streams: list[Member], block_ms: int
+        self, connection: Connection, streams: list[Member], block_ms: int
     ) -> list[tuple[Member, list[Entry]]]:
         block = ('BLOCK', block_ms) if block_ms else ()
         places = (*(s.name for s in streams), *(s.pending_from or '>' for s in streams))
@@ -475,12 +489,12 @@ class GroupReader(StreamReader):
             'STREAMS', *places,
         )  # fmt: skip
         try:
-            return self._ask(wire, command, block_ms)
+            return self._ask(connection, command, block_ms)
         except redis.ResponseError as error:
             if code_of(error) == 'NOGROUP':
                 for stream in streams:
                     self._miss(stream, None, 'the stream or its group was deleted')
-            self._prepare(wire)
+            self._prepare(connection)
             if code_of(error) != 'NOGROUP' and all(s.trouble is None for s in streams):
                 raise
             return []
@@ -488,7 +502,9 @@ class GroupReader(StreamReader):
     def _hand_on_pending(self, stream: Member, entries: list[Entry]) -> None:
         """Hand on again what we had been given before and were not done with."""
         stream.pending_from = entries[-1].id if entries else None
-        self._hand_on(stream, [entry for entry in entries if entry.id not in stream.in_hand])
+        self._hand_on(
+            stream, [entry for entry in entries if entry.id not in stream.unacknowledged]
+        )
 
     def _hand_on(self, stream: Member, entries: list[Entry]) -> None:
         arrivals = []
@@ -502,7 +518,7 @@ class GroupReader(StreamReader):
                 self._done.append((stream, entry, True))
                 continue
             with self._lock:
-                stream.in_hand[entry.id] = (entry, until)
+                stream.unacknowledged[entry.id] = (entry, until)
             arrival = entry.arrival(self._when_done(stream, entry))
             if arrival is None:
                 self._no_data(stream, entry)
@@ -518,12 +534,12 @@ class GroupReader(StreamReader):
     def _note_done(self, stream: Member, entry: Entry, good: bool) -> None:
         """Queue an acknowledgement; called from the listener's thread, whichever that is."""
         with self._lock:
-            if stream.in_hand.pop(entry.id, None) is None:
+            if stream.unacknowledged.pop(entry.id, None) is None:
                 return
             self._done.append((stream, entry, good))
-        self.link.waker.set()
+        self.thread.waker.set()
 
-    def _acknowledge(self, wire: Wire) -> None:
+    def _acknowledge(self, connection: Connection) -> None:
         """Tell the server what is done; kept until it has replied."""
         while self._done:
             some = [self._done[i] for i in range(min(len(self._done), COUNT))]
@@ -535,10 +551,10 @@ class GroupReader(StreamReader):
                         *entry.fields, 'id', entry.id,
                     ))  # fmt: skip
                 commands.append(('XACK', stream.name, self._group, entry.id))
-            replies = wire.pipe(commands)
+            replies = connection.pipe(commands)
             for reply in replies:
                 if isinstance(reply, redis.ResponseError):
-                    self._log.warning('group %s: %s', self._group, self.link.tell(reply))
+                    self._log.warning('group %s: %s', self._group, self.thread.redact(reply))
             for stream, entry, _ in some:
                 self._done.popleft()
                 if entry.fields is not None:

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import redis
 
-from redis_bridge.redis_io.connection import Connector, Link, Pings, Timing, Wire
+from redis_bridge.redis_io.connection import Address, Connection, ConnectionThread, Pings, Timing
 from redis_bridge.redis_io.key_source import INVALIDATE, without_overlap
-from redis_bridge.redis_io.resp import code_of, granted
+from redis_bridge.redis_io.resp import code_of, raise_if_error
 
 WAITING = 1000  # events that may wait for who iterates; beyond, the server's buffers fill
 BATCH = 100  # stream entries of one read
@@ -71,12 +71,12 @@ def pairs(reply: Sequence[bytes]) -> dict[bytes, bytes]:
 class Watch:
     """Threads that follow names and queue what comes; connections are made again by themselves."""
 
-    def __init__(self, connector: Connector, timing: Timing) -> None:
-        self._connector = connector
+    def __init__(self, address: Address, timing: Timing) -> None:
+        self._address = address
         self._timing = timing
         self._queue: queue.Queue[Event | Word] = queue.Queue(WAITING)
         self._lock = threading.Lock()
-        self._links: list[Link] = []
+        self._threads: list[ConnectionThread] = []
         self._closed = threading.Event()
 
     def follow(self, watched: Iterable[tuple[str, str]]) -> None:
@@ -87,21 +87,21 @@ class Watch:
         watched = list(dict.fromkeys(watched))
         streams = [name for name, kind in watched if kind == 'stream']
         others = [pair for pair in watched if pair[1] != 'stream']
-        duties = []
+        roles = []
         if others:
-            duties.append(_Listening(self, others))
+            roles.append(_Listening(self, others))
         if streams:
-            duties.append(_Streaming(self, streams))
+            roles.append(_Streaming(self, streams))
         deadline = time.monotonic() + self._timing.connect_s + self._timing.reply_s
-        for duty in duties:
-            duty.link.start()
+        for role in roles:
+            role.thread.start()
         with self._lock:
-            self._links += [duty.link for duty in duties]
-        for duty in duties:
-            problem = duty.health.first(max(0.0, deadline - time.monotonic()))
+            self._threads += [role.thread for role in roles]
+        for role in roles:
+            problem = role.health.first(max(0.0, deadline - time.monotonic()))
             if problem is not None:
-                for other in duties:
-                    other.link.close(time.monotonic())
+                for other in roles:
+                    other.thread.close(time.monotonic())
                 raise redis.ConnectionError(problem)
 
     def get(self, timeout: float | None) -> Event | Word | None:
@@ -130,20 +130,20 @@ class Watch:
                 continue
             return
 
-    def link(self, duty: str, session: Any, health: _Health) -> Link:
+    def thread(self, role: str, session: Any, health: _Health) -> ConnectionThread:
         """Return a thread of this watch."""
-        return Link(duty, self._connector, session, health=health, timing=self._timing)
+        return ConnectionThread(role, self._address, session, health=health, timing=self._timing)
 
     def close(self) -> None:
         """End the threads and close their connections; closing twice is harmless."""
         self._closed.set()
         with self._lock:
-            links, self._links = self._links, []
-        for link in links:
-            link.finish()
-            link.interrupt()
-        for link in links:
-            link.close(time.monotonic() + 1.0)
+            threads, self._threads = self._threads, []
+        for thread in threads:
+            thread.finish()
+            thread.interrupt()
+        for thread in threads:
+            thread.close(time.monotonic() + 1.0)
 
 
 class _Health:
@@ -156,10 +156,10 @@ class _Health:
         self._told: str | None = None
         self.times_up = 0
 
-    def add(self, duty: str) -> None:
-        """Take no note: nothing is known of the duty yet."""
+    def add(self, role: str) -> None:
+        """Take no note: nothing is known of the role yet."""
 
-    def up(self, duty: str) -> None:
+    def mark_connected(self, role: str) -> None:
         """Tell that the names are followed (again)."""
         self.times_up += 1
         self._told = None
@@ -167,7 +167,7 @@ class _Health:
             self._watch.put(Word('connected', None, 'connected to Redis again'))
         self._known.set()
 
-    def down(self, duty: str, problem: str, *, quiet: bool = False) -> None:
+    def mark_disconnected(self, role: str, problem: str, *, quiet: bool = False) -> None:
         """Tell what stands in the way, unless just told."""
         if not self._known.is_set():  # whoever waits in `first` raises it
             self._problem = problem
@@ -176,7 +176,7 @@ class _Health:
             self._told = problem
             self._watch.put(Word('lost', None, f'no connection to Redis: {problem}'))
 
-    def bug(self, duty: str, text: str) -> None:
+    def bug(self, role: str, text: str) -> None:
         """Tell of an error of our own."""
         self._watch.put(Word('bug', None, f'internal error: {text}'))
 
@@ -200,49 +200,49 @@ class _Listening:
         self._last: dict[tuple[str, str], Any] = {}
         self._refused: set[tuple[str, str]] = set()
         self.health = _Health(watch)
-        self.link = watch.link('watch', self._session, self.health)
+        self.thread = watch.thread('watch', self._session, self.health)
 
-    def _session(self, wire: Wire) -> None:
-        reader = self.link.second_wire() if self._keys else None
+    def _session(self, connection: Connection) -> None:
+        reader = self.thread.second_connection() if self._keys else None
         subscribed = [*self._channels]
         if reader is not None:
             # Redirected to itself, tracking cannot outlive or lose its target; BCAST needs no
             # memory of what was read.
-            wire.call(
+            connection.call(
                 'CLIENT',
                 'TRACKING',
                 'ON',
                 'REDIRECT',
-                wire.call('CLIENT', 'ID'),
+                connection.call('CLIENT', 'ID'),
                 'BCAST',
                 *(word for prefix in without_overlap(self._keys) for word in ('PREFIX', prefix)),
             )
             subscribed.append(INVALIDATE)
-        wire.send([('SUBSCRIBE', *subscribed)])
+        connection.send([('SUBSCRIBE', *subscribed)])
         for _ in subscribed:
-            granted(wire.reply())
+            raise_if_error(connection.reply())
         again = self.health.times_up > 0
-        self.link.up()
+        self.thread.mark_connected()
         if again:
             for name in self._channels.values():
                 text = 'what was published while the connection was lost is missed'
                 self._watch.put(Word('gap', name, text))
         if reader is not None:
             self._read(reader, self._keys)
-        pings = Pings(self.link.timing)
-        while not self.link.closing.is_set():
+        pings = Pings(self.thread.timing)
+        while not self.thread.closing.is_set():
             changed: dict[bytes, None] = {}
-            if wire.wait(pings.wait_s(), self.link.waker):
-                while wire.has_reply():
-                    self._take(wire.reply(), changed)
+            if connection.wait(pings.wait_s(), self.thread.waker):
+                while connection.has_reply():
+                    self._take(connection.reply(), changed)
                 pings.heard()
             if changed:
                 self._read(reader, changed)
-            pings.tick(wire)
+            pings.tick(connection)
 
     def _take(self, reply: Any, changed: dict[bytes, None]) -> None:
         """Queue a message, or note which keys changed."""
-        granted(reply)
+        raise_if_error(reply)
         if reply[0] != b'message':
             return
         _, channel, data = reply
@@ -253,7 +253,7 @@ class _Listening:
         else:
             changed.update(dict.fromkeys(name for name in data if name in self._keys))
 
-    def _read(self, reader: Wire, changed: Iterable[bytes]) -> None:
+    def _read(self, reader: Connection, changed: Iterable[bytes]) -> None:
         """Queue the keys that hold something else than when last read."""
         wanted = [pair for name in changed for pair in self._keys[name]]
         replies = reader.pipe([read_command(*pair) for pair in wanted])
@@ -278,10 +278,10 @@ class _Streaming:
         self._names = {name.encode(): name for name in names}
         self._cursors: dict[bytes, bytes] = {}
         self.health = _Health(watch)
-        self.link = watch.link('watch streams', self._session, self.health)
+        self.thread = watch.thread('watch streams', self._session, self.health)
 
-    def _session(self, wire: Wire) -> None:
-        ends = wire.pipe([('XINFO', 'STREAM', name) for name in self._names])
+    def _session(self, connection: Connection) -> None:
+        ends = connection.pipe([('XINFO', 'STREAM', name) for name in self._names])
         for name, reply in zip(self._names, ends, strict=True):
             end = self._end(reply)
             cursor = self._cursors.setdefault(name, end)
@@ -289,11 +289,13 @@ class _Streaming:
                 self._cursors[name] = end
                 text = 'the stream lost its newest entries: what comes now may have come before'
                 self._watch.put(Word('gap', self._names[name], text))
-        self.link.up()
-        block_ms = self.link.timing.block_ms
-        while not self.link.closing.is_set():
+        self.thread.mark_connected()
+        block_ms = self.thread.timing.block_ms
+        while not self.thread.closing.is_set():
             streams = (*self._cursors, *self._cursors.values())
-            reply = wire.call('XREAD', 'COUNT', BATCH, 'BLOCK', block_ms, 'STREAMS', *streams)
+            reply = connection.call(
+                'XREAD', 'COUNT', BATCH, 'BLOCK', block_ms, 'STREAMS', *streams
+            )
             for name, entries in reply or ():
                 for item in entries:
                     self._watch.put(Event(self._names[name], 'stream', entry(item)))

@@ -38,7 +38,7 @@ NAMELESS = '_NODE_NAME_UNKNOWN_'  # rmw's word for it
 Gid = bytes
 
 
-class TopicListener(Protocol):
+class TopicReceiver(Protocol):
     """What a topic tells a running route; all are called from the executor's thread."""
 
     def opened(self, message: Message) -> None:
@@ -64,7 +64,7 @@ class Topic:
         self._asked = Qos()
         self._has_gid = has_gid
         self._log = log
-        self._listeners: list[TopicListener] = []
+        self._listeners: list[TopicReceiver] = []
         self._message_class: type | None = None
         self._message: Message | None = None
         self._subscription: Subscription | None = None
@@ -77,7 +77,7 @@ class Topic:
         self._unguarded = False
         self._seen: OrderedDict[tuple[Gid, int], None] = OrderedDict()
 
-    def add(self, listener: TopicListener, type_name: str | None, asked: Qos) -> None:
+    def add(self, listener: TopicReceiver, type_name: str | None, asked: Qos) -> None:
         """Have one more route listen, before the first look; it may set what others left open."""
         self._listeners.append(listener)
         self._type = self._type or type_name
@@ -305,7 +305,7 @@ class TopicPublisher:
         self._node.destroy_publisher(self._publisher)
 
 
-class RosEndpoints:
+class RosSide:
     """All topics of a bridge, on one node of its own.
 
     `node` carries topics and nothing else; its name begins with BRIDGE_NODE, by which bridges
@@ -334,7 +334,7 @@ class RosEndpoints:
         return types.describe(types.load(type_name))
 
     def listen(
-        self, name: str, type_name: str | None, asked: Qos, listener: TopicListener
+        self, name: str, type_name: str | None, asked: Qos, listener: TopicReceiver
     ) -> None:
         """Have `listener` told of a topic; before the executor spins."""
         name = self.full_name(name)

@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Stand-ins for our own protocols: a clock with alarms, a sink, a publisher."""
+"""Stand-ins for our own protocols: a clock with timers, a sink, a publisher."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from redis_bridge.protocol.meta import Meta
 
 
 class FakeClock:
-    """A clock that stands until a test moves it, and the alarms that hang on it."""
+    """A clock that stands until a test moves it, and the timers that hang on it."""
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.alarms: list[tuple[float, Callable[[], None]]] = []
+        self.timers: list[tuple[float, Callable[[], None]]] = []
 
     def __call__(self) -> float:
         return self.now
 
-    def at(self, when: float, call: Callable[[], None]) -> None:
-        self.alarms.append((when, call))
+    def call_at(self, when: float, call: Callable[[], None]) -> None:
+        self.timers.append((when, call))
 
     def move(self, seconds: float) -> None:
-        """Let time pass; alarms are called at their moment, in order."""
+        """Let time pass; timers are called at their moment, in order."""
         end = self.now + seconds
-        while due := [alarm for alarm in self.alarms if alarm[0] <= end]:
+        while due := [alarm for alarm in self.timers if alarm[0] <= end]:
             alarm = min(due, key=lambda alarm: alarm[0])
-            self.alarms.remove(alarm)
+            self.timers.remove(alarm)
             self.now = max(self.now, alarm[0])
             alarm[1]()
         self.now = end

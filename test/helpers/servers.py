@@ -18,15 +18,15 @@ from types import TracebackType
 import redis
 from support import eventually
 
-from redis_bridge.ports import Arrival
-from redis_bridge.redis_io.side import RedisEndpoints
+from redis_bridge.ports import Received
+from redis_bridge.redis_io.side import RedisSide
 
 
 class Recorder:
     """A listener that remembers what it was told."""
 
     def __init__(self, verdict: bool | None = True, wants: bool = True) -> None:
-        self.arrivals: list[Arrival] = []
+        self.arrivals: list[Received] = []
         self.gaps: list[int | None] = []
         self.losses = 0
         self.verdict = verdict  # on each arrival; None: not done with it
@@ -37,28 +37,28 @@ class Recorder:
         """What came, oldest first."""
         return [arrival.payload for arrival in self.arrivals]
 
-    def wanted(self) -> bool:
-        """See `endpoints.Listener`."""
+    def has_subscribers(self) -> bool:
+        """See `endpoints.Receiver`."""
         return self.wants
 
-    def carry(self, arrivals: list[Arrival]) -> None:
-        """See `endpoints.Listener`."""
+    def carry(self, arrivals: list[Received]) -> None:
+        """See `endpoints.Receiver`."""
         self.arrivals += arrivals
         for arrival in arrivals:
-            if arrival.done is not None and self.verdict is not None:
-                arrival.done(self.verdict)
+            if arrival.acknowledge is not None and self.verdict is not None:
+                arrival.acknowledge(self.verdict)
 
     def gap(self, missed: int | None) -> None:
-        """See `endpoints.Listener`."""
+        """See `endpoints.Receiver`."""
         self.gaps.append(missed)
 
-    def lost(self) -> None:
-        """See `endpoints.Listener`."""
+    def on_disconnect(self) -> None:
+        """See `endpoints.Receiver`."""
         self.losses += 1
 
 
-def all_connected(endpoints: RedisEndpoints) -> bool:
-    """Tell whether every duty is connected."""
+def all_connected(endpoints: RedisSide) -> bool:
+    """Tell whether every role is connected."""
     return set(endpoints.state().values()) == {'connected'}
 
 

@@ -8,21 +8,23 @@ from __future__ import annotations
 from servers import Recorder, all_connected
 from support import eventually
 
-from redis_bridge.mapping.model import ChannelSource, Heartbeat
+from redis_bridge.mapping.model import ChannelSourceConfig, Heartbeat
 
 
 def listening(endpoints, *channels, command=False):
     listeners = []
     for channel in channels:
         listeners.append(Recorder())
-        endpoints.source(ChannelSource(channel), listeners[-1], command=command, max_bytes=1 << 20)
+        endpoints.source(
+            ChannelSourceConfig(channel), listeners[-1], command=command, max_bytes=1 << 20
+        )
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
     return listeners
 
 
-def test_messages_come_in_order_to_all_who_listen(each_server, endpoints_at):
-    endpoints = endpoints_at(each_server.url)
+def test_messages_come_in_order_to_all_who_listen(each_server, redis_side_at):
+    endpoints = redis_side_at(each_server.url)
     first, second, other = listening(endpoints, 'c', 'c', 'd')
     with each_server.client() as db:
         for number in range(1000):
@@ -34,7 +36,7 @@ def test_messages_come_in_order_to_all_who_listen(each_server, endpoints_at):
     assert first.gaps == []
 
 
-def test_what_waits_is_handed_on_as_one_batch(redis_server, db, endpoints_at):
+def test_what_waits_is_handed_on_as_one_batch(redis_server, db, redis_side_at):
     class Slow(Recorder):
         def carry(self, arrivals):
             self.batches.append(len(arrivals))
@@ -43,8 +45,8 @@ def test_what_waits_is_handed_on_as_one_batch(redis_server, db, endpoints_at):
 
     slow = Slow()
     slow.batches, slow.may_go_on = [], False
-    endpoints = endpoints_at(redis_server.url)
-    endpoints.source(ChannelSource('c'), slow, command=False, max_bytes=100)
+    endpoints = redis_side_at(redis_server.url)
+    endpoints.source(ChannelSourceConfig('c'), slow, command=False, max_bytes=100)
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
     db.publish('c', 0)
@@ -59,8 +61,8 @@ def test_what_waits_is_handed_on_as_one_batch(redis_server, db, endpoints_at):
     assert slow.payloads == [b'%d' % number for number in range(301)]
 
 
-def test_an_outage_is_told_once_and_leaves_a_gap(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
+def test_an_outage_is_told_once_and_leaves_a_gap(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
     (heard,) = listening(endpoints, 'c')
     assert (heard.losses, heard.gaps) == (0, [])
     redis_server.kill()
@@ -73,17 +75,17 @@ def test_an_outage_is_told_once_and_leaves_a_gap(redis_server, db, endpoints_at)
     assert heard.losses == 1
 
 
-def test_a_server_that_was_never_there_is_no_loss(endpoints_at):
-    endpoints = endpoints_at()
+def test_a_server_that_was_never_there_is_no_loss(redis_side_at):
+    endpoints = redis_side_at()
     heard = Recorder()
-    endpoints.source(ChannelSource('c'), heard, command=True, max_bytes=100)
+    endpoints.source(ChannelSourceConfig('c'), heard, command=True, max_bytes=100)
     endpoints.start(dict)
     eventually(lambda: 'refused' in endpoints.state()['writer'])
     assert (heard.losses, heard.gaps) == (0, [])
 
 
-def test_a_server_that_falls_silent_is_noticed_by_our_own_pings(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url, presence=Heartbeat(ttl_ms=60_000))
+def test_a_server_that_falls_silent_is_noticed_by_our_own_pings(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url, presence=Heartbeat(ttl_ms=60_000))
     (heard,) = listening(endpoints, 'c', command=True)
     redis_server.freeze()
     eventually(lambda: heard.losses == 1, seconds=2)
@@ -93,19 +95,19 @@ def test_a_server_that_falls_silent_is_noticed_by_our_own_pings(redis_server, db
     eventually(lambda: heard.payloads == [b'again'])
 
 
-def test_an_idle_channel_stays_subscribed(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
+def test_an_idle_channel_stays_subscribed(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
     (heard,) = listening(endpoints, 'c')
     pings = db.info('commandstats').get('cmdstat_ping', {}).get('calls', 0)
     eventually(lambda: db.info('commandstats')['cmdstat_ping']['calls'] > pings + 15)
     assert (heard.losses, heard.gaps) == (0, [])
 
 
-def test_commands_have_a_connection_of_their_own(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
+def test_commands_have_a_connection_of_their_own(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
     heard = [Recorder(), Recorder()]
     for listener, command in zip(heard, (False, True)):
-        endpoints.source(ChannelSource('c'), listener, command=command, max_bytes=100)
+        endpoints.source(ChannelSourceConfig('c'), listener, command=command, max_bytes=100)
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
     assert db.pubsub_numsub('c') == [(b'c', 2)]

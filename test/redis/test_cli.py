@@ -125,9 +125,9 @@ def test_help_and_check_need_neither_ros_nor_redis(tmp_path):
     code = (
         'import sys\n'
         "for name in ('redis', 'rclpy'): sys.modules[name] = None\n"
-        'from redis_bridge import cli\n'
+        'from redis_bridge.cli import main\n'
         "assert main.main(['check', sys.argv[1], '--robot', 'robot1']) == 0\n"
-        "cli.main(['--help'])"
+        "main.main(['--help'])"
     )
     done = subprocess.run(
         [sys.executable, '-c', code, str(tmp_path / 'm.yaml')],
@@ -239,7 +239,7 @@ def test_without_ros_run_and_demo_say_how_to_come_by_it(command):
     code = (
         'import sys\n'
         'sys.modules["rclpy"] = None\n'
-        'from redis_bridge import cli\n'
+        'from redis_bridge.cli import main\n'
         f'sys.exit(main.main({list(command)!r}))'
     )
     done = subprocess.run(

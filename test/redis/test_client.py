@@ -20,12 +20,12 @@ from support import eventually
 
 import redis_bridge
 from redis_bridge.errors import InterfaceError, NotFoundError, PayloadError, RedisError
-from redis_bridge.mapping.model import ChannelSink, Heartbeat, KeySink, RedisSettings
+from redis_bridge.mapping.model import ChannelSinkConfig, Heartbeat, KeySinkConfig, RedisSettings
 from redis_bridge.messages import cdr, types
 from redis_bridge.payloads import codecs
 from redis_bridge.protocol import names
 from redis_bridge.protocol.meta import Meta
-from redis_bridge.redis_io.side import RedisEndpoints
+from redis_bridge.redis_io.side import RedisSide
 
 INNER = """\
 float64 a
@@ -221,7 +221,7 @@ def test_json_is_read_without_a_description_too(db, client):
 
 
 def test_get_reads_what_the_bridges_redis_side_writes(redis_server, client):
-    endpoints = RedisEndpoints(
+    endpoints = RedisSide(
         RedisSettings(redis_server.url),
         'robot9',
         log=logging.getLogger('test'),
@@ -229,7 +229,7 @@ def test_get_reads_what_the_bridges_redis_side_writes(redis_server, client):
     )
     description = (types.definition(SAMPLE), types.type_hash(SAMPLE))
     endpoints.register('r9:sample', 'key', SAMPLE.name, 'cdr', *description)
-    sink = endpoints.sink(KeySink('r9:sample', 'cdr'), redis_bridge.counts.Counts())
+    sink = endpoints.sink(KeySinkConfig('r9:sample', 'cdr'), redis_bridge.counters.Counters())
     endpoints.start(lambda: {'state': json.dumps({'writer': 'connected'})})
     try:
         sink.write([(encoded('cdr'), META)])
@@ -656,13 +656,13 @@ def test_importing_the_package_imports_neither_redis_nor_ros():
 
 
 def test_the_channel_sink_and_a_watch_agree(redis_server, db, client):
-    endpoints = RedisEndpoints(
+    endpoints = RedisSide(
         RedisSettings(redis_server.url),
         'robot9',
         log=logging.getLogger('test'),
         presence=Heartbeat(),
     )
-    sink = endpoints.sink(ChannelSink('r9:c', 'msgpack'), redis_bridge.counts.Counts())
+    sink = endpoints.sink(ChannelSinkConfig('r9:c', 'msgpack'), redis_bridge.counters.Counters())
     description = (types.definition(SAMPLE), types.type_hash(SAMPLE))
     endpoints.register('r9:c', 'channel', SAMPLE.name, 'msgpack', *description)
     endpoints.start(dict)
@@ -705,9 +705,9 @@ def test_a_watch_that_was_closed_is_forgotten_by_its_client(client):
 
 
 def test_a_scalar_that_a_bridge_describes_with_its_field_is_read_as_that(
-    endpoints_at, redis_server, client
+    redis_side_at, redis_server, client
 ):
-    endpoints = endpoints_at(redis_server.url)
+    endpoints = redis_side_at(redis_server.url)
     description = (types.definition(SAMPLE), types.type_hash(SAMPLE))
     endpoints.register('Temperature', 'key', SAMPLE.name, 'text', *description, field='x')
     endpoints.register('gain', 'from_key', SAMPLE.name, 'json', *description, field='inner.a')

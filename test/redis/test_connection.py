@@ -20,26 +20,26 @@ import redis
 from servers import Recorder, Server, all_connected, programs
 from support import eventually
 
-from redis_bridge.counters import Counts
+from redis_bridge.counters import Counters
 from redis_bridge.errors import RedisError
 from redis_bridge.mapping.model import (
-    ChannelSink,
-    ChannelSource,
-    KeySink,
-    KeySource,
+    ChannelSinkConfig,
+    ChannelSourceConfig,
+    KeySinkConfig,
+    KeySourceConfig,
     RedisSettings,
-    StreamSink,
-    StreamSource,
+    StreamSinkConfig,
+    StreamSourceConfig,
     Tls,
 )
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.connection import (
     LARGE_BYTES,
+    Address,
     Clock,
-    Connector,
+    Connection,
     Health,
     Timing,
-    Wire,
     packed,
 )
 
@@ -47,22 +47,22 @@ SECRET = 'hunter2/#%'
 
 
 def everything(endpoints):
-    """Give a bridge one of each kind of sink and source, so that each duty is at work."""
-    counts = Counts()
+    """Give a bridge one of each kind of sink and source, so that each role is at work."""
+    counts = Counters()
     sinks = [
-        endpoints.sink(KeySink('k', ttl_ms=60_000), counts),
-        endpoints.sink(StreamSink('s'), counts),
-        endpoints.sink(ChannelSink('c'), counts),
+        endpoints.sink(KeySinkConfig('k', ttl_ms=60_000), counts),
+        endpoints.sink(StreamSinkConfig('s'), counts),
+        endpoints.sink(ChannelSinkConfig('c'), counts),
     ]
     heard = [Recorder() for _ in range(5)]
     for listener, (source, command) in zip(
         heard,
         [
-            (ChannelSource('c'), False),
-            (ChannelSource('c'), True),
-            (KeySource('k'), False),
-            (StreamSource('s', 'beginning'), False),
-            (StreamSource('s', 'group', 'g'), False),
+            (ChannelSourceConfig('c'), False),
+            (ChannelSourceConfig('c'), True),
+            (KeySourceConfig('k'), False),
+            (StreamSourceConfig('s', 'beginning'), False),
+            (StreamSourceConfig('s', 'group', 'g'), False),
         ],
     ):
         endpoints.source(source, listener, command=command, max_bytes=1 << 20)
@@ -74,8 +74,8 @@ def write(endpoints, sinks, number):
         sink.write([(b'%d' % number, Meta(endpoints.origin, number, endpoints.now()))])
 
 
-def connector(url, **settings):
-    return Connector(RedisSettings(url=url, **settings), 'test', Timing())
+def address(url, **settings):
+    return Address(RedisSettings(url=url, **settings), 'test', Timing())
 
 
 def redis_threads():
@@ -97,25 +97,25 @@ def open_files():
 )
 def test_a_url_that_cannot_work_is_refused_without_being_repeated(url, text):
     with pytest.raises(RedisError) as caught:
-        connector(url)
+        address(url)
     assert text in str(caught.value)
     assert 'ss@h' not in str(caught.value)
 
 
 def test_tls_is_always_verified_and_keeps_to_its_floor(tmp_path):
-    made = connector('rediss://h', tls=Tls(ca='ca.pem')).connection()
+    made = address('rediss://h', tls=Tls(ca='ca.pem')).connection()
     assert (made.cert_reqs, made.check_hostname, made.ca_certs) == (
         ssl.CERT_REQUIRED, True, 'ca.pem',
     )  # fmt: skip
     with pytest.raises(RedisError, match='expected one of'):
-        connector('rediss://h', tls=Tls(min_version='1.1'))
+        address('rediss://h', tls=Tls(min_version='1.1'))
     with pytest.raises(RedisError, match='rediss://'):
-        connector('redis://h', tls=Tls(ca='ca.pem'))
+        address('redis://h', tls=Tls(ca='ca.pem'))
     if redis.__version__.startswith('4.'):
         with pytest.raises(RedisError, match='install redis 5'):
-            connector('rediss://h', tls=Tls(min_version='1.3'))
+            address('rediss://h', tls=Tls(min_version='1.3'))
     else:
-        newest = connector('rediss://h', tls=Tls(min_version='1.3')).connection()
+        newest = address('rediss://h', tls=Tls(min_version='1.3')).connection()
         assert newest.ssl_min_version == ssl.TLSVersion.TLSv1_3
 
 
@@ -149,49 +149,55 @@ def tls_server(tmp_path):
     server.kill()
 
 
-def test_tls_works_with_the_right_authority_only(tls_server, endpoints_at):
+def test_tls_works_with_the_right_authority_only(tls_server, redis_side_at):
     url, ca = tls_server
-    endpoints = endpoints_at(url, tls=Tls(ca=ca))
+    endpoints = redis_side_at(url, tls=Tls(ca=ca))
     sinks, heard, _ = everything(endpoints)
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
     write(endpoints, sinks, 1)
     eventually(lambda: all(listener.payloads == [b'1'] for listener in heard))
-    stranger = endpoints_at(url, 'robot2')
+    stranger = redis_side_at(url, 'robot2')
     stranger.start(dict)
     eventually(lambda: 'certificate' in stranger.state()['writer'].lower())
-    wrong_host = endpoints_at(url.replace('127.0.0.1', 'localhost'), 'robot3', tls=Tls(ca=ca))
+    wrong_host = redis_side_at(url.replace('127.0.0.1', 'localhost'), 'robot3', tls=Tls(ca=ca))
     wrong_host.start(dict)
     eventually(lambda: 'certificate' in wrong_host.state()['writer'].lower())
 
 
 def test_what_comes_over_tls_is_read_to_its_end(tls_server):
     url, ca = tls_server
-    made = connector(url, tls=Tls(ca=ca)).connection()
-    wire = Wire(made)
-    wire.connect()
+    made = address(url, tls=Tls(ca=ca)).connection()
+    connection = Connection(made)
+    connection.connect()
     value = os.urandom(300_000)  # many records
-    assert wire.pipe([('SET', 'k', value), ('GET', 'k'), ('PING',)]) == [b'OK', value, b'PONG']
-    assert not wire.has_reply()  # though the server may have sent what is none of its replies
-    wire.send([('SUBSCRIBE', 'c')])
-    assert wire.reply() == [b'subscribe', b'c', 1]
+    assert connection.pipe([('SET', 'k', value), ('GET', 'k'), ('PING',)]) == [
+        b'OK',
+        value,
+        b'PONG',
+    ]
+    assert (
+        not connection.has_reply()
+    )  # though the server may have sent what is none of its replies
+    connection.send([('SUBSCRIBE', 'c')])
+    assert connection.reply() == [b'subscribe', b'c', 1]
     with redis.Redis.from_url(url, ssl_ca_certs=ca) as db:
         for number in range(3):
             db.publish('c', b'%d' % number * 20_000)
     got = []
     while len(got) < 3:
-        assert wire.has_reply(5)
-        got += wire.replies(1000)
+        assert connection.has_reply(5)
+        got += connection.replies(1000)
     assert [reply[2] for reply in got] == [b'%d' % number * 20_000 for number in range(3)]
-    wire.close()
+    connection.close()
 
 
-def test_a_unix_socket_serves_as_well(redis_server, tmp_path, endpoints_at):
+def test_a_unix_socket_serves_as_well(redis_server, tmp_path, redis_side_at):
     redis_server.kill()
     path = tmp_path / 'socket'
     redis_server.options = ('--unixsocket', str(path))
     redis_server.start()
-    endpoints = endpoints_at(f'unix://{path}')
+    endpoints = redis_side_at(f'unix://{path}')
     sinks, heard, _ = everything(endpoints)
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
@@ -199,9 +205,9 @@ def test_a_unix_socket_serves_as_well(redis_server, tmp_path, endpoints_at):
     eventually(lambda: all(listener.payloads == [b'1'] for listener in heard))
 
 
-def test_a_bridge_that_starts_before_its_server_waits_for_it(redis_server, endpoints_at):
+def test_a_bridge_that_starts_before_its_server_waits_for_it(redis_server, redis_side_at):
     redis_server.kill()
-    endpoints = endpoints_at(redis_server.url)
+    endpoints = redis_side_at(redis_server.url)
     sinks, heard, counts = everything(endpoints)
     endpoints.start(dict)
     eventually(lambda: 'refused' in endpoints.state()['writer'])
@@ -212,7 +218,7 @@ def test_a_bridge_that_starts_before_its_server_waits_for_it(redis_server, endpo
     assert counts.snapshot()['dropped'] == {'disconnected': 1}  # the channel's
 
 
-def test_these_rights_are_enough(each_server, tmp_path, endpoints_at, caplog):
+def test_these_rights_are_enough(each_server, tmp_path, redis_side_at, caplog):
     rights = (
         '+ping +client|setname +client|id +client|tracking +time +subscribe +publish '
         '+set +hset +hmget +del +pexpire +exists +getrange +watch +unwatch +multi +exec '
@@ -226,7 +232,7 @@ def test_these_rights_are_enough(each_server, tmp_path, endpoints_at, caplog):
             '-@all', *rights.split(),
         )  # fmt: skip
         (tmp_path / 'password').write_text('pw')
-        endpoints = endpoints_at(
+        endpoints = redis_side_at(
             each_server.url, username='bridge', password_file=str(tmp_path / 'password')
         )
         sinks, heard, counts = everything(endpoints)
@@ -246,14 +252,14 @@ def test_these_rights_are_enough(each_server, tmp_path, endpoints_at, caplog):
 
 
 def test_a_wrong_password_is_told_and_a_corrected_file_is_read(
-    redis_server, tmp_path, endpoints_at, caplog
+    redis_server, tmp_path, redis_side_at, caplog
 ):
     caplog.set_level(logging.DEBUG)
     with redis_server.client() as db:
         db.config_set('requirepass', SECRET)
     redis_server.password = SECRET
     path = tmp_path / 'password'
-    endpoints = endpoints_at(redis_server.url, password_file=str(path))
+    endpoints = redis_side_at(redis_server.url, password_file=str(path))
     everything(endpoints)
     endpoints.start(dict)
     eventually(lambda: 'No such file' in endpoints.state()['writer'])
@@ -266,7 +272,7 @@ def test_a_wrong_password_is_told_and_a_corrected_file_is_read(
     assert 'wrong-password' not in told and SECRET not in told
 
 
-def test_no_secret_reaches_a_log_whatever_the_server_says(tmp_path, endpoints_at, caplog):
+def test_no_secret_reaches_a_log_whatever_the_server_says(tmp_path, redis_side_at, caplog):
     caplog.set_level(logging.DEBUG)
     server = socket.create_server(('127.0.0.1', 0))
     port = server.getsockname()[1]
@@ -291,7 +297,7 @@ def test_no_secret_reaches_a_log_whatever_the_server_says(tmp_path, endpoints_at
             'password_file': str(tmp_path / 'password'),
         },
     ):  # fmt: skip
-        endpoints = endpoints_at(**settings)
+        endpoints = redis_side_at(**settings)
         endpoints.start(dict)
         eventually(lambda: 'unknown command' in endpoints.state()['writer'])  # noqa: B023
         assert 'from-a' not in str(endpoints.state())
@@ -303,9 +309,9 @@ def test_no_secret_reaches_a_log_whatever_the_server_says(tmp_path, endpoints_at
     assert 'from-a' not in caplog.text
 
 
-def test_only_changes_of_state_are_logged(redis_server, endpoints_at, caplog):
+def test_only_changes_of_state_are_logged(redis_server, redis_side_at, caplog):
     caplog.set_level(logging.INFO, 'redis_bridge')
-    endpoints = endpoints_at(redis_server.url)
+    endpoints = redis_side_at(redis_server.url)
     everything(endpoints)
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
@@ -332,15 +338,15 @@ def test_who_sees_a_state_finds_it_in_the_log():
     log = logging.Logger('slow')
     log.addHandler(Slow())
     health = Health(log, 'there')
-    health.add('duty')
-    asking = threading.Thread(target=lambda: told.append(health.states()['duty']))
-    health.up('duty')
+    health.add('role')
+    asking = threading.Thread(target=lambda: told.append(health.states()['role']))
+    health.mark_connected('role')
     asking.join()
     assert told == ['logged', 'connected']
 
 
-def test_a_server_that_hangs_is_noticed_by_every_duty(redis_server, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
+def test_a_server_that_hangs_is_noticed_by_every_duty(redis_server, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
     sinks, heard, _ = everything(endpoints)
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
@@ -355,8 +361,8 @@ def test_a_server_that_hangs_is_noticed_by_every_duty(redis_server, endpoints_at
     eventually(lambda: all(b'1' in listener.payloads for listener in heard))
 
 
-def test_fifty_killed_connections_leave_no_thread_and_no_file(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
+def test_fifty_killed_connections_leave_no_thread_and_no_file(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
     sinks, heard, _ = everything(endpoints)
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
@@ -375,10 +381,10 @@ def test_fifty_killed_connections_leave_no_thread_and_no_file(redis_server, db, 
 
 
 @pytest.mark.parametrize('state', ['up', 'down', 'hanging', 'never started'])
-def test_closing_takes_little_time_and_leaves_nothing(redis_server, endpoints_at, state):
+def test_closing_takes_little_time_and_leaves_nothing(redis_server, redis_side_at, state):
     gc.collect()  # so that nothing of other tests goes away in between
     files = open_files()
-    endpoints = endpoints_at(redis_server.url, timing=Timing())  # the ordinary, long ones
+    endpoints = redis_side_at(redis_server.url, timing=Timing())  # the ordinary, long ones
     sinks, _, _ = everything(endpoints)
     if state != 'never started':
         endpoints.start(dict)
@@ -401,7 +407,7 @@ def test_closing_takes_little_time_and_leaves_nothing(redis_server, endpoints_at
 
 
 def test_a_bug_in_a_listener_is_told_with_its_traceback_and_does_not_end_the_duty(
-    redis_server, db, endpoints_at, caplog
+    redis_server, db, redis_side_at, caplog
 ):
     class Broken(Recorder):
         def carry(self, arrivals):
@@ -409,9 +415,9 @@ def test_a_bug_in_a_listener_is_told_with_its_traceback_and_does_not_end_the_dut
             if arrivals[0].payload == b'bad':
                 raise ZeroDivisionError('a bug')
 
-    endpoints = endpoints_at(redis_server.url)
+    endpoints = redis_side_at(redis_server.url)
     heard = Broken()
-    endpoints.source(ChannelSource('c'), heard, command=False, max_bytes=100)
+    endpoints.source(ChannelSourceConfig('c'), heard, command=False, max_bytes=100)
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
     db.publish('c', 'bad')
@@ -461,8 +467,12 @@ def test_commands_are_packed_as_the_protocol_says():
 def test_a_large_value_is_sent_without_a_copy(redis_server):
     value = os.urandom(3 * LARGE_BYTES)
     assert any(piece is value for piece in packed([('SET', 'k', value), ('PING',)]))
-    made = connector(redis_server.url).connection()
-    wire = Wire(made)
-    wire.connect()
-    assert wire.pipe([('SET', 'k', value), ('GET', 'k'), ('PING',)]) == [b'OK', value, b'PONG']
+    made = address(redis_server.url).connection()
+    connection = Connection(made)
+    connection.connect()
+    assert connection.pipe([('SET', 'k', value), ('GET', 'k'), ('PING',)]) == [
+        b'OK',
+        value,
+        b'PONG',
+    ]
     made.disconnect()

@@ -9,7 +9,7 @@ import pytest
 from servers import Recorder, all_connected
 from support import eventually
 
-from redis_bridge.mapping.model import KeySource
+from redis_bridge.mapping.model import KeySourceConfig
 from redis_bridge.redis_io.key_source import without_overlap
 
 
@@ -30,20 +30,22 @@ def settled(db, listener, name, marker=b'end'):
     return listener.payloads[:-1]
 
 
-def test_the_value_is_read_at_the_start_and_on_each_change(each_server, endpoints_at):
+def test_the_value_is_read_at_the_start_and_on_each_change(each_server, redis_side_at):
     with each_server.client() as db:
         db.set('k', 'there')
-        endpoints = endpoints_at(each_server.url)
-        first, second = watching(endpoints, KeySource('k'), KeySource('k', initial='skip'))
+        endpoints = redis_side_at(each_server.url)
+        first, second = watching(
+            endpoints, KeySourceConfig('k'), KeySourceConfig('k', initial='skip')
+        )
         eventually(lambda: first.payloads == [b'there'])
         db.set('k', 'new')
         eventually(lambda: second.payloads == [b'new'])
         assert first.payloads == [b'there', b'new']
 
 
-def test_the_last_of_many_fast_writes_is_never_missed(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
-    listeners = watching(endpoints, *(KeySource(f'k{number}') for number in range(20)))
+def test_the_last_of_many_fast_writes_is_never_missed(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    listeners = watching(endpoints, *(KeySourceConfig(f'k{number}') for number in range(20)))
     with db.pipeline(transaction=False) as pipe:
         for round_ in range(100):
             for number in range(20):
@@ -52,9 +54,9 @@ def test_the_last_of_many_fast_writes_is_never_missed(redis_server, db, endpoint
     eventually(lambda: all(listener.payloads[-1:] == [b'99'] for listener in listeners))
 
 
-def test_a_value_that_did_not_change_is_no_news(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
-    (heard,) = watching(endpoints, KeySource('k'))
+def test_a_value_that_did_not_change_is_no_news(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    (heard,) = watching(endpoints, KeySourceConfig('k'))
     db.set('k', '1')
     eventually(lambda: heard.payloads == [b'1'])
     db.set('k', '1')
@@ -63,19 +65,21 @@ def test_a_value_that_did_not_change_is_no_news(redis_server, db, endpoints_at):
 
 
 def test_a_command_written_again_counts_though_its_value_is_the_same(
-    redis_server, db, endpoints_at
+    redis_server, db, redis_side_at
 ):
-    endpoints = endpoints_at(redis_server.url)
-    (heard,) = watching(endpoints, KeySource('k'), command=True)
+    endpoints = redis_side_at(redis_server.url)
+    (heard,) = watching(endpoints, KeySourceConfig('k'), command=True)
     for number in range(1, 6):
         db.set('k', 'forward')
         eventually(lambda: len(heard.payloads) == number)  # noqa: B023
     assert heard.payloads == [b'forward'] * 5
 
 
-def test_a_value_that_vanishes_publishes_nothing_and_may_come_back(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
-    (heard,) = watching(endpoints, KeySource('k'))
+def test_a_value_that_vanishes_publishes_nothing_and_may_come_back(
+    redis_server, db, redis_side_at
+):
+    endpoints = redis_side_at(redis_server.url)
+    (heard,) = watching(endpoints, KeySourceConfig('k'))
     db.set('k', '1')
     eventually(lambda: heard.payloads == [b'1'])
     db.pexpire('k', 20)
@@ -88,9 +92,11 @@ def test_a_value_that_vanishes_publishes_nothing_and_may_come_back(redis_server,
     eventually(lambda: heard.payloads == [b'1', b'2', b''])
 
 
-def test_a_value_that_comes_and_goes_is_never_seen_as_an_empty_one(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
-    (heard,) = watching(endpoints, KeySource('k'))
+def test_a_value_that_comes_and_goes_is_never_seen_as_an_empty_one(
+    redis_server, db, redis_side_at
+):
+    endpoints = redis_side_at(redis_server.url)
+    (heard,) = watching(endpoints, KeySourceConfig('k'))
     for number in range(300):
         db.set('k', number)
         db.delete('k')
@@ -98,9 +104,9 @@ def test_a_value_that_comes_and_goes_is_never_seen_as_an_empty_one(redis_server,
     assert b'' not in heard.payloads
 
 
-def test_a_flush_and_the_write_after_it_are_seen(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
-    (heard,) = watching(endpoints, KeySource('k'))
+def test_a_flush_and_the_write_after_it_are_seen(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    (heard,) = watching(endpoints, KeySourceConfig('k'))
     db.set('k', '1')
     eventually(lambda: heard.payloads == [b'1'])
     with db.pipeline() as pipe:
@@ -110,11 +116,14 @@ def test_a_flush_and_the_write_after_it_are_seen(redis_server, db, endpoints_at)
     eventually(lambda: heard.payloads == [b'1', b'2'])
 
 
-def test_after_an_outage_only_what_differs_is_news(redis_server, db, proxy, endpoints_at):
-    endpoints = endpoints_at(proxy.url)
+def test_after_an_outage_only_what_differs_is_news(redis_server, db, proxy, redis_side_at):
+    endpoints = redis_side_at(proxy.url)
     db.mset({'same': '1', 'other': '1', 'skipped': '1'})
     same, other, skipped = watching(
-        endpoints, KeySource('same'), KeySource('other'), KeySource('skipped', initial='skip')
+        endpoints,
+        KeySourceConfig('same'),
+        KeySourceConfig('other'),
+        KeySourceConfig('skipped', initial='skip'),
     )
     eventually(lambda: same.payloads == other.payloads == [b'1'])
     proxy.stall()
@@ -126,10 +135,10 @@ def test_after_an_outage_only_what_differs_is_news(redis_server, db, proxy, endp
     assert settled(db, skipped, 'skipped') == []
 
 
-def test_names_that_begin_alike_are_told_apart(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
+def test_names_that_begin_alike_are_told_apart(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
     short, long, longest = watching(
-        endpoints, KeySource('k'), KeySource('k:a'), KeySource('k:a:b')
+        endpoints, KeySourceConfig('k'), KeySourceConfig('k:a'), KeySourceConfig('k:a:b')
     )
     db.mset({'k:x': '0', 'k': '1', 'k:a': '2', 'k:a:b': '3'})
     eventually(lambda: longest.payloads == [b'3'])
@@ -148,31 +157,33 @@ def test_prefixes_never_overlap(names, prefixes):
     assert without_overlap(names) == prefixes
 
 
-def test_of_a_giant_value_only_so_much_is_read_that_its_size_shows(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
-    (heard,) = watching(endpoints, KeySource('k'), max_bytes=100)
+def test_of_a_giant_value_only_so_much_is_read_that_its_size_shows(
+    redis_server, db, redis_side_at
+):
+    endpoints = redis_side_at(redis_server.url)
+    (heard,) = watching(endpoints, KeySourceConfig('k'), max_bytes=100)
     db.set('k', b'x' * 1_000_000)
     eventually(lambda: heard.payloads)
     assert [len(payload) for payload in heard.payloads] == [101]
 
 
 def test_a_key_of_another_kind_is_told_of_and_hides_no_other(
-    redis_server, db, endpoints_at, caplog
+    redis_server, db, redis_side_at, caplog
 ):
     db.hset('h', 'field', 'value')
-    endpoints = endpoints_at(redis_server.url)
-    _, heard = watching(endpoints, KeySource('h'), KeySource('k'))
+    endpoints = redis_side_at(redis_server.url)
+    _, heard = watching(endpoints, KeySourceConfig('h'), KeySourceConfig('k'))
     db.hset('h', 'field', 'other')
     db.set('k', '1')
     eventually(lambda: heard.payloads == [b'1'])
     assert sum('key h: WRONGTYPE' in record.getMessage() for record in caplog.records) == 1
 
 
-def test_a_thousand_keys_are_followed(redis_server, db, endpoints_at):
+def test_a_thousand_keys_are_followed(redis_server, db, redis_side_at):
     names = [f'many:{number}' for number in range(1000)]
     db.mset(dict.fromkeys(names, '0'))
-    endpoints = endpoints_at(redis_server.url)
-    listeners = watching(endpoints, *map(KeySource, names))
+    endpoints = redis_side_at(redis_server.url)
+    listeners = watching(endpoints, *map(KeySourceConfig, names))
     eventually(lambda: all(listener.payloads for listener in listeners))
     db.mset(dict.fromkeys(names, '1'))
     eventually(lambda: all(listener.payloads == [b'0', b'1'] for listener in listeners))

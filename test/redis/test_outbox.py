@@ -14,8 +14,14 @@ import pytest
 from servers import Recorder, Server, all_connected, free_port, programs
 from support import eventually
 
-from redis_bridge.counters import Counts
-from redis_bridge.mapping.model import ChannelSink, ChannelSource, HashSink, KeySink, StreamSink
+from redis_bridge.counters import Counters
+from redis_bridge.mapping.model import (
+    ChannelSinkConfig,
+    ChannelSourceConfig,
+    HashSinkConfig,
+    KeySinkConfig,
+    StreamSinkConfig,
+)
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.outbox import BATCH_COMMANDS, ITEM_OVERHEAD, Ring
 
@@ -26,7 +32,7 @@ class Feed:
     """A sink of a test, with a numbered sample per write."""
 
     def __init__(self, endpoints, config, **options):
-        self.counts = Counts()
+        self.counts = Counters()
         self.sink = endpoints.sink(config, self.counts, **options)
         self.endpoints = endpoints
         self.sent = 0
@@ -57,21 +63,21 @@ def started(endpoints, connected=True):
     return endpoints
 
 
-def test_each_kind_of_sink_writes_what_plain_clients_expect(each_server, endpoints_at):
-    endpoints = started(endpoints_at(each_server.url))
-    counts = Counts()
+def test_each_kind_of_sink_writes_what_plain_clients_expect(each_server, redis_side_at):
+    endpoints = started(redis_side_at(each_server.url))
+    counts = Counters()
     meta = Meta(endpoints.origin, 7, 12.5)
     with each_server.client() as db, db.pubsub() as heard:
         heard.subscribe('c', 'n')
         for _ in range(2):
             assert eventually(heard.get_message)['type'] == 'subscribe'
-        endpoints.sink(KeySink('k', ttl_ms=5000), counts).write([(b'v', meta)])
-        endpoints.sink(HashSink('h', ttl_ms=5000), counts).write(
+        endpoints.sink(KeySinkConfig('k', ttl_ms=5000), counts).write([(b'v', meta)])
+        endpoints.sink(HashSinkConfig('h', ttl_ms=5000), counts).write(
             [({'a.b': b'1', 'c': b'2'}, meta)]
         )
-        endpoints.sink(StreamSink('s', maxlen=10), counts).write([(b'e', meta)])
-        endpoints.sink(ChannelSink('c'), counts).write([(b'p', meta)])
-        notice = ChannelSink('n', encoding='cdr', send='notice')
+        endpoints.sink(StreamSinkConfig('s', maxlen=10), counts).write([(b'e', meta)])
+        endpoints.sink(ChannelSinkConfig('c'), counts).write([(b'p', meta)])
+        notice = ChannelSinkConfig('n', encoding='cdr', send='notice')
         endpoints.sink(notice, counts, notice_key='k').write([(None, meta)])
         eventually(lambda: counts.snapshot()['carried'] == 5)
         assert db.get('k') == b'v'
@@ -88,10 +94,10 @@ def test_each_kind_of_sink_writes_what_plain_clients_expect(each_server, endpoin
         assert told == {'key': 'k', 'seq': 7, 'stamp': 12.5}
 
 
-def test_entries_and_messages_keep_their_order(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
-    stream = Feed(endpoints, StreamSink('s', maxlen=10 * MANY))
-    channel = Feed(endpoints, ChannelSink('c'))
+def test_entries_and_messages_keep_their_order(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    stream = Feed(endpoints, StreamSinkConfig('s', maxlen=10 * MANY))
+    channel = Feed(endpoints, ChannelSinkConfig('c'))
     started(endpoints)
     with db.pubsub() as heard:
         heard.subscribe('c')
@@ -104,10 +110,10 @@ def test_entries_and_messages_keep_their_order(redis_server, db, endpoints_at):
     assert numbers(db, 's') == got == list(range(1, MANY + 1))
 
 
-def test_a_notice_comes_after_the_value_it_tells_of(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
-    key = Feed(endpoints, KeySink('k'))
-    notice = endpoints.sink(ChannelSink('n', send='notice'), Counts(), notice_key='k')
+def test_a_notice_comes_after_the_value_it_tells_of(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    key = Feed(endpoints, KeySinkConfig('k'))
+    notice = endpoints.sink(ChannelSinkConfig('n', send='notice'), Counters(), notice_key='k')
     started(endpoints)
     with db.pubsub() as heard:
         heard.subscribe('n')
@@ -121,9 +127,12 @@ def test_a_notice_comes_after_the_value_it_tells_of(redis_server, db, endpoints_
             assert int(db.get('k')) >= seq
 
 
-def test_of_a_key_only_the_newest_value_waits_for_the_server(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
-    key, short = Feed(endpoints, KeySink('k')), Feed(endpoints, KeySink('short', ttl_ms=50))
+def test_of_a_key_only_the_newest_value_waits_for_the_server(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    key, short = (
+        Feed(endpoints, KeySinkConfig('k')),
+        Feed(endpoints, KeySinkConfig('short', ttl_ms=50)),
+    )
     started(endpoints)
     redis_server.kill()
     eventually(lambda: endpoints.state()['writer'] != 'connected')
@@ -140,11 +149,11 @@ def test_of_a_key_only_the_newest_value_waits_for_the_server(redis_server, db, e
     assert db.get('short') is None
 
 
-def test_nothing_old_is_published_after_an_outage(redis_server, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
+def test_nothing_old_is_published_after_an_outage(redis_server, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
     heard = Recorder()
-    endpoints.source(ChannelSource('c'), heard, command=False, max_bytes=100)
-    channel = Feed(endpoints, ChannelSink('c'))
+    endpoints.source(ChannelSourceConfig('c'), heard, command=False, max_bytes=100)
+    channel = Feed(endpoints, ChannelSinkConfig('c'))
     started(endpoints)
     channel.write()
     eventually(lambda: heard.payloads == [b'1'])
@@ -162,14 +171,14 @@ def test_nothing_old_is_published_after_an_outage(redis_server, endpoints_at):
 
 @pytest.mark.parametrize('keeps_data', [True, False])
 def test_a_stream_neither_loses_nor_doubles_entries_when_the_server_is_killed(
-    each_server: Server, endpoints_at, keeps_data
+    each_server: Server, redis_side_at, keeps_data
 ):
     each_server.kill()
     if keeps_data:
         each_server.options = ('--appendonly', 'yes', '--appendfsync', 'always')
     each_server.start()
-    endpoints = endpoints_at(each_server.url)
-    stream = Feed(endpoints, StreamSink('s', maxlen=100 * MANY))
+    endpoints = redis_side_at(each_server.url)
+    stream = Feed(endpoints, StreamSinkConfig('s', maxlen=100 * MANY))
     started(endpoints)
     stop = threading.Event()
 
@@ -192,9 +201,9 @@ def test_a_stream_neither_loses_nor_doubles_entries_when_the_server_is_killed(
     assert ('resent' in stream.get('noted')) or keeps_data
 
 
-def test_an_older_snapshot_is_brought_up_to_date(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
-    stream = Feed(endpoints, StreamSink('s', maxlen=100 * MANY))
+def test_an_older_snapshot_is_brought_up_to_date(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    stream = Feed(endpoints, StreamSinkConfig('s', maxlen=100 * MANY))
     started(endpoints)
     stream.write(1000)
     eventually(lambda: stream.get('carried') == 1000)
@@ -209,11 +218,11 @@ def test_an_older_snapshot_is_brought_up_to_date(redis_server, db, endpoints_at)
 
 
 def test_what_is_too_old_to_be_written_again_is_told_as_a_gap(
-    redis_server, db, endpoints_at, caplog
+    redis_server, db, redis_side_at, caplog
 ):
-    endpoints = endpoints_at(redis_server.url)
+    endpoints = redis_side_at(redis_server.url)
     endpoints._outbox._ring = Ring(seconds=1e9, size=100 * (ITEM_OVERHEAD + 4))
-    stream = Feed(endpoints, StreamSink('s'))
+    stream = Feed(endpoints, StreamSinkConfig('s'))
     started(endpoints)
     stream.write(1000)
     eventually(lambda: stream.get('carried') == 1000)
@@ -225,9 +234,11 @@ def test_what_is_too_old_to_be_written_again_is_told_as_a_gap(
     assert any('came back without' in record.getMessage() for record in caplog.records)
 
 
-def test_an_entry_whose_reply_was_lost_is_not_written_twice(redis_server, db, proxy, endpoints_at):
-    endpoints = endpoints_at(proxy.url)
-    stream = Feed(endpoints, StreamSink('s'))
+def test_an_entry_whose_reply_was_lost_is_not_written_twice(
+    redis_server, db, proxy, redis_side_at
+):
+    endpoints = redis_side_at(proxy.url)
+    stream = Feed(endpoints, StreamSinkConfig('s'))
     started(endpoints)
     for number in range(5):
         proxy.lose_reply_to(b'XADD')
@@ -237,9 +248,9 @@ def test_an_entry_whose_reply_was_lost_is_not_written_twice(redis_server, db, pr
     assert numbers(db, 's') == list(range(1, 101))
 
 
-def test_an_id_that_another_writer_took_is_not_mistaken_for_ours(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
-    stream = Feed(endpoints, StreamSink('s'))
+def test_an_id_that_another_writer_took_is_not_mistaken_for_ours(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    stream = Feed(endpoints, StreamSinkConfig('s'))
     started(endpoints)
     stream.write()
     eventually(lambda: stream.get('carried') == 1)
@@ -251,10 +262,10 @@ def test_an_id_that_another_writer_took_is_not_mistaken_for_ours(redis_server, d
 
 
 def test_an_entry_of_another_writer_under_our_very_id_is_not_ours(
-    redis_server, db, endpoints_at, monkeypatch
+    redis_server, db, redis_side_at, monkeypatch
 ):
-    endpoints = endpoints_at(redis_server.url)
-    stream = Feed(endpoints, StreamSink('s'))
+    endpoints = redis_side_at(redis_server.url)
+    stream = Feed(endpoints, StreamSinkConfig('s'))
     started(endpoints)
     monkeypatch.setattr(endpoints._clock, 'now', lambda: 5000.0)
     db.xadd('s', {'data': b'-1'}, id='5000000-0')
@@ -264,10 +275,10 @@ def test_an_entry_of_another_writer_under_our_very_id_is_not_ours(
 
 
 def test_a_value_under_way_at_the_loss_gives_way_to_a_newer_one(
-    redis_server, db, proxy, endpoints_at
+    redis_server, db, proxy, redis_side_at
 ):
-    endpoints = endpoints_at(proxy.url)
-    key = Feed(endpoints, KeySink('k'))
+    endpoints = redis_side_at(proxy.url)
+    key = Feed(endpoints, KeySinkConfig('k'))
     started(endpoints)
     proxy.stall()
     key.write()
@@ -280,11 +291,11 @@ def test_a_value_under_way_at_the_loss_gives_way_to_a_newer_one(
     assert db.get('k') == b'2'
 
 
-def test_two_bridges_may_write_one_stream(redis_server, db, endpoints_at):
+def test_two_bridges_may_write_one_stream(redis_server, db, redis_side_at):
     feeds = []
     for robot in ('robot1', 'robot2'):
-        endpoints = endpoints_at(redis_server.url, robot)
-        feeds.append(Feed(endpoints, StreamSink('s', maxlen=100 * MANY)))
+        endpoints = redis_side_at(redis_server.url, robot)
+        feeds.append(Feed(endpoints, StreamSinkConfig('s', maxlen=100 * MANY)))
         started(endpoints)
     for _ in range(500):
         for feed in feeds:
@@ -299,12 +310,12 @@ def test_two_bridges_may_write_one_stream(redis_server, db, endpoints_at):
         assert sorted(own) == list(range(1, 501))
 
 
-def test_the_queue_is_bounded_and_each_drop_is_counted(redis_server, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
+def test_the_queue_is_bounded_and_each_drop_is_counted(redis_server, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
     outbox = endpoints._outbox
     outbox._max_count = 500
-    stream, key = Feed(endpoints, StreamSink('s')), Feed(endpoints, KeySink('k'))
-    channel = Feed(endpoints, ChannelSink('c'))
+    stream, key = Feed(endpoints, StreamSinkConfig('s')), Feed(endpoints, KeySinkConfig('k'))
+    channel = Feed(endpoints, ChannelSinkConfig('c'))
     started(endpoints)
     redis_server.freeze()
     for _ in range(3000):
@@ -319,11 +330,11 @@ def test_the_queue_is_bounded_and_each_drop_is_counted(redis_server, endpoints_a
     assert outbox._bytes == 0
 
 
-def test_writing_never_waits_for_a_server_that_hangs(redis_server, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
+def test_writing_never_waits_for_a_server_that_hangs(redis_server, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
     feeds = [
-        Feed(endpoints, StreamSink('s')), Feed(endpoints, KeySink('k')),
-        Feed(endpoints, ChannelSink('c')),
+        Feed(endpoints, StreamSinkConfig('s')), Feed(endpoints, KeySinkConfig('k')),
+        Feed(endpoints, ChannelSinkConfig('c')),
     ]  # fmt: skip
     started(endpoints)
     redis_server.freeze()
@@ -339,11 +350,13 @@ def test_writing_never_waits_for_a_server_that_hangs(redis_server, endpoints_at)
     eventually(lambda: all(feed.is_settled() for feed in feeds))
 
 
-def test_who_puts_gives_way_to_a_writer_that_is_behind_but_once_a_batch(endpoints_at, monkeypatch):
+def test_who_puts_gives_way_to_a_writer_that_is_behind_but_once_a_batch(
+    redis_side_at, monkeypatch
+):
     monkeypatch.setattr('redis_bridge.redis_io.outbox.GIVE_WAY_S', 60.0)
-    endpoints = endpoints_at()  # not started: the test is its writer
+    endpoints = redis_side_at()  # not started: the test is its writer
     outbox = endpoints._outbox
-    feed = Feed(endpoints, StreamSink('s'))
+    feed = Feed(endpoints, StreamSinkConfig('s'))
     feed.write(2 * BATCH_COMMANDS + 1)  # a writer that took nothing yet, as when it stands still
     assert len(outbox._take()) == BATCH_COMMANDS
     gives_way = threading.Thread(target=feed.write)
@@ -359,11 +372,11 @@ def test_who_puts_gives_way_to_a_writer_that_is_behind_but_once_a_batch(endpoint
 
 
 def test_a_name_of_another_kind_is_refused_and_the_others_go_on(
-    redis_server, db, endpoints_at, caplog
+    redis_server, db, redis_side_at, caplog
 ):
     db.set('s', 'a string')
-    endpoints = endpoints_at(redis_server.url)
-    wrong, right = Feed(endpoints, StreamSink('s')), Feed(endpoints, StreamSink('t'))
+    endpoints = redis_side_at(redis_server.url)
+    wrong, right = Feed(endpoints, StreamSinkConfig('s')), Feed(endpoints, StreamSinkConfig('t'))
     started(endpoints)
     for _ in range(20):
         wrong.write()
@@ -377,9 +390,12 @@ def test_a_name_of_another_kind_is_refused_and_the_others_go_on(
     eventually(lambda: wrong.get('carried') == 1)
 
 
-def test_a_full_server_is_waited_for_while_channels_go_on(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
-    stream, channel = Feed(endpoints, StreamSink('s')), Feed(endpoints, ChannelSink('c'))
+def test_a_full_server_is_waited_for_while_channels_go_on(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    stream, channel = (
+        Feed(endpoints, StreamSinkConfig('s')),
+        Feed(endpoints, ChannelSinkConfig('c')),
+    )
     started(endpoints)
     db.config_set('maxmemory', 1)
     stream.write(50)
@@ -393,11 +409,11 @@ def test_a_full_server_is_waited_for_while_channels_go_on(redis_server, db, endp
 
 
 def test_a_value_too_big_for_the_server_does_not_hold_up_the_others(
-    redis_server, db, endpoints_at
+    redis_server, db, redis_side_at
 ):
     db.config_set('proto-max-bulk-len', 1 << 20)
-    endpoints = endpoints_at(redis_server.url)
-    big, stream = Feed(endpoints, KeySink('big')), Feed(endpoints, StreamSink('s'))
+    endpoints = redis_side_at(redis_server.url)
+    big, stream = Feed(endpoints, KeySinkConfig('big')), Feed(endpoints, StreamSinkConfig('s'))
     started(endpoints)
     big.sent += 1
     big.sink.write([(b'x' * (32 << 20), Meta('o', 1, 0.0))])
@@ -407,9 +423,9 @@ def test_a_value_too_big_for_the_server_does_not_hold_up_the_others(
     assert numbers(db, 's') == list(range(1, 101))
 
 
-def test_a_replica_is_left_alone_until_it_is_a_primary(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
-    stream = Feed(endpoints, StreamSink('s'))
+def test_a_replica_is_left_alone_until_it_is_a_primary(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    stream = Feed(endpoints, StreamSinkConfig('s'))
     started(endpoints)
     db.replicaof('127.0.0.1', free_port())
     stream.write(10)
@@ -420,25 +436,25 @@ def test_a_replica_is_left_alone_until_it_is_a_primary(redis_server, db, endpoin
 
 
 def test_a_right_that_lacks_for_one_name_stops_that_one_only(
-    redis_server, db, endpoints_at, tmp_path
+    redis_server, db, redis_side_at, tmp_path
 ):
     db.execute_command(
         'ACL', 'SETUSER', 'bridge', 'on', '>pw', '~ok', '~redis_bridge:*', '&*', '+@all'
     )
     (tmp_path / 'password').write_text('pw\n')
-    endpoints = endpoints_at(
+    endpoints = redis_side_at(
         redis_server.url, username='bridge', password_file=str(tmp_path / 'password')
     )
-    ok, bad = Feed(endpoints, KeySink('ok')), Feed(endpoints, KeySink('other'))
+    ok, bad = Feed(endpoints, KeySinkConfig('ok')), Feed(endpoints, KeySinkConfig('other'))
     started(endpoints)
     ok.write()
     bad.write()
     eventually(lambda: ok.get('carried') == 1 and bad.get('dropped') == {'refused': 1})
 
 
-def test_a_renewal_keeps_a_value_alive_and_brings_back_a_lost_one(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
-    key = Feed(endpoints, KeySink('k', ttl_ms=60_000))
+def test_a_renewal_keeps_a_value_alive_and_brings_back_a_lost_one(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    key = Feed(endpoints, KeySinkConfig('k', ttl_ms=60_000))
     started(endpoints)
     key.write()
     eventually(lambda: key.get('carried') == 1)
@@ -452,12 +468,12 @@ def test_a_renewal_keeps_a_value_alive_and_brings_back_a_lost_one(redis_server, 
 
 
 def test_fsynced_entries_survive_and_a_server_without_that_is_told_of(
-    redis_server, endpoints_at, caplog
+    redis_server, redis_side_at, caplog
 ):
     if 'valkey' not in programs():
         pytest.skip('WAITAOF needs Valkey, or Redis 7.2')
-    endpoints = endpoints_at(redis_server.url)
-    stream = Feed(endpoints, StreamSink('s', durability='fsynced'))
+    endpoints = redis_side_at(redis_server.url)
+    stream = Feed(endpoints, StreamSinkConfig('s', durability='fsynced'))
     started(endpoints)
     stream.write(10)
     eventually(lambda: stream.get('carried') == 10)
@@ -473,9 +489,9 @@ def test_fsynced_entries_survive_and_a_server_without_that_is_told_of(
     assert stream.get('noted')['not_durable'] <= noted + 10  # what the ring brought back aside
 
 
-def test_replicated_entries_wait_for_a_replica(redis_server, db, endpoints_at, tmp_path):
-    endpoints = endpoints_at(redis_server.url)
-    stream = Feed(endpoints, StreamSink('s', durability='replicated'))
+def test_replicated_entries_wait_for_a_replica(redis_server, db, redis_side_at, tmp_path):
+    endpoints = redis_side_at(redis_server.url)
+    stream = Feed(endpoints, StreamSinkConfig('s', durability='replicated'))
     started(endpoints)
     db.config_set('repl-diskless-sync-delay', 0)
     replica = Server(redis_server.program, tmp_path / 'replica')
@@ -488,9 +504,9 @@ def test_replicated_entries_wait_for_a_replica(redis_server, db, endpoints_at, t
         assert copy.xlen('s') == 10
 
 
-def test_what_waits_is_written_at_close(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
-    stream = Feed(endpoints, StreamSink('s', maxlen=100 * MANY))
+def test_what_waits_is_written_at_close(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    stream = Feed(endpoints, StreamSinkConfig('s', maxlen=100 * MANY))
     started(endpoints)
     stream.write(MANY)
     endpoints.close()
@@ -499,9 +515,12 @@ def test_what_waits_is_written_at_close(redis_server, db, endpoints_at):
     assert stream.get('dropped') == {'closed': 1}
 
 
-def test_what_cannot_be_written_at_close_is_counted(redis_server, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
-    stream, channel = Feed(endpoints, StreamSink('s')), Feed(endpoints, ChannelSink('c'))
+def test_what_cannot_be_written_at_close_is_counted(redis_server, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    stream, channel = (
+        Feed(endpoints, StreamSinkConfig('s')),
+        Feed(endpoints, ChannelSinkConfig('c')),
+    )
     started(endpoints)
     redis_server.freeze()
     stream.write(100)
@@ -513,13 +532,13 @@ def test_what_cannot_be_written_at_close_is_counted(redis_server, endpoints_at):
     assert stream.is_settled() and channel.is_settled()
 
 
-def test_a_sample_that_is_no_bytes_is_a_bug_of_the_caller(endpoints_at):
+def test_a_sample_that_is_no_bytes_is_a_bug_of_the_caller(redis_side_at):
     with pytest.raises(TypeError):
-        endpoints_at().sink(KeySink('k'), Counts()).write([(5, Meta('o', 1, 0.0))])
+        redis_side_at().sink(KeySinkConfig('k'), Counters()).write([(5, Meta('o', 1, 0.0))])
 
 
-def test_callbacks_run_after_each_connect(redis_server, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
+def test_callbacks_run_after_each_connect(redis_server, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
     told: list[bool] = []
     endpoints.on_connected(told.append)
     started(endpoints)

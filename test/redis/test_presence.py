@@ -10,7 +10,7 @@ import time
 from servers import Recorder, all_connected
 from support import eventually
 
-from redis_bridge.mapping.model import ChannelSource, Heartbeat
+from redis_bridge.mapping.model import ChannelSourceConfig, Heartbeat
 from redis_bridge.redis_io.side import Timing
 
 KEY = 'redis_bridge:robot:robot1'
@@ -21,8 +21,8 @@ def server_time(db):
     return seconds + micros / 1e6
 
 
-def test_the_hash_tells_who_lives_and_how(each_server, endpoints_at):
-    endpoints = endpoints_at(each_server.url)
+def test_the_hash_tells_who_lives_and_how(each_server, redis_side_at):
+    endpoints = redis_side_at(each_server.url)
     beats = iter(range(1000))
     endpoints.start(lambda: {'beat': str(next(beats))})
     with each_server.client() as db:
@@ -38,8 +38,8 @@ def test_the_hash_tells_who_lives_and_how(each_server, endpoints_at):
         assert not endpoints.is_holder()
 
 
-def test_fields_that_the_status_no_longer_has_are_gone(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
+def test_fields_that_the_status_no_longer_has_are_gone(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
     status = {'old': '1'}
     endpoints.start(lambda: dict(status))
     eventually(lambda: db.hget(KEY, 'old'))
@@ -50,9 +50,9 @@ def test_fields_that_the_status_no_longer_has_are_gone(redis_server, db, endpoin
 
 
 def test_a_status_that_fails_is_told_once_and_costs_no_claim(
-    redis_server, db, endpoints_at, caplog
+    redis_server, db, redis_side_at, caplog
 ):
-    endpoints = endpoints_at(redis_server.url)
+    endpoints = redis_side_at(redis_server.url)
     asked = []
 
     def status():
@@ -67,13 +67,13 @@ def test_a_status_that_fails_is_told_once_and_costs_no_claim(
 
 
 def test_a_second_holder_stays_closed_until_the_first_one_goes(
-    redis_server, db, endpoints_at, caplog
+    redis_server, db, redis_side_at, caplog
 ):
     bridges, heard = [], []
     for _ in range(2):
-        bridges.append(endpoints_at(redis_server.url))
+        bridges.append(redis_side_at(redis_server.url))
         heard.append(Recorder())
-        bridges[-1].source(ChannelSource('c'), heard[-1], command=True, max_bytes=100)
+        bridges[-1].source(ChannelSourceConfig('c'), heard[-1], command=True, max_bytes=100)
         bridges[-1].start(dict)
         eventually(lambda: bridges[0].is_holder())
     first, second = bridges
@@ -89,10 +89,10 @@ def test_a_second_holder_stays_closed_until_the_first_one_goes(
     assert sum('held by another' in r.getMessage() for r in caplog.records) == 1
 
 
-def test_a_claim_taken_by_another_closes_the_sources_at_once(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url, timing=Timing(ping_s=60))
+def test_a_claim_taken_by_another_closes_the_sources_at_once(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url, timing=Timing(ping_s=60))
     heard = Recorder()
-    endpoints.source(ChannelSource('c'), heard, command=True, max_bytes=100)
+    endpoints.source(ChannelSourceConfig('c'), heard, command=True, max_bytes=100)
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
     db.hset(KEY, 'boot', 'other')
@@ -103,18 +103,18 @@ def test_a_claim_taken_by_another_closes_the_sources_at_once(redis_server, db, e
     assert db.hget(KEY, 'boot') == b'other'
 
 
-def test_a_killed_bridge_gives_the_name_up_when_its_time_is_over(redis_server, db, endpoints_at):
+def test_a_killed_bridge_gives_the_name_up_when_its_time_is_over(redis_server, db, redis_side_at):
     db.hset(KEY, mapping={'boot': 'dead', 'host': 'h', 'pid': '1'})
     db.pexpire(KEY, 300)
-    endpoints = endpoints_at(redis_server.url)
+    endpoints = redis_side_at(redis_server.url)
     begun = time.monotonic()
     endpoints.start(dict)
     eventually(endpoints.is_holder)
     assert time.monotonic() - begun > 0.2
 
 
-def test_a_claim_that_cannot_be_renewed_ends(redis_server, proxy, endpoints_at):
-    endpoints = endpoints_at(proxy.url, presence=Heartbeat(every_ms=50, ttl_ms=300))
+def test_a_claim_that_cannot_be_renewed_ends(redis_server, proxy, redis_side_at):
+    endpoints = redis_side_at(proxy.url, presence=Heartbeat(every_ms=50, ttl_ms=300))
     endpoints.start(dict)
     eventually(endpoints.is_holder)
     proxy.stall()
@@ -123,8 +123,8 @@ def test_a_claim_that_cannot_be_renewed_ends(redis_server, proxy, endpoints_at):
     eventually(endpoints.is_holder)
 
 
-def test_descriptions_are_written_and_written_again(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
+def test_descriptions_are_written_and_written_again(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
     string = 'std_msgs/msg/String'
     endpoints.register('early', 'key', string, 'json', 'string data', 'RIHS01_x', field='data')
     endpoints.start(dict)
@@ -149,26 +149,26 @@ def test_descriptions_are_written_and_written_again(redis_server, db, endpoints_
         redis_server.restart()
 
 
-def test_the_clock_is_that_of_the_server(redis_server, db, endpoints_at, monkeypatch):
+def test_the_clock_is_that_of_the_server(redis_server, db, redis_side_at, monkeypatch):
     wall = time.time
     monkeypatch.setattr(time, 'time', lambda: wall() + 86_400)  # a robot whose clock is off
-    endpoints = endpoints_at(redis_server.url)
+    endpoints = redis_side_at(redis_server.url)
     assert endpoints.now() - wall() > 86_000
     endpoints.start(dict)
     eventually(endpoints.is_holder)
     eventually(lambda: abs(endpoints.now() - server_time(db)) < 0.1)
 
 
-def test_the_hash_has_the_claim_and_the_status(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
+def test_the_hash_has_the_claim_and_the_status(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
     endpoints.start(lambda: {'state': '{}', 'route:0': '{}'})
     fields = {b'state', b'route:0', b'boot', b'protocol', b'host', b'pid', b'since', b'stamp'}
     eventually(lambda: set(db.hkeys(KEY)) == fields)
 
 
-def test_what_stood_there_before_the_claim_is_gone(redis_server, db, endpoints_at):
+def test_what_stood_there_before_the_claim_is_gone(redis_server, db, redis_side_at):
     db.hset(KEY, 'route:9', 'of another')
-    endpoints = endpoints_at(redis_server.url)
+    endpoints = redis_side_at(redis_server.url)
     endpoints.start(lambda: {'route:0': '{}'})
     eventually(endpoints.is_holder)
     assert not db.hexists(KEY, 'route:9')

@@ -11,11 +11,11 @@ import pytest
 from servers import Recorder, all_connected
 from support import eventually
 
-from redis_bridge.counters import Counts
+from redis_bridge.counters import Counters
 from redis_bridge.errors import RedisError
-from redis_bridge.mapping.model import StreamSink, StreamSource
+from redis_bridge.mapping.model import StreamSinkConfig, StreamSourceConfig
 from redis_bridge.protocol.meta import Meta
-from redis_bridge.redis_io.stream_source import Entry, Seen
+from redis_bridge.redis_io.stream_source import DeliveredEntries, Entry
 
 
 def reading(endpoints, *sources, **recorder):
@@ -40,7 +40,7 @@ def texts(*numbers):
 
 
 def test_lately_seen_entries_are_known_however_many_come():
-    seen = Seen()
+    seen = DeliveredEntries()
     entries = [Entry(b'%d-0' % number, [b'data', b'x']) for number in range(250_000)]
     for entry in entries:
         seen.add(entry)
@@ -49,15 +49,17 @@ def test_lately_seen_entries_are_known_however_many_come():
     assert Entry(entries[-1].id, [b'data', b'other']) not in seen
 
 
-GROUP = StreamSource('s', 'group', 'g')
+GROUP = StreamSourceConfig('s', 'group', 'g')
 
 
-def test_reading_starts_where_the_mapping_says(each_server, endpoints_at):
+def test_reading_starts_where_the_mapping_says(each_server, redis_side_at):
     with each_server.client() as db:
         add(db, 's', 1, 2, 3)
-        endpoints = endpoints_at(each_server.url)
+        endpoints = redis_side_at(each_server.url)
         starts = ('new', 'last', 'beginning')
-        new, last, beginning = reading(endpoints, *(StreamSource('s', how) for how in starts))
+        new, last, beginning = reading(
+            endpoints, *(StreamSourceConfig('s', how) for how in starts)
+        )
         add(db, 's', 4)
         eventually(lambda: new.payloads and len(beginning.payloads) == 4)
         assert new.payloads == texts(4)
@@ -66,16 +68,18 @@ def test_reading_starts_where_the_mapping_says(each_server, endpoints_at):
         assert new.gaps == last.gaps == beginning.gaps == []
 
 
-def test_a_stream_that_does_not_exist_yet_is_waited_for(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
-    heard = reading(endpoints, *(StreamSource('s', how) for how in ('new', 'last', 'beginning')))
+def test_a_stream_that_does_not_exist_yet_is_waited_for(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    heard = reading(
+        endpoints, *(StreamSourceConfig('s', how) for how in ('new', 'last', 'beginning'))
+    )
     add(db, 's', 1)
     eventually(lambda: all(listener.payloads == texts(1) for listener in heard))
 
 
-def test_metadata_stands_in_fields_and_is_optional(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
-    (heard,) = reading(endpoints, StreamSource('s'))
+def test_metadata_stands_in_fields_and_is_optional(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    (heard,) = reading(endpoints, StreamSourceConfig('s'))
     db.xadd('s', {'data': '1', 'origin': 'o/1', 'seq': '7', 'stamp': '12.5'})
     db.xadd('s', {'data': '2', 'stamp': '12.5'})
     db.xadd('s', {'data': '3', 'seq': 'x', 'stamp': 'nan'})
@@ -86,10 +90,10 @@ def test_metadata_stands_in_fields_and_is_optional(redis_server, db, endpoints_a
 
 
 def test_no_entry_is_lost_or_doubled_while_connections_are_cut(
-    redis_server, db, proxy, endpoints_at
+    redis_server, db, proxy, redis_side_at
 ):
-    endpoints = endpoints_at(proxy.url)
-    sources = StreamSource('s', 'beginning'), GROUP
+    endpoints = redis_side_at(proxy.url)
+    sources = StreamSourceConfig('s', 'beginning'), GROUP
     cursor, group = reading(endpoints, *sources)
     for start in range(0, 1000, 100):
         add(db, 's', *range(start, start + 100))
@@ -102,9 +106,9 @@ def test_no_entry_is_lost_or_doubled_while_connections_are_cut(
     assert cursor.gaps == []
 
 
-def test_entries_added_during_an_outage_arrive_afterwards(redis_server, db, proxy, endpoints_at):
-    endpoints = endpoints_at(proxy.url)
-    (heard,) = reading(endpoints, StreamSource('s', 'new'))
+def test_entries_added_during_an_outage_arrive_afterwards(redis_server, db, proxy, redis_side_at):
+    endpoints = redis_side_at(proxy.url)
+    (heard,) = reading(endpoints, StreamSourceConfig('s', 'new'))
     proxy.stall()
     eventually(lambda: heard.losses == 1)
     add(db, 's', 1, 2)
@@ -113,9 +117,9 @@ def test_entries_added_during_an_outage_arrive_afterwards(redis_server, db, prox
     assert heard.losses == 1
 
 
-def test_what_was_trimmed_before_it_was_read_is_counted(redis_server, db, proxy, endpoints_at):
-    endpoints = endpoints_at(proxy.url)
-    (heard,) = reading(endpoints, StreamSource('s', 'new'))
+def test_what_was_trimmed_before_it_was_read_is_counted(redis_server, db, proxy, redis_side_at):
+    endpoints = redis_side_at(proxy.url)
+    (heard,) = reading(endpoints, StreamSourceConfig('s', 'new'))
     add(db, 's', *range(10))
     eventually(lambda: len(heard.payloads) == 10)
     proxy.stall()
@@ -129,7 +133,7 @@ def test_what_was_trimmed_before_it_was_read_is_counted(redis_server, db, proxy,
     eventually(lambda: heard.gaps == [30])
 
 
-def test_what_was_trimmed_while_we_were_slow_is_counted(redis_server, db, endpoints_at):
+def test_what_was_trimmed_while_we_were_slow_is_counted(redis_server, db, redis_side_at):
     class Slow(Recorder):
         def carry(self, arrivals):
             super().carry(arrivals)
@@ -138,8 +142,8 @@ def test_what_was_trimmed_while_we_were_slow_is_counted(redis_server, db, endpoi
 
     started, may_go_on = threading.Event(), threading.Event()
     heard = Slow()
-    endpoints = endpoints_at(redis_server.url)
-    endpoints.source(StreamSource('s', 'new'), heard, command=False, max_bytes=100)
+    endpoints = redis_side_at(redis_server.url)
+    endpoints.source(StreamSourceConfig('s', 'new'), heard, command=False, max_bytes=100)
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
     add(db, 's', 0)
@@ -152,11 +156,11 @@ def test_what_was_trimmed_while_we_were_slow_is_counted(redis_server, db, endpoi
 
 
 def test_a_server_that_comes_back_with_less_is_followed_without_doubles(
-    redis_server, db, endpoints_at
+    redis_server, db, redis_side_at
 ):
-    endpoints = endpoints_at(redis_server.url)
-    feed = endpoints.sink(StreamSink('s', maxlen=100_000), Counts())
-    (heard,) = reading(endpoints, StreamSource('s', 'beginning'))
+    endpoints = redis_side_at(redis_server.url)
+    feed = endpoints.sink(StreamSinkConfig('s', maxlen=100_000), Counters())
+    (heard,) = reading(endpoints, StreamSourceConfig('s', 'beginning'))
     for number in range(1000):
         feed.write([(b'%d' % number, Meta('o', number, 0.0))])
     eventually(lambda: len(heard.payloads) == 1000)
@@ -168,9 +172,9 @@ def test_a_server_that_comes_back_with_less_is_followed_without_doubles(
     assert heard.payloads == texts(*range(1001))
 
 
-def test_smaller_ids_after_a_loss_of_all_data_are_read(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
-    (heard,) = reading(endpoints, StreamSource('s', 'beginning'))
+def test_smaller_ids_after_a_loss_of_all_data_are_read(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    (heard,) = reading(endpoints, StreamSourceConfig('s', 'beginning'))
     db.xadd('s', {'data': 'old'}, id='1000-0')
     eventually(lambda: heard.payloads == [b'old'])
     redis_server.restart()
@@ -179,10 +183,10 @@ def test_smaller_ids_after_a_loss_of_all_data_are_read(redis_server, db, endpoin
     eventually(lambda: heard.payloads == [b'old', b'new'])
 
 
-def test_a_group_takes_what_is_there_and_acknowledges_it(each_server, endpoints_at):
+def test_a_group_takes_what_is_there_and_acknowledges_it(each_server, redis_side_at):
     with each_server.client() as db:
         add(db, 's', 1, 2)
-        endpoints = endpoints_at(each_server.url)
+        endpoints = redis_side_at(each_server.url)
         (heard,) = reading(endpoints, GROUP)
         add(db, 's', 3)
         eventually(lambda: heard.payloads == texts(1, 2, 3))
@@ -190,8 +194,8 @@ def test_a_group_takes_what_is_there_and_acknowledges_it(each_server, endpoints_
         assert db.xinfo_consumers('s', 'g')[0]['name'] == b'robot1'
 
 
-def test_a_group_is_read_only_while_somebody_wants_it(redis_server, db, endpoints_at):
-    endpoints = endpoints_at(redis_server.url)
+def test_a_group_is_read_only_while_somebody_wants_it(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
     (heard,) = reading(endpoints, GROUP, wants=False)
     add(db, 's', 1)
     eventually(lambda: db.xinfo_groups('s'))
@@ -201,25 +205,25 @@ def test_a_group_is_read_only_while_somebody_wants_it(redis_server, db, endpoint
 
 
 def test_an_entry_not_done_with_comes_again_after_a_restart_of_the_bridge(
-    redis_server, db, endpoints_at
+    redis_server, db, redis_side_at
 ):
     add(db, 's', 1, 2, 3)
-    first = endpoints_at(redis_server.url)
+    first = redis_side_at(redis_server.url)
     (heard,) = reading(first, GROUP, verdict=None)
     eventually(lambda: heard.payloads == texts(1, 2, 3))
-    heard.arrivals[1].done(True)
+    heard.arrivals[1].acknowledge(True)
     eventually(lambda: db.xpending('s', 'g')['pending'] == 2)
     first.close()
-    (again,) = reading(endpoints_at(redis_server.url), GROUP)
+    (again,) = reading(redis_side_at(redis_server.url), GROUP)
     eventually(lambda: again.payloads == texts(1, 3))
     eventually(lambda: db.xpending('s', 'g')['pending'] == 0)
 
 
 def test_an_entry_in_hand_does_not_come_again_when_the_connection_does(
-    redis_server, db, proxy, endpoints_at
+    redis_server, db, proxy, redis_side_at
 ):
     add(db, 's', 1)
-    endpoints = endpoints_at(proxy.url)
+    endpoints = redis_side_at(proxy.url)
     (heard,) = reading(endpoints, GROUP, verdict=None)
     eventually(lambda: heard.payloads == texts(1))
     proxy.cut()
@@ -229,16 +233,18 @@ def test_an_entry_in_hand_does_not_come_again_when_the_connection_does(
     eventually(lambda: len(heard.payloads) == 2)
     assert heard.payloads == texts(1, 2)
     for arrival in heard.arrivals:
-        arrival.done(True)
+        arrival.acknowledge(True)
     eventually(lambda: db.xpending('s', 'g')['pending'] == 0)
 
 
-def test_an_entry_is_acknowledged_from_any_thread_and_soon(redis_server, db, endpoints_at):
+def test_an_entry_is_acknowledged_from_any_thread_and_soon(redis_server, db, redis_side_at):
     add(db, 's', *range(50))
-    endpoints = endpoints_at(redis_server.url)
+    endpoints = redis_side_at(redis_server.url)
     (heard,) = reading(endpoints, GROUP, verdict=None)
     eventually(lambda: len(heard.payloads) == 50)
-    threads = [threading.Thread(target=arrival.done, args=(True,)) for arrival in heard.arrivals]
+    threads = [
+        threading.Thread(target=arrival.acknowledge, args=(True,)) for arrival in heard.arrivals
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -246,10 +252,10 @@ def test_an_entry_is_acknowledged_from_any_thread_and_soon(redis_server, db, end
     eventually(lambda: db.xpending('s', 'g')['pending'] == 0, seconds=1)
 
 
-def test_an_entry_given_up_goes_to_the_dead_ones(redis_server, db, endpoints_at):
+def test_an_entry_given_up_goes_to_the_dead_ones(redis_server, db, redis_side_at):
     db.xadd('s', {'data': 'bad', 'note': 'x'}, id='5-0')
     db.xadd('s', {'other': 'field'}, id='6-0')
-    endpoints = endpoints_at(redis_server.url)
+    endpoints = redis_side_at(redis_server.url)
     (heard,) = reading(endpoints, GROUP, verdict=False)
     eventually(lambda: db.xlen('s:dead') == 2)
     assert heard.payloads == [b'bad']
@@ -260,8 +266,8 @@ def test_an_entry_given_up_goes_to_the_dead_ones(redis_server, db, endpoints_at)
     eventually(lambda: db.xpending('s', 'g')['pending'] == 0)
 
 
-def test_two_routes_do_not_take_entries_from_each_other(endpoints_at):
-    endpoints = endpoints_at()
+def test_two_routes_do_not_take_entries_from_each_other(redis_side_at):
+    endpoints = redis_side_at()
     endpoints.source(GROUP, Recorder(), command=False, max_bytes=100)
     with pytest.raises(RedisError, match='give one of them another group'):
         endpoints.source(GROUP, Recorder(), command=True, max_bytes=100)
@@ -269,9 +275,9 @@ def test_two_routes_do_not_take_entries_from_each_other(endpoints_at):
 
 @pytest.mark.parametrize('what', ['delete', 'restart'])
 def test_a_group_that_is_gone_is_made_again_from_the_beginning(
-    redis_server, db, endpoints_at, what
+    redis_server, db, redis_side_at, what
 ):
-    endpoints = endpoints_at(redis_server.url)
+    endpoints = redis_side_at(redis_server.url)
     (heard,) = reading(endpoints, GROUP)
     add(db, 's', 1)
     eventually(lambda: heard.payloads == texts(1))
@@ -283,12 +289,12 @@ def test_a_group_that_is_gone_is_made_again_from_the_beginning(
     eventually(lambda: heard.payloads == texts(1, 2, 3))
 
 
-def test_a_stream_of_another_kind_hides_no_other(redis_server, db, endpoints_at, caplog):
+def test_a_stream_of_another_kind_hides_no_other(redis_server, db, redis_side_at, caplog):
     db.set('wrong', '1')
-    endpoints = endpoints_at(redis_server.url)
+    endpoints = redis_side_at(redis_server.url)
     sources = [
-        StreamSource('wrong'), StreamSource('s'),
-        StreamSource('wrong', 'group', 'g'), StreamSource('s', 'group', 'g'),
+        StreamSourceConfig('wrong'), StreamSourceConfig('s'),
+        StreamSourceConfig('wrong', 'group', 'g'), StreamSourceConfig('s', 'group', 'g'),
     ]  # fmt: skip
     _, cursor, _, group = reading(endpoints, *sources)
     add(db, 's', 1)

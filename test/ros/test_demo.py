@@ -278,8 +278,8 @@ def test_domains_are_different_and_within_the_range_that_is_safe_on_linux():
 
 
 def test_the_mapping_of_the_demo_has_no_mistakes():
-    mapping = pytest.importorskip('redis_bridge.mapping')
-    loaded = mapping.load(MAPPING, robot='robot1', environ={})
+    loading = pytest.importorskip('redis_bridge.mapping.load')
+    loaded = loading.load(MAPPING, robot='robot1', environ={})
     assert [route.topic for route in loaded.ros_to_redis] == ['/odom', '/scan', '/temperature']
     (command,) = loaded.redis_to_ros
     assert (command.source.name, command.max_age_ms) == ('robot1:cmd_vel', 500)
@@ -367,7 +367,7 @@ def test_rates_and_latencies_are_those_of_the_last_two_seconds():
 
 
 def test_the_monitor_sees_in_redis_what_bridges_and_scripts_put_there(redis_server):
-    pytest.importorskip('redis_bridge.codecs')
+    pytest.importorskip('redis_bridge.payloads.codecs')
     with redis_server.client() as db:
         db.flushall()
         monitor = Monitor(db, ('robot1', 'robot2'))

@@ -22,7 +22,7 @@ from std_msgs.msg import Int32, String
 from redis_bridge.mapping.model import Qos
 from redis_bridge.ros_io import drain, qos, types
 from redis_bridge.ros_io.drain import tells_publisher
-from redis_bridge.ros_io.topics import BRIDGE_NODE, RosEndpoints
+from redis_bridge.ros_io.topics import BRIDGE_NODE, RosSide
 
 LOG = logging.getLogger('test')
 BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -66,8 +66,8 @@ def peer():
 
 
 def listening(graph, *names, type_name=None, asked=Qos(), has_gid=None):
-    """Start a RosEndpoints on the graph that listens to topics; return it and the listeners."""
-    ros = RosEndpoints(graph.node, LOG, has_gid=tells_publisher() if has_gid is None else has_gid)
+    """Start a RosSide on the graph that listens to topics; return it and the listeners."""
+    ros = RosSide(graph.node, LOG, has_gid=tells_publisher() if has_gid is None else has_gid)
     heard = [Heard() for _ in names]
     for name, listener in zip(names, heard):
         ros.listen(name, type_name, asked, listener)
@@ -214,7 +214,7 @@ def test_garbage_from_dds_reaches_the_listener_as_bytes_and_hurts_nobody(bridge_
 
 
 def test_publishers_offer_state_as_latched_and_events_as_reliable(bridge_graph, peer):
-    ros = RosEndpoints(bridge_graph.node, LOG, has_gid=tells_publisher())
+    ros = RosSide(bridge_graph.node, LOG, has_gid=tells_publisher())
     state = ros.publisher('/state', 'std_msgs/msg/String', Qos(), latched=True)
     event = ros.publisher('/event', 'std_msgs/msg/String', Qos(), latched=False)
     bridge_graph.start()
@@ -261,7 +261,7 @@ def test_entities_made_and_destroyed_while_other_nodes_come_and_go(bridge_graph)
         [sys.executable, '-c', STORM, str(DOMAIN), '6'], stdout=subprocess.PIPE, text=True
     ) as storm:
         assert storm.stdout.readline() == 'ready\n'
-        ros = RosEndpoints(bridge_graph.add_node(f'{BRIDGE_NODE}two'), LOG, has_gid=True)
+        ros = RosSide(bridge_graph.add_node(f'{BRIDGE_NODE}two'), LOG, has_gid=True)
         rounds = 0
         while storm.poll() is None:
             publisher = ros.publisher('/storm_1', 'std_msgs/msg/String', Qos(), latched=False)

@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeClock
 
 from redis_bridge.bridge.dead_man import DeadMan
-from redis_bridge.counters import Counts
+from redis_bridge.counters import Counters
 from redis_bridge.mapping.model import Stop
 
 
@@ -19,7 +19,7 @@ class Robot:
     def __init__(self, after_ms: int = 500, repeat: int = 3) -> None:
         self.clock = FakeClock()
         self.published: list[str] = []
-        self.counts = Counts()
+        self.counts = Counters()
         self.dead_man = DeadMan(
             Stop(after_ms=after_ms, repeat=repeat),
             lambda: self.published.append('stop'),
@@ -41,7 +41,7 @@ def robot() -> Robot:
 
 def test_nothing_is_stopped_before_the_first_command(robot):
     robot.clock.move(10)
-    robot.dead_man.fire('Redis is lost')
+    robot.dead_man.trigger('Redis is lost')
     robot.dead_man.close()
     assert robot.published == []
 
@@ -76,7 +76,7 @@ def test_a_new_command_ends_the_repeating_and_arms_it_again(robot):
 
 def test_the_loss_of_redis_stops_at_once(robot):
     robot.command()
-    robot.dead_man.fire('Redis is lost')
+    robot.dead_man.trigger('Redis is lost')
     assert robot.published == ['go', 'stop']
 
 

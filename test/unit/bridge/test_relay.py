@@ -11,24 +11,24 @@ import pytest
 from fakes import FakeClock, MemoryPublisher, MemorySink
 
 from redis_bridge.bridge.dead_man import DeadMan
-from redis_bridge.bridge.relay import InwardRelay, Mirror, OutwardRelay
-from redis_bridge.counters import Counts
+from redis_bridge.bridge.relay import InwardRelay, LastValue, OutwardRelay
+from redis_bridge.counters import Counters
 from redis_bridge.mapping.model import (
-    ChannelSink,
-    ChannelSource,
-    HashSink,
-    KeySink,
-    KeySource,
+    ChannelSinkConfig,
+    ChannelSourceConfig,
+    HashSinkConfig,
+    KeySinkConfig,
+    KeySourceConfig,
     RedisToRos,
     RosToRedis,
     Stop,
-    StreamSink,
-    StreamSource,
+    StreamSinkConfig,
+    StreamSourceConfig,
 )
 from redis_bridge.messages import cdr
 from redis_bridge.messages.types import Field, Message, Primitive, Sequence, String
 from redis_bridge.payloads import codecs
-from redis_bridge.ports import Arrival
+from redis_bridge.ports import Received
 from redis_bridge.protocol.meta import Meta
 
 LOG = logging.getLogger('test')
@@ -58,7 +58,7 @@ class Outward:
     def __init__(self, *sinks, message=NUMBER, mirror=None, **options):
         self.clock = FakeClock()
         self.sinks = [MemorySink() for _ in sinks]
-        self.counts = Counts()
+        self.counts = Counters()
         self.route = RosToRedis(where='test.yaml:1', topic='/n', sinks=sinks, **options)
         self.relay = OutwardRelay(
             self.route,
@@ -66,7 +66,7 @@ class Outward:
             list(zip(sinks, self.sinks)),
             origin='robot1/boot',
             now=lambda: SERVER_TIME,
-            alarms=self.clock,
+            timers=self.clock,
             counts=self.counts,
             log=LOG,
             mirror=mirror,
@@ -85,12 +85,12 @@ class Outward:
         return self.counts.snapshot()['dropped']
 
 
-KEY = KeySink('k', encoding='json')
-CHANNEL = ChannelSink('c', encoding='json')
+KEY = KeySinkConfig('k', encoding='json')
+CHANNEL = ChannelSinkConfig('c', encoding='json')
 
 
 def test_every_sample_goes_to_every_sink_with_its_metadata():
-    outward = Outward(KEY, StreamSink('s'), CHANNEL)
+    outward = Outward(KEY, StreamSinkConfig('s'), CHANNEL)
     outward.carry(1.5)
     outward.carry(2.5)
     assert outward.values == [1.5, 2.5]
@@ -113,14 +113,14 @@ def test_a_sample_is_encoded_once_for_sinks_that_share_an_encoding():
 
 
 def test_without_meta_the_payload_holds_the_fields_only():
-    outward = Outward(KEY, StreamSink('s', encoding='json'), meta=False)
+    outward = Outward(KEY, StreamSinkConfig('s', encoding='json'), meta=False)
     outward.carry(1.0)
     assert json.loads(outward.sinks[0].payloads[0]) == {'data': 1.0}
     assert outward.sinks[1].written == [(b'{"data":1.0}', None)]
 
 
 def test_a_hash_gets_dotted_fields():
-    outward = Outward(HashSink('h'), message=TWIST, fields=('linear.x', 'angular'))
+    outward = Outward(HashSinkConfig('h'), message=TWIST, fields=('linear.x', 'angular'))
     outward.relay.carry([cdr.writer(TWIST)({'linear': {'x': 0.5}})])
     assert outward.sinks[0].payloads == [
         {'linear.x': b'0.5', 'angular.x': b'0.0', 'angular.y': b'0.0', 'angular.z': b'0.0'}
@@ -128,13 +128,13 @@ def test_a_hash_gets_dotted_fields():
 
 
 def test_a_notice_carries_no_payload():
-    outward = Outward(KEY, ChannelSink('c', send='notice'))
+    outward = Outward(KEY, ChannelSinkConfig('c', send='notice'))
     outward.carry(1.0)
     assert outward.sinks[1].payloads == [None]
 
 
 def test_a_field_goes_out_as_a_bare_value():
-    outward = Outward(KeySink('Temperature', encoding='text'), field='data')
+    outward = Outward(KeySinkConfig('Temperature', encoding='text'), field='data')
     outward.carry(21.5)
     assert outward.sinks[0].payloads == [b'21.5']
 
@@ -237,7 +237,7 @@ def test_a_reconnect_writes_keys_again_but_no_events():
 
 
 def test_a_reconnect_does_not_revive_a_key_that_is_past_its_life():
-    outward = Outward(KeySink('k', encoding='json', ttl_ms=1000))
+    outward = Outward(KeySinkConfig('k', encoding='json', ttl_ms=1000))
     outward.carry(1.0)
     outward.clock.move(0.5)
     outward.relay.rewrite()
@@ -262,9 +262,9 @@ def test_accounts_balance():
 class Inward:
     """An inward relay over a publisher that keeps what it gets."""
 
-    def __init__(self, message=NUMBER, source=ChannelSource('c'), mirror=None, **options):
+    def __init__(self, message=NUMBER, source=ChannelSourceConfig('c'), mirror=None, **options):
         self.clock = FakeClock()
-        self.counts = Counts()
+        self.counts = Counters()
         self.publisher = MemoryPublisher(message)
         options.setdefault('encoding', 'json')
         self.route = RedisToRos(
@@ -294,7 +294,7 @@ class Inward:
         )
 
     def carry(self, *payloads):
-        self.relay.carry([Arrival(_bytes(payload)) for payload in payloads])
+        self.relay.carry([Received(_bytes(payload)) for payload in payloads])
 
     @property
     def values(self):
@@ -400,11 +400,11 @@ def test_unstamped_accept_lets_plain_clients_command():
 
 
 def test_the_stamp_of_a_stream_entry_counts_for_its_age():
-    inward = Inward(max_age_ms=200, source=StreamSource('s'))
+    inward = Inward(max_age_ms=200, source=StreamSourceConfig('s'))
     inward.relay.carry(
         [
-            Arrival(b'{"data": 1}', Meta('x/1', 1, SERVER_TIME - 9)),
-            Arrival(b'{"data": 2}', Meta('x/1', 2, SERVER_TIME)),
+            Received(b'{"data": 1}', Meta('x/1', 1, SERVER_TIME - 9)),
+            Received(b'{"data": 2}', Meta('x/1', 2, SERVER_TIME)),
         ]
     )
     assert inward.values == [{'data': 2.0}]
@@ -502,10 +502,10 @@ def test_refused_commands_do_not_keep_the_dead_man_quiet():
 
 def test_a_lost_connection_stops_the_robot_that_was_commanded():
     inward = Inward(TWIST, stop=Stop(after_ms=500, repeat=1))
-    inward.relay.lost()
+    inward.relay.on_disconnect()
     assert inward.values == []
     inward.carry({'linear': {'x': 0.4}})
-    inward.relay.lost()
+    inward.relay.on_disconnect()
     assert [value['linear']['x'] for value in inward.values] == [0.4, 0.0]
 
 
@@ -514,15 +514,15 @@ def test_nothing_is_published_after_closing():
     inward.relay.close()
     inward.carry({'data': 1})
     assert inward.values == []
-    assert not inward.relay.wanted()
+    assert not inward.relay.has_subscribers()
 
 
 def test_group_entries_are_done_after_publishing_and_given_up_when_bad():
-    inward = Inward(source=StreamSource('s', start='group', group='g'))
+    inward = Inward(source=StreamSourceConfig('s', start='group', group='g'))
     done = []
     inward.relay.carry(
         [
-            Arrival(payload, done=lambda good, n=n: done.append((n, good)))
+            Received(payload, acknowledge=lambda good, n=n: done.append((n, good)))
             for n, payload in enumerate([b'{"data": 1}', b'bad', b'{"data": 2}'])
         ]
     )
@@ -531,21 +531,21 @@ def test_group_entries_are_done_after_publishing_and_given_up_when_bad():
 
 
 def test_group_entries_stay_open_while_subscribers_have_not_acknowledged():
-    inward = Inward(source=StreamSource('s', start='group', group='g'))
+    inward = Inward(source=StreamSourceConfig('s', start='group', group='g'))
     inward.publisher.acknowledges = False
     done = []
-    inward.relay.carry([Arrival(b'{"data": 1}', done=done.append)])
+    inward.relay.carry([Received(b'{"data": 1}', acknowledge=done.append)])
     assert done == []
     assert inward.counts.snapshot()['noted'] == {'unacked': 1}
 
 
 def test_group_entries_that_are_refused_are_kept_as_dead_and_echoes_are_not():
-    inward = Inward(source=StreamSource('s', start='group', group='g'), max_age_ms=100)
+    inward = Inward(source=StreamSourceConfig('s', start='group', group='g'), max_age_ms=100)
     done = []
     metas = [Meta('x/1', 1, SERVER_TIME - 9), None, Meta('robot1/boot', 1, SERVER_TIME)]
     inward.relay.carry(
         [
-            Arrival(b'{"data": 1}', meta, lambda good, n=n: done.append((n, good)))
+            Received(b'{"data": 1}', meta, lambda good, n=n: done.append((n, good)))
             for n, meta in enumerate(metas)
         ]
     )
@@ -553,10 +553,10 @@ def test_group_entries_that_are_refused_are_kept_as_dead_and_echoes_are_not():
 
 
 def test_a_bug_costs_one_sample_and_is_logged(caplog):
-    inward = Inward(source=StreamSource('s', start='group', group='g'))
+    inward = Inward(source=StreamSourceConfig('s', start='group', group='g'))
     done = []
     inward.publisher.publish = lambda message: 1 / 0
-    inward.relay.carry([Arrival(b'{"data": 1}', done=done.append)])
+    inward.relay.carry([Received(b'{"data": 1}', acknowledge=done.append)])
     assert done == [False]
     assert inward.dropped == {'internal_error': 1}
     assert 'ZeroDivisionError' in caplog.text
@@ -564,26 +564,26 @@ def test_a_bug_costs_one_sample_and_is_logged(caplog):
 
 def test_a_command_that_comes_while_closing_stays_in_its_group():
     inward = Inward(
-        TWIST, source=StreamSource('s', start='group', group='g'), stop=Stop(after_ms=500)
+        TWIST, source=StreamSourceConfig('s', start='group', group='g'), stop=Stop(after_ms=500)
     )
     inward.relay._dead_man.close()
     done = []
-    inward.relay.carry([Arrival(b'{}', done=done.append)])
+    inward.relay.carry([Received(b'{}', acknowledge=done.append)])
     assert done == []
     assert inward.dropped == {'closed': 1}
 
 
 def test_groups_are_only_read_while_someone_subscribes():
     inward = Inward()
-    assert inward.relay.wanted()
+    assert inward.relay.has_subscribers()
     inward.publisher.subscribers = 0
-    assert not inward.relay.wanted()
+    assert not inward.relay.has_subscribers()
 
 
 def test_a_mirrored_value_settles_between_both_directions():
-    mirror = Mirror()
-    outward = Outward(KeySink('k', encoding='text'), mirror=mirror)
-    inward = Inward(source=KeySource('k'), mirror=mirror, encoding='text')
+    mirror = LastValue()
+    outward = Outward(KeySinkConfig('k', encoding='text'), mirror=mirror)
+    inward = Inward(source=KeySourceConfig('k'), mirror=mirror, encoding='text')
     outward.carry(0.5)
     inward.carry(b'0.5')  # the watch tells of our own write
     assert inward.values == []
@@ -597,8 +597,8 @@ def test_a_mirrored_value_settles_between_both_directions():
 
 
 def test_a_reconnect_leaves_a_mirrored_key_to_whoever_wrote_it_last():
-    mirror = Mirror()
-    outward = Outward(KeySink('k', encoding='text'), mirror=mirror)
+    mirror = LastValue()
+    outward = Outward(KeySinkConfig('k', encoding='text'), mirror=mirror)
     outward.carry(0.5)
     outward.relay.rewrite()
     assert outward.sinks[0].payloads == [b'0.5']

@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Alarms ring in order of their times, whatever the order they were set in."""
+"""Timers ring in order of their times, whatever the order they were set in."""
 
 import logging
 import threading
@@ -10,45 +10,45 @@ import time
 import pytest
 from support import eventually
 
-from redis_bridge.bridge.timers import Alarms
+from redis_bridge.bridge.timers import Timers
 
 
 @pytest.fixture
-def alarms():
-    alarms = Alarms('test', logging.getLogger('test'))
-    alarms.start()
-    yield alarms
-    alarms.close()
+def timers():
+    timers = Timers('test', logging.getLogger('test'))
+    timers.start()
+    yield timers
+    timers.close()
 
 
-def test_the_earlier_alarm_rings_first_even_if_set_later(alarms):
+def test_the_earlier_alarm_rings_first_even_if_set_later(timers):
     rung = []
     now = time.monotonic()
-    alarms.at(now + 0.10, lambda: rung.append('late'))
-    alarms.at(now + 0.05, lambda: rung.append('early'))
+    timers.call_at(now + 0.10, lambda: rung.append('late'))
+    timers.call_at(now + 0.05, lambda: rung.append('early'))
     eventually(lambda: len(rung) == 2)
     assert rung == ['early', 'late']
     assert time.monotonic() >= now + 0.10
 
 
-def test_an_alarm_that_fails_does_not_silence_the_next(alarms, caplog):
+def test_an_alarm_that_fails_does_not_silence_the_next(timers, caplog):
     rung = threading.Event()
-    alarms.at(0, lambda: 1 / 0)
-    alarms.at(0, rung.set)
+    timers.call_at(0, lambda: 1 / 0)
+    timers.call_at(0, rung.set)
     assert rung.wait(5)
     assert 'ZeroDivisionError' in caplog.text
 
 
-def test_an_alarm_may_set_the_next_one(alarms):
+def test_an_alarm_may_set_the_next_one(timers):
     rung = threading.Event()
-    alarms.at(0, lambda: alarms.at(0, rung.set))
+    timers.call_at(0, lambda: timers.call_at(0, rung.set))
     assert rung.wait(5)
 
 
-def test_closing_forgets_what_is_not_due_and_ends_the_thread(alarms):
+def test_closing_forgets_what_is_not_due_and_ends_the_thread(timers):
     rung = []
-    alarms.at(time.monotonic() + 60, lambda: rung.append(1))
-    alarms.close()
-    alarms.close()
+    timers.call_at(time.monotonic() + 60, lambda: rung.append(1))
+    timers.close()
+    timers.close()
     assert rung == []
     assert not any(thread.name == 'test' for thread in threading.enumerate())

@@ -34,8 +34,8 @@ def mistakes(tmp_path, text, **options):
     """Return what is wrong with a load, without the folder that the file is in."""
     with pytest.raises(MappingError) as error:
         load(tmp_path, text, **options)
-    assert str(error.value) == '\n'.join(map(str, error.value.mistakes))
-    return [str(mistake).replace(f'{tmp_path}/', '') for mistake in error.value.mistakes]
+    assert str(error.value) == '\n'.join(map(str, error.value.errors))
+    return [str(mistake).replace(f'{tmp_path}/', '') for mistake in error.value.errors]
 
 
 def out(route, more=''):
@@ -203,9 +203,9 @@ executor: single_threaded
                 meta=False,
                 qos=model.Qos(reliability='best_effort', depth=7),
                 sinks=(
-                    model.KeySink('{r1}:odom', 'msgpack', 'typed', 5000),
-                    model.StreamSink('3', 'json', 'list', 10, 'fsynced'),
-                    model.ChannelSink('north:r1:odom', 'json'),
+                    model.KeySinkConfig('{r1}:odom', 'msgpack', 'typed', 5000),
+                    model.StreamSinkConfig('3', 'json', 'list', 10, 'fsynced'),
+                    model.ChannelSinkConfig('north:r1:odom', 'json'),
                 ),
             ),
             model.RosToRedis(
@@ -215,13 +215,13 @@ executor: single_threaded
                 on_change=True,
                 max_rate_hz=5,
                 qos=model.Qos(depth=7),
-                sinks=(model.HashSink('battery', 9),),
+                sinks=(model.HashSinkConfig('battery', 9),),
             ),
         ),
         redis_to_ros=(
             model.RedisToRos(
                 where=f'{tmp_path}/m.yaml:21: redis_to_ros[0]',
-                source=model.StreamSource('tasks', 'group', 'r1'),
+                source=model.StreamSourceConfig('tasks', 'group', 'r1'),
                 topic='/r1/cmd_vel',
                 type='geometry_msgs/msg/Twist',
                 encoding='json',
@@ -235,7 +235,7 @@ executor: single_threaded
             ),
             model.RedisToRos(
                 where=f'{tmp_path}/m.yaml:29: redis_to_ros[1]',
-                source=model.KeySource('learning_rate', 'skip'),
+                source=model.KeySourceConfig('learning_rate', 'skip'),
                 topic='/learning_rate',
                 type='std_msgs/msg/Float64',
                 field='data',
@@ -945,7 +945,7 @@ def _loads_or_tells(directory, text):
     try:
         loaded = loading.load(file, robot='r1', environ={'A': 'a'})
     except MappingError as error:
-        assert error.mistakes
+        assert error.errors
         return
     assert isinstance(loaded, model.Mapping)
     for distro in ('jazzy', 'kilted'):

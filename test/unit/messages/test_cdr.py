@@ -333,7 +333,7 @@ def test_errors_in_cdr_name_the_place(line, body, error):
             function(BODY + body)
 
 
-# Refused values
+# InvalidSettings values
 
 REFUSED = [
     ('int8 a', 128, 'a: expected int8 (-128 to 127), got 128'),
