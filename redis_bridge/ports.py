@@ -1,19 +1,25 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The seams between the core and its two outside worlds.
+"""Every protocol between the core and its two outside worlds.
 
-Data that comes in is handed on as batches, since both worlds deliver in batches and a batch is
-cheaper to carry. Nothing here knows rclpy or redis.
+Data is handed on in batches, since both worlds deliver in batches. What may change at run time is
+a desired set: `want` replaces it as a whole, and the thread that owns the connections or the
+subscriptions issues the difference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple, Protocol
 
+from redis_bridge.counters import Counters
+from redis_bridge.mapping.model import Qos, SinkConfig, SourceConfig
 from redis_bridge.messages.types import Message
+from redis_bridge.protocol.descriptions import NameDescription
 from redis_bridge.protocol.meta import Meta
+
+Payload = bytes | dict[str, bytes]  # a dict of fields for a hash
 
 
 class Received(NamedTuple):
@@ -25,42 +31,166 @@ class Received(NamedTuple):
     acknowledge: Callable[[bool], None] | None = None
 
 
-# A payload is bytes; for a hash a dict of str to bytes; for a notice None. The metadata is None
-# where the route leaves it out, but never for a notice.
-Sample = tuple[Any, 'Meta | None']
+class Write(NamedTuple):
+    """One encoded sample for a sink."""
+
+    payload: Payload
+    meta: Meta | None  # of a stream entry; None if the route leaves it out
+
+
+class Timers(Protocol):
+    """Calls functions when they are due."""
+
+    def call_at(self, when: float, call: Callable[[], None]) -> None:
+        """Have `call` called at `when` (monotonic seconds), or at once if that has passed."""
 
 
 class Sink(Protocol):
-    """An end of a route in Redis that takes encoded samples; never waits for the network."""
+    """A Redis name that a route writes; never waits for the network."""
 
-    def write(self, samples: Sequence[Sample]) -> None:
+    def write(self, writes: Sequence[Write]) -> None:
         """Queue samples, oldest first."""
 
     def renew(self) -> None:
         """Renew the time to live of what was written, if it has one."""
 
+    def close(self) -> None:
+        """Release the name; what is queued is still written."""
+
 
 class Receiver(Protocol):
-    """What a source in Redis tells a running route; all are called from the source's thread."""
+    """The route behind a source; all methods are called from the source's thread."""
 
     def has_subscribers(self) -> bool:
-        """Tell whether entries may be taken from a consumer group now (somebody subscribes)."""
+        """Return whether entries may be taken from a consumer group now."""
 
-    def carry(self, arrivals: list[Received]) -> None:
-        """Take all that waited, oldest first. Bad payloads are counted, never raised."""
+    def receive(self, batch: list[Received]) -> None:
+        """Take all payloads that waited, oldest first. Invalid ones are counted, never raised."""
 
     def gap(self, missed: int | None) -> None:
-        """Note that messages were missed; None where nobody can tell how many."""
+        """Count missed messages; None if their number is unknown."""
 
     def on_disconnect(self) -> None:
-        """Note that the connection is lost; told once per outage."""
+        """React to a lost connection; called once per outage."""
+
+
+class SourceRequest(NamedTuple):
+    """A Redis name that a route reads.
+
+    Of a key's value that is longer than `max_bytes` the receiver gets one byte more than that, so
+    that it can reject it.
+    """
+
+    config: SourceConfig
+    receiver: Receiver
+    is_command: bool  # uses a priority connection
+    max_bytes: int
+
+
+class RedisSide(Protocol):
+    """The Redis world of one bridge."""
+
+    @property
+    def origin(self) -> str:
+        """Return 'robot/boot', by which this start of the bridge is known."""
+
+    def now(self) -> float:
+        """Return the Redis server's time in seconds; our own until the first connection."""
+
+    def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
+        """Return the sink for a Redis name."""
+
+    def want(self, sources: Collection[SourceRequest]) -> None:
+        """Read exactly these names from now on; sources that stay keep their place."""
+
+    def describe(self, description: NameDescription) -> None:
+        """Describe a name in Redis, for readers and senders that do not know the mapping."""
+
+    def on_connected(self, callback: Callable[[bool], None]) -> None:
+        """Have `callback(is_reconnect)` run after each connect of the writer, in its thread."""
+
+    def start(self, status: Callable[[], dict[str, str]]) -> None:
+        """Start all threads; `status` returns the fields of each heartbeat."""
+
+    def states(self) -> dict[str, str]:
+        """Return connection role -> 'connected', or what is wrong."""
+
+    def is_holder(self) -> bool:
+        """Return whether this bridge holds the robot's name."""
+
+    def close(self) -> None:
+        """Stop the sources, flush the writes, release the name; closing twice is harmless."""
+
+
+class TopicReceiver(Protocol):
+    """The route behind a topic; all methods are called from the executor's thread."""
+
+    def opened(self, message: Message) -> None:
+        """Learn the topic's type; called once, before the first batch."""
+
+    def forward(self, batch: list[bytes]) -> None:
+        """Take serialized messages, oldest first."""
+
+    def drop(self, reason: str, count: int) -> None:
+        """Count messages that may not be carried."""
+
+    def set_state(self, text: str) -> None:
+        """Learn the topic's state: 'open', or why nothing is carried."""
+
+
+class TopicRequest(NamedTuple):
+    """A topic that a route carries to Redis."""
+
+    topic: str
+    type: str | None  # None: discovered from the graph
+    qos: Qos
+    receiver: TopicReceiver
 
 
 class Publisher(Protocol):
-    """An end of a route in ROS that publishes CDR bytes."""
+    """A topic that a route publishes; usable from every thread."""
 
-    name: str
-    message: Message
+    @property
+    def name(self) -> str:
+        """Return the topic's full name in the graph."""
+
+    @property
+    def message(self) -> Message:
+        """Return the message type."""
 
     def publish(self, cdr: bytes) -> None:
         """Publish one serialized message."""
+
+    def has_subscribers(self) -> bool:
+        """Return whether anybody subscribes."""
+
+    def wait_for_acked(self, seconds: float) -> bool:
+        """Return whether all reliable subscribers acknowledged within the time."""
+
+    def state(self) -> str:
+        """Return 'open', or which subscriber does not match."""
+
+
+class RosSide(Protocol):
+    """The ROS world of one bridge."""
+
+    def now(self) -> tuple[int, int]:
+        """Return the ROS time as (seconds, nanoseconds)."""
+
+    def full_name(self, name: str) -> str:
+        """Return the name that a topic has in the graph."""
+
+    def want(self, topics: Collection[TopicRequest]) -> None:
+        """Subscribe to exactly these topics from now on; topics that stay lose no message."""
+
+    def publisher(self, name: str, type_name: str, qos: Qos, latched: bool) -> Publisher:
+        """Return a publisher, shared by all that ask for the same; raises InterfaceError."""
+
+    def release(self, publisher: Publisher) -> None:
+        """Give a publisher back; it closes when nobody uses it any more."""
+
+    def start(self) -> None:
+        """Look at the graph for the first time, so that nothing already there is missed."""
+
+    def close(self) -> None:
+        """Close publishers, then subscriptions, once nothing spins any more."""

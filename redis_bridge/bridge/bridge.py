@@ -85,22 +85,22 @@ class OutwardRoute:
                 mirror=self._mirror,
             )
         except (InterfaceError, PayloadError) as error:
-            self.state(f'error: {error}')
+            self.set_state(f'error: {error}')
             return
         for config in route.sinks:
             encoding = getattr(config, 'encoding', 'text')
             bridge.register(config.name, config.kind, message, encoding, route.field)
 
-    def carry(self, batch: list[bytes]) -> None:
+    def forward(self, batch: list[bytes]) -> None:
         """Take serialized messages, oldest first."""
         if self.relay is not None:
-            self.relay.carry(batch)
+            self.relay.forward(batch)
 
     def drop(self, reason: str, count: int) -> None:
         """Count messages that the topic may not hand over."""
         self.counts.drop(reason, count)
 
-    def state(self, text: str) -> None:
+    def set_state(self, text: str) -> None:
         """Note the topic's state; an error of the route itself stays."""
         if self.relay is None and self.topic_state.startswith('error'):
             return
@@ -111,7 +111,7 @@ class OutwardRoute:
 
     def report(self) -> RouteReport:
         """Sum up; carried is what Redis acknowledged, of the sink that took most."""
-        away = self._bridge.redis.state().get('writer', 'connected')
+        away = self._bridge.redis.states().get('writer', 'connected')
         state = self.topic_state if away == 'connected' else f'Redis: {away}'
         own = self.counts.snapshot()
         ends = [counts.snapshot() for counts in self.sink_counts]
@@ -154,7 +154,7 @@ class InwardRoute:
 
     def report(self) -> RouteReport:
         """Sum up; carried is what was published."""
-        away = self._bridge.redis.state().get('presence', 'connected')
+        away = self._bridge.redis.states().get('presence', 'connected')
         if away != 'connected':
             state = f'Redis: {away}'
         elif not self._bridge.redis.is_holder():
@@ -266,7 +266,7 @@ class Bridge:
 
     def status(self) -> dict[str, str]:
         """Return the fields that describe this bridge in the robot's hash, as JSON texts."""
-        fields = {'state': json.dumps(self.redis.state())}
+        fields = {'state': json.dumps(self.redis.states())}
         for number, report in enumerate(self.report()):
             fields[f'route:{number}'] = json.dumps(asdict(report))
         return fields

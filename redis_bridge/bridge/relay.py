@@ -154,7 +154,7 @@ class OutwardRelay:
             return lambda sample, _: encode(sample)
         return codecs.encoder(message, encoding, field=field, fields=fields, arrays=arrays)
 
-    def carry(self, batch: Sequence[bytes]) -> None:
+    def forward(self, batch: Sequence[bytes]) -> None:
         """Take serialized messages, oldest first."""
         with self._lock:
             if self._closed:
@@ -339,7 +339,7 @@ class InwardRelay:
         """Tell whether somebody subscribes to the topic."""
         return not self._closed and self._publisher.has_subscribers()
 
-    def carry(self, arrivals: list[Received]) -> None:
+    def receive(self, arrivals: list[Received]) -> None:
         """Publish what may pass; see `endpoints.Receiver`."""
         if self._closed:
             return

@@ -36,7 +36,7 @@ class ChannelReader:
     ) -> None:
         self._timing = timing
         self._gate = gate
-        self._listeners: dict[bytes, list[Receiver]] = {}
+        self._receivers: dict[bytes, list[Receiver]] = {}
         self._was_connected = False
         self.thread = ConnectionThread(
             role,
@@ -49,16 +49,16 @@ class ChannelReader:
             interrupt_to_stop=True,
         )
 
-    def add(self, channel: str, listener: Receiver) -> None:
-        """Have a listener told what comes on a channel; before the start."""
-        self._listeners.setdefault(channel.encode(), []).append(listener)
+    def add(self, channel: str, receiver: Receiver) -> None:
+        """Have a receiver told what comes on a channel; before the start."""
+        self._receivers.setdefault(channel.encode(), []).append(receiver)
 
     def _session(self, connection: Connection) -> None:
         self._subscribe(connection)
         self.thread.mark_connected()
         if self._was_connected:
-            for listener in self._all():
-                listener.gap(None)
+            for receiver in self._all():
+                receiver.gap(None)
         self._was_connected = True
         pings = Pings(self._timing)
         while not self.thread.closing.is_set() and self._gate() is None:
@@ -68,11 +68,11 @@ class ChannelReader:
                 pings.heard()
 
     def _subscribe(self, connection: Connection) -> None:
-        for reply in connection.pipe([('SUBSCRIBE', channel) for channel in self._listeners]):
+        for reply in connection.pipe([('SUBSCRIBE', channel) for channel in self._receivers]):
             raise_if_error(reply)
 
     def _read(self, connection: Connection) -> None:
-        """Hand on what waits, each listener's part in the order it came."""
+        """Hand on what waits, each receiver's part in the order it came."""
         batches: defaultdict[bytes, list[Received]] = defaultdict(list)
         for reply in map(raise_if_error, connection.replies(BATCH)):
             if reply[0] == b'message':
@@ -80,12 +80,12 @@ class ChannelReader:
         if self._gate() is not None:
             return  # the name was lost this moment
         for channel, batch in batches.items():
-            for listener in self._listeners[channel]:
-                listener.carry(batch)
+            for receiver in self._receivers[channel]:
+                receiver.receive(batch)
 
     def _disconnected(self) -> None:
-        for listener in self._all():
-            listener.on_disconnect()
+        for receiver in self._all():
+            receiver.on_disconnect()
 
     def _all(self) -> list[Receiver]:
-        return [listener for group in self._listeners.values() for listener in group]
+        return [receiver for group in self._receivers.values() for receiver in group]

@@ -584,7 +584,7 @@ class ConnectionThread:
         if self._is_up:
             try:
                 self._on_disconnect()
-            except Exception as e:  # a bug of a listener; see above
+            except Exception as e:  # a bug of a receiver; see above
                 self._health.bug(self.role, self.redact(e))
         pause_s = random.uniform(0, self._pause_s)
         longest_s = self.timing.refused_max_s if refused else self.timing.retry_max_s

@@ -38,7 +38,7 @@ READ_AT_ONCE = 500
 class Watched:
     """One key, and who wants to know of it."""
 
-    listeners: list[tuple[Receiver, bool]]  # and whether it takes what stands at a connect
+    receivers: list[tuple[Receiver, bool]]  # and whether it takes what stands at a connect
     max_bytes: int
     last: bytes | None = None
     trouble: str | None = None
@@ -72,10 +72,10 @@ class KeyWatcher:
             health=health, timing=timing, on_disconnect=self._disconnected, gate=gate,
         )  # fmt: skip
 
-    def add(self, config: KeySourceConfig, listener: Receiver, max_bytes: int) -> None:
-        """Have a listener told the values of a key; before the start."""
+    def add(self, config: KeySourceConfig, receiver: Receiver, max_bytes: int) -> None:
+        """Have a receiver told the values of a key; before the start."""
         watched = self._keys.setdefault(config.name.encode(), Watched([], 0))
-        watched.listeners.append((listener, config.initial == 'publish'))
+        watched.receivers.append((receiver, config.initial == 'publish'))
         watched.max_bytes = max(watched.max_bytes, max_bytes)
 
     def _session(self, connection: Connection) -> None:
@@ -146,9 +146,9 @@ class KeyWatcher:
         watched.last = value
         if value is None or not is_new:
             return
-        for listener, takes_initial in watched.listeners:
+        for receiver, takes_initial in watched.receivers:
             if takes_initial or not at_connect:
-                listener.carry([Received(value)])
+                receiver.receive([Received(value)])
 
     def _complain(self, name: bytes, error: redis.ResponseError) -> None:
         watched = self._keys[name]
@@ -160,8 +160,8 @@ class KeyWatcher:
 
     def _disconnected(self) -> None:
         for watched in self._keys.values():
-            for listener, _ in watched.listeners:
-                listener.on_disconnect()
+            for receiver, _ in watched.receivers:
+                receiver.on_disconnect()
 
 
 def without_overlap(names: Iterable[bytes]) -> list[bytes]:

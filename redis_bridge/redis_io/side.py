@@ -81,11 +81,11 @@ class RedisSide:
         return self._outbox.sink(config, counts, notice_key)
 
     def source(
-        self, config: SourceConfig, listener: Receiver, *, command: bool, max_bytes: int
+        self, config: SourceConfig, receiver: Receiver, *, command: bool, max_bytes: int
     ) -> None:
-        """Have a listener told what comes under a name; before the start.
+        """Have a receiver told what comes under a name; before the start.
 
-        Of a key's value that is longer than `max_bytes` the listener gets one byte more than
+        Of a key's value that is longer than `max_bytes` the receiver gets one byte more than
         that, so it can see and refuse it. `command` puts it into the lane of commands. Raises
         RedisError where two sources would take entries from each other.
         """
@@ -97,15 +97,15 @@ class RedisSide:
             if lane not in self._channels:
                 role = f'channels{lane}'
                 self._channels[lane] = ChannelReader(role, self._address, **shared)
-            self._channels[lane].add(config.name, listener)
+            self._channels[lane].add(config.name, receiver)
         elif isinstance(config, KeySourceConfig):
             if lane not in self._keys:
                 self._keys[lane] = KeyWatcher(
                     f'keys{lane}', self._address, every_write=command, log=self._log, **shared
                 )
-            self._keys[lane].add(config, listener, max_bytes)
+            self._keys[lane].add(config, receiver, max_bytes)
         else:
-            self._stream_reader(config, command, lane, shared).add(config, listener)
+            self._stream_reader(config, command, lane, shared).add(config, receiver)
 
     def _stream_reader(
         self, config: StreamSourceConfig, command: bool, lane: str, shared: dict[str, Any]
@@ -177,7 +177,7 @@ class RedisSide:
             fields[f'{side}field'] = field
         self._presence.describe(names.meta_key(name), fields)
 
-    def state(self) -> dict[str, str]:
+    def states(self) -> dict[str, str]:
         """Return role -> 'connected', or what is amiss, such as 'connecting: reason'."""
         states = self._health.states()
         trouble = self._outbox.trouble()

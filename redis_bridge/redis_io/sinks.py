@@ -21,7 +21,7 @@ from redis_bridge.mapping.model import (
     StreamSinkConfig,
 )
 from redis_bridge.payloads import codecs
-from redis_bridge.ports import Sample
+from redis_bridge.ports import Write
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.connection import Command, start
 
@@ -69,7 +69,7 @@ class OutboxSink:
     def __str__(self) -> str:
         return f'{self.kind} {self.name}'
 
-    def write(self, samples: Sequence[Sample]) -> None:
+    def write(self, samples: Sequence[Write]) -> None:
         """Queue samples, oldest first; never waits for the network."""
         now = time.monotonic()
         self._outbox.put(
@@ -102,7 +102,7 @@ class LatestSink(OutboxSink):
             self.longest_s = self.ttl_ms / 1000
         self.last: Item | None = None  # what the server took last
 
-    def write(self, samples: Sequence[Sample]) -> None:
+    def write(self, samples: Sequence[Write]) -> None:
         """Queue the newest of the samples."""
         if len(samples) > 1:
             self.counts.drop('superseded', len(samples) - 1)
@@ -184,7 +184,7 @@ class NoticeWriter(ChannelWriter):
         self._key = key
         self._encoding = 'msgpack' if config.encoding == 'msgpack' else 'json'
 
-    def write(self, samples: Sequence[Sample]) -> None:
+    def write(self, samples: Sequence[Write]) -> None:
         """Queue a notice of each sample."""
         super().write([(self._notice(meta), meta) for _, meta in samples])
 

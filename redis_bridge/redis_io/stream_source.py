@@ -56,7 +56,7 @@ class Entry(NamedTuple):
     fields: list[bytes] | None
 
     def arrival(self, done: Callable[[bool], None] | None = None) -> Received | None:
-        """Return what a listener gets; None where there is no field `data`."""
+        """Return what a receiver gets; None where there is no field `data`."""
         told = dict(zip(self.fields[::2], self.fields[1::2]))
         if b'data' not in told:
             return None
@@ -121,10 +121,10 @@ class DeliveredEntries:
 class Followed:
     """One stream that is read, and how far."""
 
-    def __init__(self, config: StreamSourceConfig, listener: Receiver) -> None:
+    def __init__(self, config: StreamSourceConfig, receiver: Receiver) -> None:
         self.name = config.name
         self.start = config.start
-        self.listener = listener
+        self.receiver = receiver
         self.trouble: str | None = None  # the error that keeps it from being read
         self.seen = DeliveredEntries()
         self.told_no_data = False
@@ -230,7 +230,7 @@ class StreamReader:
     def _miss(self, stream: Followed, missed: int | None, why: str) -> None:
         number = 'entries' if missed is None else f'{missed} entries'
         self._log.warning('%s: %s missed: %s', stream, number, why)
-        stream.listener.gap(missed)
+        stream.receiver.gap(missed)
 
     def _no_data(self, stream: Followed, entry: Entry) -> None:
         if not stream.told_no_data:
@@ -238,18 +238,18 @@ class StreamReader:
             self._log.warning(
                 '%s: entry %s has no field `data` (told once)', stream, entry.id.decode()
             )
-        stream.listener.gap(1)
+        stream.receiver.gap(1)
 
     def _disconnected(self) -> None:
         for stream in self._streams.values():
-            stream.listener.on_disconnect()
+            stream.receiver.on_disconnect()
 
 
 class Cursor(Followed):
     """A stream that is read from a cursor on."""
 
-    def __init__(self, config: StreamSourceConfig, listener: Receiver) -> None:
-        super().__init__(config, listener)
+    def __init__(self, config: StreamSourceConfig, receiver: Receiver) -> None:
+        super().__init__(config, receiver)
         self.at: StreamId | None = None
         self.read: int | None = None  # how many entries the stream ever had up to the cursor
         self.replay_until: StreamId = (0, 0)  # what was read up to here may come again
@@ -260,9 +260,9 @@ class Cursor(Followed):
 class CursorReader(StreamReader):
     """XREAD; the cursors live in memory, as the promise of `new`, `last` and `beginning` is."""
 
-    def add(self, config: StreamSourceConfig, listener: Receiver) -> None:
-        """Have a listener told the entries of a stream; before the start."""
-        self._streams[config.name.encode()] = Cursor(config, listener)
+    def add(self, config: StreamSourceConfig, receiver: Receiver) -> None:
+        """Have a receiver told the entries of a stream; before the start."""
+        self._streams[config.name.encode()] = Cursor(config, receiver)
 
     def _prepare(self, connection: Connection) -> None:
         self._look(connection)
@@ -351,21 +351,21 @@ class CursorReader(StreamReader):
             else:
                 arrivals.append(arrival)
         if arrivals:
-            stream.listener.carry(arrivals)
+            stream.receiver.receive(arrivals)
 
 
 class Member(Followed):
     """A stream that is read as a member of a group."""
 
-    def __init__(self, config: StreamSourceConfig, listener: Receiver) -> None:
-        super().__init__(config, listener)
+    def __init__(self, config: StreamSourceConfig, receiver: Receiver) -> None:
+        super().__init__(config, receiver)
         self.pending_from: bytes | None = b'0-0'  # our own pending entries come first; None: done
         self.unacknowledged: dict[bytes, tuple[Entry, float]] = {}  # not yet done, and until when
         self.trimmed_told: StreamId | None = None
 
 
 class GroupReader(StreamReader):
-    """XREADGROUP; an entry is acknowledged once its listener is done with it."""
+    """XREADGROUP; an entry is acknowledged once its receiver is done with it."""
 
     def __init__(
         self,
@@ -388,9 +388,9 @@ class GroupReader(StreamReader):
         """Tell whether the stream can be read along with the others here."""
         return config.group == self._group and super().takes(config, command)
 
-    def add(self, config: StreamSourceConfig, listener: Receiver) -> None:
-        """Have a listener told the entries that the group gives us; before the start."""
-        self._streams[config.name.encode()] = Member(config, listener)
+    def add(self, config: StreamSourceConfig, receiver: Receiver) -> None:
+        """Have a receiver told the entries that the group gives us; before the start."""
+        self._streams[config.name.encode()] = Member(config, receiver)
 
     def _session(self, connection: Connection) -> None:
         for stream in self._streams.values():
@@ -452,7 +452,7 @@ class GroupReader(StreamReader):
             for stream in self._streams.values()
             if stream.trouble is None
             and len(stream.unacknowledged) < COUNT
-            and stream.listener.has_subscribers()
+            and stream.receiver.has_subscribers()
         ]
         if not ready:
             if connection.wait(min(block_ms, WANTED_MS) / 1000, self.thread.waker):
@@ -526,13 +526,13 @@ class GroupReader(StreamReader):
             else:
                 arrivals.append(arrival)
         if arrivals:
-            stream.listener.carry(arrivals)
+            stream.receiver.receive(arrivals)
 
     def _when_done(self, stream: Member, entry: Entry) -> Callable[[bool], None]:
         return lambda good: self._note_done(stream, entry, good)
 
     def _note_done(self, stream: Member, entry: Entry, good: bool) -> None:
-        """Queue an acknowledgement; called from the listener's thread, whichever that is."""
+        """Queue an acknowledgement; called from the receiver's thread, whichever that is."""
         with self._lock:
             if stream.unacknowledged.pop(entry.id, None) is None:
                 return

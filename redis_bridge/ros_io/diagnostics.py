@@ -43,7 +43,7 @@ class Diagnostics:
             self._log.exception('diagnostics failed')
 
     def _redis_status(self) -> DiagnosticStatus:
-        state = self._bridge.redis.state()
+        state = self._bridge.redis.states()
         away = [f'{duty}: {text}' for duty, text in state.items() if text != 'connected']
         return DiagnosticStatus(
             level=DiagnosticStatus.ERROR if away else DiagnosticStatus.OK,

@@ -44,13 +44,13 @@ class TopicReceiver(Protocol):
     def opened(self, message: Message) -> None:
         """Learn the topic's type; told once, before the first batch."""
 
-    def carry(self, batch: list[bytes]) -> None:
+    def forward(self, batch: list[bytes]) -> None:
         """Take serialized messages, oldest first."""
 
     def drop(self, reason: str, count: int) -> None:
         """Count messages that may not be carried."""
 
-    def state(self, text: str) -> None:
+    def set_state(self, text: str) -> None:
         """Note the state of the topic: 'open', or what stands in the way."""
 
 
@@ -64,7 +64,7 @@ class Topic:
         self._asked = Qos()
         self._has_gid = has_gid
         self._log = log
-        self._listeners: list[TopicReceiver] = []
+        self._receivers: list[TopicReceiver] = []
         self._message_class: type | None = None
         self._message: Message | None = None
         self._subscription: Subscription | None = None
@@ -77,9 +77,9 @@ class Topic:
         self._unguarded = False
         self._seen: OrderedDict[tuple[Gid, int], None] = OrderedDict()
 
-    def add(self, listener: TopicReceiver, type_name: str | None, asked: Qos) -> None:
+    def add(self, receiver: TopicReceiver, type_name: str | None, asked: Qos) -> None:
         """Have one more route listen, before the first look; it may set what others left open."""
-        self._listeners.append(listener)
+        self._receivers.append(receiver)
         self._type = self._type or type_name
         self._asked = Qos(
             self._asked.reliability or asked.reliability,
@@ -122,8 +122,8 @@ class Topic:
         if self._message_class is None:
             self._message_class = types.load(self._type)
             self._message = types.describe(self._message_class)
-            for listener in self._listeners:
-                listener.opened(self._message)
+            for receiver in self._receivers:
+                receiver.opened(self._message)
         profiles = [info.qos_profile for info in offered]
         wanted = qos.for_subscription(self._asked, profiles, self._message)
         if self._subscription is None or (profiles and not _same(wanted, self._profile)):
@@ -161,8 +161,8 @@ class Topic:
         try:
             batch = self._admitted(taken)
             if batch:
-                for listener in self._listeners:
-                    listener.carry(batch)
+                for receiver in self._receivers:
+                    receiver.forward(batch)
         except Exception:  # an executor that sees an exception may take the process down
             self._log.exception('%s: a batch was lost', self.name)
             self._drop('internal_error', len(taken))
@@ -233,15 +233,15 @@ class Topic:
         return True
 
     def _drop(self, reason: str, count: int) -> None:
-        for listener in self._listeners:
-            listener.drop(reason, count)
+        for receiver in self._receivers:
+            receiver.drop(reason, count)
 
     def _tell(self, state: str) -> None:
         if state == self._state:
             return
         self._state = state
-        for listener in self._listeners:
-            listener.state(state)
+        for receiver in self._receivers:
+            receiver.set_state(state)
 
 
 class TopicPublisher:
@@ -334,13 +334,13 @@ class RosSide:
         return types.describe(types.load(type_name))
 
     def listen(
-        self, name: str, type_name: str | None, asked: Qos, listener: TopicReceiver
+        self, name: str, type_name: str | None, asked: Qos, receiver: TopicReceiver
     ) -> None:
-        """Have `listener` told of a topic; before the executor spins."""
+        """Have `receiver` told of a topic; before the executor spins."""
         name = self.full_name(name)
         if name not in self._topics:
             self._topics[name] = Topic(self._node, name, self._has_gid, self._log)
-        self._topics[name].add(listener, type_name, asked)
+        self._topics[name].add(receiver, type_name, asked)
 
     def publisher(self, name: str, type_name: str, asked: Qos, latched: bool) -> TopicPublisher:
         """Make a publisher; before the executor spins."""

@@ -41,7 +41,7 @@ class Recorder:
         """See `endpoints.Receiver`."""
         return self.wants
 
-    def carry(self, arrivals: list[Received]) -> None:
+    def receive(self, arrivals: list[Received]) -> None:
         """See `endpoints.Receiver`."""
         self.arrivals += arrivals
         for arrival in arrivals:
@@ -59,7 +59,7 @@ class Recorder:
 
 def all_connected(endpoints: RedisSide) -> bool:
     """Tell whether every role is connected."""
-    return set(endpoints.state().values()) == {'connected'}
+    return set(endpoints.states().values()) == {'connected'}
 
 
 def programs() -> dict[str, str]:

@@ -38,9 +38,9 @@ def test_messages_come_in_order_to_all_who_listen(each_server, redis_side_at):
 
 def test_what_waits_is_handed_on_as_one_batch(redis_server, db, redis_side_at):
     class Slow(Recorder):
-        def carry(self, arrivals):
+        def receive(self, arrivals):
             self.batches.append(len(arrivals))
-            super().carry(arrivals)
+            super().receive(arrivals)
             eventually(lambda: self.may_go_on)
 
     slow = Slow()
@@ -67,7 +67,7 @@ def test_an_outage_is_told_once_and_leaves_a_gap(redis_server, db, redis_side_at
     assert (heard.losses, heard.gaps) == (0, [])
     redis_server.kill()
     eventually(lambda: heard.losses)
-    eventually(lambda: 'refused' in endpoints.state()['channels'])
+    eventually(lambda: 'refused' in endpoints.states()['channels'])
     redis_server.start()
     eventually(lambda: heard.gaps == [None])
     db.publish('c', 'again')
@@ -80,7 +80,7 @@ def test_a_server_that_was_never_there_is_no_loss(redis_side_at):
     heard = Recorder()
     endpoints.source(ChannelSourceConfig('c'), heard, command=True, max_bytes=100)
     endpoints.start(dict)
-    eventually(lambda: 'refused' in endpoints.state()['writer'])
+    eventually(lambda: 'refused' in endpoints.states()['writer'])
     assert (heard.losses, heard.gaps) == (0, [])
 
 
@@ -111,4 +111,4 @@ def test_commands_have_a_connection_of_their_own(redis_server, db, redis_side_at
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
     assert db.pubsub_numsub('c') == [(b'c', 2)]
-    assert {'channels', 'channels (commands)'} <= set(endpoints.state())
+    assert {'channels', 'channels (commands)'} <= set(endpoints.states())

@@ -668,7 +668,7 @@ def test_the_channel_sink_and_a_watch_agree(redis_server, db, client):
     endpoints.start(dict)
     try:
         eventually(lambda: db.exists(names.meta_key('r9:c')))
-        eventually(lambda: endpoints.state().get('writer') == 'connected')
+        eventually(lambda: endpoints.states().get('writer') == 'connected')
         with client.watch('r9:c') as watch:
             sink.write([(encoded('msgpack'), META)])
             assert plain(watch.wait(5)) == ('r9:c', 'channel', VALUE, META, None)

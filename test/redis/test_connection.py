@@ -159,10 +159,10 @@ def test_tls_works_with_the_right_authority_only(tls_server, redis_side_at):
     eventually(lambda: all(listener.payloads == [b'1'] for listener in heard))
     stranger = redis_side_at(url, 'robot2')
     stranger.start(dict)
-    eventually(lambda: 'certificate' in stranger.state()['writer'].lower())
+    eventually(lambda: 'certificate' in stranger.states()['writer'].lower())
     wrong_host = redis_side_at(url.replace('127.0.0.1', 'localhost'), 'robot3', tls=Tls(ca=ca))
     wrong_host.start(dict)
-    eventually(lambda: 'certificate' in wrong_host.state()['writer'].lower())
+    eventually(lambda: 'certificate' in wrong_host.states()['writer'].lower())
 
 
 def test_what_comes_over_tls_is_read_to_its_end(tls_server):
@@ -210,7 +210,7 @@ def test_a_bridge_that_starts_before_its_server_waits_for_it(redis_server, redis
     endpoints = redis_side_at(redis_server.url)
     sinks, heard, counts = everything(endpoints)
     endpoints.start(dict)
-    eventually(lambda: 'refused' in endpoints.state()['writer'])
+    eventually(lambda: 'refused' in endpoints.states()['writer'])
     write(endpoints, sinks, 1)
     redis_server.start()
     eventually(lambda: all_connected(endpoints))
@@ -246,7 +246,7 @@ def test_these_rights_are_enough(each_server, tmp_path, redis_side_at, caplog):
         eventually(lambda: db.xlen('s:dead') == 1)
         eventually(lambda: db.exists('redis_bridge:meta:k'))
         each_server.restart()  # the user is gone with the rest
-        eventually(lambda: 'password' in endpoints.state()['writer'])
+        eventually(lambda: 'password' in endpoints.states()['writer'])
     assert counts.snapshot()['dropped'] == {}
     assert not [r for r in caplog.records if 'permission' in r.getMessage()]
 
@@ -262,13 +262,13 @@ def test_a_wrong_password_is_told_and_a_corrected_file_is_read(
     endpoints = redis_side_at(redis_server.url, password_file=str(path))
     everything(endpoints)
     endpoints.start(dict)
-    eventually(lambda: 'No such file' in endpoints.state()['writer'])
+    eventually(lambda: 'No such file' in endpoints.states()['writer'])
     path.write_text('wrong-password\n')
-    eventually(lambda: 'password' in endpoints.state()['writer'])
-    eventually(lambda: 'No such file' not in endpoints.state()['writer'])
+    eventually(lambda: 'password' in endpoints.states()['writer'])
+    eventually(lambda: 'No such file' not in endpoints.states()['writer'])
     path.write_text(f'{SECRET}\n')
     eventually(lambda: all_connected(endpoints))
-    told = '\n'.join([caplog.text, *endpoints.state().values()])
+    told = '\n'.join([caplog.text, *endpoints.states().values()])
     assert 'wrong-password' not in told and SECRET not in told
 
 
@@ -299,8 +299,8 @@ def test_no_secret_reaches_a_log_whatever_the_server_says(tmp_path, redis_side_a
     ):  # fmt: skip
         endpoints = redis_side_at(**settings)
         endpoints.start(dict)
-        eventually(lambda: 'unknown command' in endpoints.state()['writer'])  # noqa: B023
-        assert 'from-a' not in str(endpoints.state())
+        eventually(lambda: 'unknown command' in endpoints.states()['writer'])  # noqa: B023
+        assert 'from-a' not in str(endpoints.states())
         endpoints.close()
     server.shutdown(socket.SHUT_RDWR)
     server.close()
@@ -352,7 +352,7 @@ def test_a_server_that_hangs_is_noticed_by_every_duty(redis_server, redis_side_a
     eventually(lambda: all_connected(endpoints))
     redis_server.freeze()
     eventually(
-        lambda: all(state != 'connected' for state in endpoints.state().values()), seconds=4
+        lambda: all(state != 'connected' for state in endpoints.states().values()), seconds=4
     )
     redis_server.thaw()
     eventually(lambda: all_connected(endpoints))
@@ -392,7 +392,7 @@ def test_closing_takes_little_time_and_leaves_nothing(redis_server, redis_side_a
         write(endpoints, sinks, 1)
     if state == 'down':
         redis_server.kill()
-        eventually(lambda: endpoints.state()['writer'] != 'connected')
+        eventually(lambda: endpoints.states()['writer'] != 'connected')
     elif state == 'hanging':
         redis_server.freeze()
         write(endpoints, sinks, 2)
@@ -410,8 +410,8 @@ def test_a_bug_in_a_listener_is_told_with_its_traceback_and_does_not_end_the_dut
     redis_server, db, redis_side_at, caplog
 ):
     class Broken(Recorder):
-        def carry(self, arrivals):
-            super().carry(arrivals)
+        def receive(self, arrivals):
+            super().receive(arrivals)
             if arrivals[0].payload == b'bad':
                 raise ZeroDivisionError('a bug')
 

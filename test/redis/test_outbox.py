@@ -135,7 +135,7 @@ def test_of_a_key_only_the_newest_value_waits_for_the_server(redis_server, db, r
     )
     started(endpoints)
     redis_server.kill()
-    eventually(lambda: endpoints.state()['writer'] != 'connected')
+    eventually(lambda: endpoints.states()['writer'] != 'connected')
     key.write(100)
     short.write(2)
     late = time.monotonic() + 0.06
@@ -158,7 +158,7 @@ def test_nothing_old_is_published_after_an_outage(redis_server, redis_side_at):
     channel.write()
     eventually(lambda: heard.payloads == [b'1'])
     redis_server.kill()
-    eventually(lambda: endpoints.state()['writer'] != 'connected')
+    eventually(lambda: endpoints.states()['writer'] != 'connected')
     channel.write(50)
     assert channel.get('dropped') == {'disconnected': 50}
     redis_server.start()
@@ -402,7 +402,7 @@ def test_a_full_server_is_waited_for_while_channels_go_on(redis_server, db, redi
     channel.write(50)
     eventually(lambda: channel.get('carried') == 50)
     assert stream.get('carried') == 0
-    assert endpoints.state()['writer'] == 'connected, but nothing is stored: OOM'
+    assert endpoints.states()['writer'] == 'connected, but nothing is stored: OOM'
     db.config_set('maxmemory', 0)
     eventually(lambda: stream.get('carried') == 50)
     assert numbers(db, 's') == list(range(1, 51))
@@ -429,7 +429,7 @@ def test_a_replica_is_left_alone_until_it_is_a_primary(redis_server, db, redis_s
     started(endpoints)
     db.replicaof('127.0.0.1', free_port())
     stream.write(10)
-    eventually(lambda: 'READONLY' in endpoints.state()['writer'])
+    eventually(lambda: 'READONLY' in endpoints.states()['writer'])
     db.replicaof('NO', 'ONE')
     eventually(lambda: stream.get('carried') == 10)
     assert numbers(db, 's') == list(range(1, 11))

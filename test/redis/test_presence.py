@@ -78,7 +78,7 @@ def test_a_second_holder_stays_closed_until_the_first_one_goes(
         eventually(lambda: bridges[0].is_holder())
     first, second = bridges
     eventually(lambda: all_connected(first))
-    eventually(lambda: 'held by another' in second.state()['channels (commands)'])
+    eventually(lambda: 'held by another' in second.states()['channels (commands)'])
     assert not second.is_holder()
     assert db.publish('c', '1') == 1
     eventually(lambda: heard[0].payloads == [b'1'])

@@ -135,8 +135,8 @@ def test_what_was_trimmed_before_it_was_read_is_counted(redis_server, db, proxy,
 
 def test_what_was_trimmed_while_we_were_slow_is_counted(redis_server, db, redis_side_at):
     class Slow(Recorder):
-        def carry(self, arrivals):
-            super().carry(arrivals)
+        def receive(self, arrivals):
+            super().receive(arrivals)
             started.set()
             eventually(may_go_on.is_set)
 

@@ -74,7 +74,7 @@ class Outward:
         )
 
     def carry(self, *values):
-        self.relay.carry([number(value) for value in values])
+        self.relay.forward([number(value) for value in values])
 
     @property
     def values(self):
@@ -121,7 +121,7 @@ def test_without_meta_the_payload_holds_the_fields_only():
 
 def test_a_hash_gets_dotted_fields():
     outward = Outward(HashSinkConfig('h'), message=TWIST, fields=('linear.x', 'angular'))
-    outward.relay.carry([cdr.writer(TWIST)({'linear': {'x': 0.5}})])
+    outward.relay.forward([cdr.writer(TWIST)({'linear': {'x': 0.5}})])
     assert outward.sinks[0].payloads == [
         {'linear.x': b'0.5', 'angular.x': b'0.0', 'angular.y': b'0.0', 'angular.z': b'0.0'}
     ]
@@ -192,7 +192,9 @@ def test_on_change_takes_nan_as_equal_to_nan():
 def test_on_change_only_looks_at_the_chosen_fields():
     outward = Outward(CHANNEL, message=TWIST, fields=('linear.x',), on_change=True)
     write = cdr.writer(TWIST)
-    outward.relay.carry([write({'linear': {'x': 1, 'y': 1}}), write({'linear': {'x': 1, 'y': 2}})])
+    outward.relay.forward(
+        [write({'linear': {'x': 1, 'y': 1}}), write({'linear': {'x': 1, 'y': 2}})]
+    )
     assert len(outward.sinks[0].written) == 1
 
 
@@ -215,7 +217,7 @@ def test_a_key_alone_takes_only_the_newest_of_a_batch():
 
 def test_garbage_from_dds_is_counted_and_the_rest_goes_on(caplog):
     outward = Outward(CHANNEL)
-    outward.relay.carry([b'', b'\x00\x01', number(1.0)[:-1], number(2.0)])
+    outward.relay.forward([b'', b'\x00\x01', number(1.0)[:-1], number(2.0)])
     assert outward.values == [2.0]
     assert outward.dropped == {'bad_payload': 3}
     assert len(caplog.records) == 1  # warned once, not three times
@@ -252,7 +254,7 @@ def test_accounts_balance():
     sent = 0
     for step in range(200):
         outward.carry(float(step // 3))
-        outward.relay.carry([b'bad'])
+        outward.relay.forward([b'bad'])
         sent += 2
         outward.clock.move(0.03)
     outward.relay.close()
@@ -294,7 +296,7 @@ class Inward:
         )
 
     def carry(self, *payloads):
-        self.relay.carry([Received(_bytes(payload)) for payload in payloads])
+        self.relay.receive([Received(_bytes(payload)) for payload in payloads])
 
     @property
     def values(self):
@@ -401,7 +403,7 @@ def test_unstamped_accept_lets_plain_clients_command():
 
 def test_the_stamp_of_a_stream_entry_counts_for_its_age():
     inward = Inward(max_age_ms=200, source=StreamSourceConfig('s'))
-    inward.relay.carry(
+    inward.relay.receive(
         [
             Received(b'{"data": 1}', Meta('x/1', 1, SERVER_TIME - 9)),
             Received(b'{"data": 2}', Meta('x/1', 2, SERVER_TIME)),
@@ -520,7 +522,7 @@ def test_nothing_is_published_after_closing():
 def test_group_entries_are_done_after_publishing_and_given_up_when_bad():
     inward = Inward(source=StreamSourceConfig('s', start='group', group='g'))
     done = []
-    inward.relay.carry(
+    inward.relay.receive(
         [
             Received(payload, acknowledge=lambda good, n=n: done.append((n, good)))
             for n, payload in enumerate([b'{"data": 1}', b'bad', b'{"data": 2}'])
@@ -534,7 +536,7 @@ def test_group_entries_stay_open_while_subscribers_have_not_acknowledged():
     inward = Inward(source=StreamSourceConfig('s', start='group', group='g'))
     inward.publisher.acknowledges = False
     done = []
-    inward.relay.carry([Received(b'{"data": 1}', acknowledge=done.append)])
+    inward.relay.receive([Received(b'{"data": 1}', acknowledge=done.append)])
     assert done == []
     assert inward.counts.snapshot()['noted'] == {'unacked': 1}
 
@@ -543,7 +545,7 @@ def test_group_entries_that_are_refused_are_kept_as_dead_and_echoes_are_not():
     inward = Inward(source=StreamSourceConfig('s', start='group', group='g'), max_age_ms=100)
     done = []
     metas = [Meta('x/1', 1, SERVER_TIME - 9), None, Meta('robot1/boot', 1, SERVER_TIME)]
-    inward.relay.carry(
+    inward.relay.receive(
         [
             Received(b'{"data": 1}', meta, lambda good, n=n: done.append((n, good)))
             for n, meta in enumerate(metas)
@@ -556,7 +558,7 @@ def test_a_bug_costs_one_sample_and_is_logged(caplog):
     inward = Inward(source=StreamSourceConfig('s', start='group', group='g'))
     done = []
     inward.publisher.publish = lambda message: 1 / 0
-    inward.relay.carry([Received(b'{"data": 1}', acknowledge=done.append)])
+    inward.relay.receive([Received(b'{"data": 1}', acknowledge=done.append)])
     assert done == [False]
     assert inward.dropped == {'internal_error': 1}
     assert 'ZeroDivisionError' in caplog.text
@@ -568,7 +570,7 @@ def test_a_command_that_comes_while_closing_stays_in_its_group():
     )
     inward.relay._dead_man.close()
     done = []
-    inward.relay.carry([Received(b'{}', acknowledge=done.append)])
+    inward.relay.receive([Received(b'{}', acknowledge=done.append)])
     assert done == []
     assert inward.dropped == {'closed': 1}
 
@@ -588,7 +590,7 @@ def test_a_mirrored_value_settles_between_both_directions():
     inward.carry(b'0.5')  # the watch tells of our own write
     assert inward.values == []
     inward.carry(b'0.25')  # somebody else's
-    outward.relay.carry(inward.publisher.published)  # a ROS that does not tell whose it is
+    outward.relay.forward(inward.publisher.published)  # a ROS that does not tell whose it is
     assert inward.values == [{'data': 0.25}]
     assert outward.sinks[0].payloads == [b'0.5']
     outward.carry(0.5)  # a genuine change back
