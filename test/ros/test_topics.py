@@ -40,13 +40,13 @@ class Heard:
     def opened(self, message) -> None:
         self.message = message
 
-    def carry(self, batch) -> None:
+    def forward(self, batch) -> None:
         self.samples += batch
 
     def drop(self, reason, count) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + count
 
-    def state(self, text) -> None:
+    def set_state(self, text) -> None:
         self.states.append(text)
 
     def texts(self) -> list[str]:
