@@ -3,13 +3,13 @@
 
 """redis_bridge: mirrors ROS 2 topics into Redis keys, channels and streams, and back.
 
-Processes without ROS need `redis_bridge.Client` only; it is imported when first asked for, so that
-`import redis_bridge` costs nothing and pulls in neither redis nor rclpy.
+Processes without ROS need only `redis_bridge.Client`. It is imported on first use, so that
+`import redis_bridge` is quick and imports neither redis nor rclpy.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from redis_bridge.client.client import Client, Notice, Robot, Update
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 __all__ = ['Client', 'Notice', 'Robot', 'Update', '__version__']
 __version__ = '0.1.0'
 
+if not TYPE_CHECKING:  # for type checkers there are no other names than these
 
-def __getattr__(name: str) -> Any:
-    """Import the client's names when they are first used."""
-    if name in ('Client', 'Notice', 'Robot', 'Update'):
-        from redis_bridge.client import client
+    def __getattr__(name: str) -> type:
+        """Import the client's names on first use."""
+        if name in __all__:
+            from redis_bridge.client import client
 
-        return getattr(client, name)
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+            return getattr(client, name)
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 
 def __dir__() -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import redis
 
+from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.connection import Address, Connection, ConnectionThread, Pings, Timing
 from redis_bridge.redis_io.key_source import INVALIDATE, without_overlap
 from redis_bridge.redis_io.resp import code_of, raise_if_error
@@ -21,23 +22,23 @@ WAITING = 1000  # events that may wait for who iterates; beyond, the server's bu
 BATCH = 100  # stream entries of one read
 FULL_POLL_S = 0.2
 
+Payload = bytes | dict[bytes, bytes]  # a dict of fields for a hash and for plain stream entries
+
 
 class Event(NamedTuple):
-    """What came under a name, or stands there now.
-
-    `held` is bytes for a channel or key, a dict for a hash, (id, dict) for a stream, and None
-    where a key or hash is gone.
-    """
+    """What came under a name, or is stored there now, undecoded."""
 
     name: str
     kind: str  # channel | key | hash | stream
-    held: Any
+    payload: Payload | None  # None: the key or hash is gone
+    meta: Meta | None = None  # of a stream entry
+    id: str | None = None  # of a stream entry
 
 
-class Word(NamedTuple):
-    """What happened beside messages; `name` None means all."""
+class WatchEvent(NamedTuple):
+    """What happened besides messages; `name` None means all."""
 
-    event: str  # connected | lost | gap | refused | bug
+    event: str  # connected | lost | gap | unreadable | bug
     name: str | None
     text: str
 
@@ -49,18 +50,26 @@ def read_command(name: str, kind: str) -> tuple:
     return ('HGETALL' if kind == 'hash' else 'GET', name)
 
 
-def held(kind: str, reply: Any) -> Any:
-    """Return what a reply to `read_command` says, None for nothing."""
+def stored(name: str, kind: str, reply: Any) -> Event:
+    """Return what a reply to `read_command` says; its payload is None for nothing."""
     if kind == 'key':
-        return reply
-    if not reply:
-        return None
-    return entry(reply[0]) if kind == 'stream' else pairs(reply)
+        return Event(name, kind, reply)
+    if kind == 'stream':
+        return entry(name, reply[0]) if reply else Event(name, kind, None)
+    return Event(name, kind, pairs(reply) or None)
 
 
-def entry(reply: Sequence[Any]) -> tuple[bytes, dict[bytes, bytes]]:
-    """Return id and fields of a stream entry."""
-    return reply[0], pairs(reply[1])
+def entry(name: str, reply: Sequence[Any]) -> Event:
+    """Return a stream entry; its payload is all fields if there is no field `data`."""
+    fields = pairs(reply[1])
+    return Event(name, 'stream', fields.get(b'data', fields), _meta(fields), reply[0].decode())
+
+
+def _meta(fields: dict[bytes, bytes]) -> Meta | None:
+    try:
+        return Meta(fields[b'origin'].decode(), int(fields[b'seq']), float(fields[b'stamp']))
+    except (KeyError, ValueError):
+        return None  # left out by the sender, which is allowed
 
 
 def pairs(reply: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -74,7 +83,7 @@ class Watch:
     def __init__(self, address: Address, timing: Timing) -> None:
         self._address = address
         self._timing = timing
-        self._queue: queue.Queue[Event | Word] = queue.Queue(WAITING)
+        self._queue: queue.Queue[Event | WatchEvent] = queue.Queue(WAITING)
         self._lock = threading.Lock()
         self._threads: list[ConnectionThread] = []
         self._closed = threading.Event()
@@ -104,7 +113,7 @@ class Watch:
                     other.thread.close(time.monotonic())
                 raise redis.ConnectionError(problem)
 
-    def get(self, timeout: float | None) -> Event | Word | None:
+    def get(self, timeout: float | None) -> Event | WatchEvent | None:
         """Return what came next, None if nothing did in time or the watch is closed."""
         end = None if timeout is None else time.monotonic() + timeout
         while not self._closed.is_set() or not self._queue.empty():
@@ -121,7 +130,7 @@ class Watch:
         """Whether the watch was closed."""
         return self._closed.is_set()
 
-    def put(self, item: Event | Word) -> None:
+    def put(self, item: Event | WatchEvent) -> None:
         """Queue what came; waits while the queue is full, so that the server keeps the rest."""
         while not self._closed.is_set():
             try:
@@ -164,7 +173,7 @@ class _Health:
         self.times_up += 1
         self._told = None
         if self.times_up > 1:
-            self._watch.put(Word('connected', None, 'connected to Redis again'))
+            self._watch.put(WatchEvent('connected', None, 'connected to Redis again'))
         self._known.set()
 
     def mark_disconnected(self, role: str, problem: str, *, quiet: bool = False) -> None:
@@ -174,11 +183,11 @@ class _Health:
             self._known.set()
         elif problem != self._told and not quiet:
             self._told = problem
-            self._watch.put(Word('lost', None, f'no connection to Redis: {problem}'))
+            self._watch.put(WatchEvent('lost', None, f'no connection to Redis: {problem}'))
 
     def bug(self, role: str, text: str) -> None:
         """Tell of an error of our own."""
-        self._watch.put(Word('bug', None, f'internal error: {text}'))
+        self._watch.put(WatchEvent('bug', None, f'internal error: {text}'))
 
     def first(self, seconds: float) -> str | None:
         """Return why the first attempt failed, None if it did not."""
@@ -226,7 +235,7 @@ class _Listening:
         if again:
             for name in self._channels.values():
                 text = 'what was published while the connection was lost is missed'
-                self._watch.put(Word('gap', name, text))
+                self._watch.put(WatchEvent('gap', name, text))
         if reader is not None:
             self._read(reader, self._keys)
         pings = Pings(self.thread.timing)
@@ -261,13 +270,13 @@ class _Listening:
             if isinstance(reply, redis.ResponseError):
                 if pair not in self._refused:
                     self._refused.add(pair)
-                    self._watch.put(Word('refused', pair[0], _refusal(reply, pair[1])))
+                    self._watch.put(WatchEvent('unreadable', pair[0], _refusal(reply, pair[1])))
                 continue
             self._refused.discard(pair)
-            now = held(pair[1], reply)
-            if now != self._last.get(pair):
-                self._last[pair] = now
-                self._watch.put(Event(*pair, now))
+            now = stored(*pair, reply)
+            if now.payload != self._last.get(pair):
+                self._last[pair] = now.payload
+                self._watch.put(now)
 
 
 class _Streaming:
@@ -288,7 +297,7 @@ class _Streaming:
             if _order(end) < _order(cursor):
                 self._cursors[name] = end
                 text = 'the stream lost its newest entries: what comes now may have come before'
-                self._watch.put(Word('gap', self._names[name], text))
+                self._watch.put(WatchEvent('gap', self._names[name], text))
         self.thread.mark_connected()
         block_ms = self.thread.timing.block_ms
         while not self.thread.closing.is_set():
@@ -298,7 +307,7 @@ class _Streaming:
             )
             for name, entries in reply or ():
                 for item in entries:
-                    self._watch.put(Event(self._names[name], 'stream', entry(item)))
+                    self._watch.put(entry(self._names[name], item))
                 self._cursors[name] = entries[-1][0]
 
     def _end(self, reply: Any) -> bytes:

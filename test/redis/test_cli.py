@@ -301,7 +301,7 @@ def test_get_raw_writes_the_payload_and_nothing_else(shell, db, redis_server):
 def test_get_says_by_its_status_what_went_wrong(shell, nowhere, db):
     status, out, err = shell('get', 'nothing')
     assert (status, out) == (4, '')
-    assert err == "redis-bridge: nothing stands under 'nothing'\n"
+    assert err == "redis-bridge: no key, hash or stream named 'nothing' is known\n"
     status, _, err = nowhere('get', 'nothing')
     assert status == 3
     assert re.fullmatch(r'redis-bridge: Redis at 127\.0\.0\.1:1: .*refused.*\n', err)

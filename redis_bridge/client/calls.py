@@ -1,0 +1,105 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The connection over which a client sends single commands."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import redis
+
+from redis_bridge.errors import RedisError
+from redis_bridge.mapping.model import RedisSettings
+from redis_bridge.redis_io.connection import Address, Clock, Command, Connection, Timing
+
+CLOCK_FRESH_S = 10.0
+
+T = TypeVar('T')
+Reply = Any  # of Redis: bytes, an int, None or a list of such
+
+
+class Calls:
+    """Sends commands, each one once; opens the connection when needed.
+
+    Several threads may share it. All methods raise RedisError if Redis cannot be reached or
+    answers with an error.
+    """
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self.timing = Timing()
+        self.address = Address(settings, 'redis_bridge:client', self.timing)
+        self._lock = threading.RLock()
+        self._connection: Connection | None = None
+        self._clock = Clock()
+        self._clock_read_at = -CLOCK_FRESH_S
+
+    def close(self) -> None:
+        """Close the connection; the next call opens it again."""
+        with self._lock:
+            self._hang_up()
+
+    def call(self, *command: Any) -> Reply:
+        """Send a command and return its reply."""
+        return self.pipe([command])[0]
+
+    def pipe(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send commands at once and return their replies."""
+        replies = self._on_connection(lambda connection: connection.pipe(commands))
+        for reply in replies:
+            if isinstance(reply, redis.ResponseError):
+                raise self.error(reply)
+        return replies
+
+    def now(self) -> float:
+        """Return the Redis server's time in seconds, from its TIME at most 10 s ago."""
+        with self._lock:
+            if time.monotonic() - self._clock_read_at >= CLOCK_FRESH_S:
+                self._on_connection(self._measure)
+                self._clock_read_at = time.monotonic()
+            return self._clock.now()
+
+    def error(self, error: Exception) -> RedisError:
+        """Return the error of redis-py as one of this package, without secrets."""
+        denied = ' denies it' if isinstance(error, redis.exceptions.NoPermissionError) else ''
+        return RedisError(f'Redis at {self.address.where}{denied}: {self.address.redact(error)}')
+
+    def _measure(self, connection: Connection) -> None:
+        # Without permission for TIME, use the local clock.
+        with contextlib.suppress(redis.exceptions.NoPermissionError):
+            self._clock.measure(connection)
+
+    def _on_connection(self, use: Callable[[Connection], T]) -> T:
+        with self._lock:
+            try:
+                if self._connection is not None and _is_stale(self._connection):
+                    self._hang_up()
+                if self._connection is None:
+                    self._connection = Connection(self.address.connection())
+                    self._connection.connect()
+                    self._clock_read_at = -CLOCK_FRESH_S
+                return use(self._connection)
+            except (redis.RedisError, OSError) as error:
+                self._hang_up()
+                raise self.error(error) from error
+            except BaseException:
+                # Ctrl-C, for example: the outstanding reply would be taken for the next one's.
+                self._hang_up()
+                raise
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _is_stale(connection: Connection) -> bool:
+    """Return whether the server has closed the connection since its last use."""
+    try:
+        return connection.has_reply()
+    except (redis.RedisError, OSError):
+        return True

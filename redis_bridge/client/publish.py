@@ -1,0 +1,117 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Finds out how to send values to a name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from redis_bridge.client.lookup import KIND_OF_TYPE, KINDS, Format, Lookup, NameInfo
+from redis_bridge.errors import InterfaceError, PayloadError
+from redis_bridge.messages import cdr
+from redis_bridge.messages.types import Message
+from redis_bridge.payloads import codecs
+from redis_bridge.protocol import names
+from redis_bridge.protocol.meta import Meta
+from redis_bridge.redis_io.connection import Command
+
+Encode = Callable[[Any, 'Meta | None'], bytes]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where and how to publish; made by `Client.target`."""
+
+    name: str
+    kind: str  # channel | key | stream
+    encoding: str  # msgpack | json | text | cdr
+    type: str | None
+    field: str | None
+    encode: Encode = dataclasses.field(repr=False, compare=False)
+
+    def command(self, value: Any, meta: Meta) -> Command:
+        """Return the command that sends a value; raises PayloadError."""
+        if self.kind == 'channel':
+            return ('PUBLISH', self.name, self.encode(value, meta))
+        if self.kind == 'key':
+            return ('SET', self.name, self.encode(value, meta))
+        payload = self.encode(value, None)
+        fields = ('origin', meta.origin, 'seq', meta.seq, 'stamp', repr(meta.stamp))
+        return ('XADD', self.name, '*', 'data', payload, *fields)
+
+
+def find_target(
+    lookup: Lookup, name: str, kind: str | None, encoding: str | None, type_: str | None
+) -> Target:
+    """Return where and how to publish; None leaves the choice to what bridges say.
+
+    :raises PayloadError: an argument is invalid, or `kind` must be given.
+    :raises InterfaceError: the type is needed, and no bridge describes it.
+    """
+    if kind is not None and kind not in KINDS:
+        raise PayloadError(f'kind: expected one of {", ".join(KINDS)}, got {kind!r}')
+    if encoding is not None and encoding not in codecs.CODECS:
+        known = ', '.join(codecs.CODECS)
+        raise PayloadError(f'encoding: expected one of {known}, got {encoding!r}')
+    if problem := names.redis_name_problem(name):
+        raise PayloadError(problem)
+    redis_type, info = lookup.name(name)
+    if kind is None:
+        kind = _kind(name, redis_type, info)
+    # Without a bridge that reads the name, other readers most likely expect what bridges write.
+    expected = info.to_publish(kind) or Format('json', None, None, None)
+    encoding = encoding or expected.encoding
+    type_ = names.normal_type(type_) if type_ else expected.type
+    message: Message | None
+    if encoding == 'cdr':
+        type_hash = expected.type_hash if type_ == expected.type else None
+        message = lookup.exact_message(type_, type_hash)
+    else:
+        message = lookup.known_message(type_) if type_ else None
+    encode = _encoder(message, encoding, expected.field)
+    return Target(name, kind, encoding, type_, expected.field, encode)
+
+
+def _kind(name: str, redis_type: str, info: NameInfo) -> str:
+    if len(info.read_as) > 1:
+        raise PayloadError(f'{name!r} is read as {" and as ".join(info.read_as)}: give `kind`')
+    stored = KIND_OF_TYPE.get(redis_type, 'channel')
+    return next(iter(info.read_as), stored if stored in KINDS else 'channel')
+
+
+def _encoder(message: Message | None, encoding: str, field: str | None) -> Encode:
+    """Return a function that encodes a value, and checks it first if its type is known."""
+    if encoding == 'cdr' and message is not None:
+        write_all = cdr.writer(message)
+        return lambda value, meta: write_all(_map(value))
+    check = None if message is None else _check(message, encoding, field)
+
+    def encode(value: Any, meta: Meta | None) -> bytes:
+        is_map = isinstance(value, dict) and field is None
+        payload = codecs.pack(encoding, value, meta if is_map else None)
+        # A bare value is one field of the message; without its name it cannot be checked.
+        if check is not None and (is_map or field is not None or encoding == 'text'):
+            check(payload)
+        return payload
+
+    return encode
+
+
+def _check(message: Message, encoding: str, field: str | None) -> Callable[[bytes], object] | None:
+    """Return a function that raises PayloadError for a payload that its reader will reject."""
+    try:
+        read = codecs.decoder(message, encoding, field=field)
+    except InterfaceError:  # text whose field only the reader knows
+        return None
+    write = cdr.writer(message)
+    return lambda payload: write(read(payload)[0])
+
+
+def _map(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise PayloadError(f'expected a map of fields, got {value!r}')
+    return value
