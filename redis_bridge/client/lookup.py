@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from redis_bridge.client.calls import Calls
 from redis_bridge.errors import InterfaceError
+from redis_bridge.mapping.model import SINK_KINDS
 from redis_bridge.messages import types
 from redis_bridge.messages.types import Message
 from redis_bridge.protocol import names
 from redis_bridge.redis_io.watching import pairs
 
-KINDS = ('channel', 'key', 'stream')  # that a value can be published to
 KIND_OF_TYPE = {'string': 'key', 'hash': 'hash', 'stream': 'stream'}  # by the reply of TYPE
 
 
@@ -44,7 +44,7 @@ class NameInfo(NamedTuple):
         return cls(*(
             {
                 kind: Format(said[prefix + kind], *rest)
-                for kind in (*KINDS, 'hash')
+                for kind in SINK_KINDS
                 if prefix + kind in said
             }
             for prefix, rest in (('', written), ('from_', read))
