@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 MAX_BYTES = 1 << 20  # of a payload that comes in
 MAX_BYTES_OUT = 16 << 20  # of a payload that goes out: a camera image passes
@@ -96,6 +96,10 @@ class StreamSourceConfig:
 
 
 SourceConfig = ChannelSourceConfig | KeySourceConfig | StreamSourceConfig
+
+# The kinds of Redis names that routes write and read.
+SINK_KINDS: tuple[str, ...] = tuple(config.kind for config in get_args(SinkConfig))
+SOURCE_KINDS: tuple[str, ...] = tuple(config.kind for config in get_args(SourceConfig))
 
 
 @dataclass(frozen=True)
