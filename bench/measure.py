@@ -153,7 +153,7 @@ def _wait_for_report(lab: Lab, contestant: Contestant, child) -> None:
     deadline = time.monotonic() + START_S
     key = f'redis_bridge:robot:{contestant.slug}'
     lab.db.delete(key)
-    while not lab.db.hexists(key, f'route:{contestant.routes - 1}'):
+    while sum(field.startswith(b'route:') for field in lab.db.hkeys(key)) < contestant.routes:
         if obituary := child.obituary():
             raise RuntimeError(obituary)
         if time.monotonic() > deadline:

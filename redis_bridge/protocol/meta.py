@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from redis_bridge.errors import PayloadError
 
+DATA = b'data'  # the field of a stream entry that holds the payload
 SEQ_LIMIT = 1 << 64
 STAMP_LIMIT = 1e15  # seconds
 ORIGINS_REMEMBERED = 1000
@@ -30,9 +31,8 @@ def checked(origin: object, seq: object, stamp: object) -> Meta:
         raise PayloadError(f'_meta.origin: expected a string, got {_shown(origin)}')
     if type(seq) is not int or not 0 <= seq < SEQ_LIMIT:
         raise PayloadError(f'_meta.seq: expected a count, got {_shown(seq)}')
-    if type(stamp) is int or type(stamp) is float:
-        if abs(stamp) < STAMP_LIMIT:
-            return Meta(origin, seq, float(stamp))
+    if (type(stamp) is int or type(stamp) is float) and abs(stamp) < STAMP_LIMIT:
+        return Meta(origin, seq, float(stamp))
     raise PayloadError(f'_meta.stamp: expected seconds, got {_shown(stamp)}')
 
 
@@ -44,13 +44,16 @@ def _shown(value: object) -> str:
     return ascii(value)[:60]
 
 
-def entry_fields(meta: Meta) -> list[bytes]:
-    """Return the fields and values, in turn, that carry metadata in a stream entry."""
-    return [
-        b'origin', meta.origin.encode(),
-        b'seq', b'%d' % meta.seq,
-        b'stamp', repr(meta.stamp).encode(),
-    ]  # fmt: skip
+def entry_fields(payload: bytes, meta: Meta | None) -> list[bytes]:
+    """Return the fields and values, in turn, of a stream entry."""
+    fields = [DATA, payload]
+    if meta is not None:
+        fields += (
+            b'origin', meta.origin.encode(),
+            b'seq', b'%d' % meta.seq,
+            b'stamp', repr(meta.stamp).encode(),
+        )  # fmt: skip
+    return fields
 
 
 def from_entry(fields: Mapping[bytes, bytes]) -> Meta | None:
