@@ -88,7 +88,7 @@ class OutwardRoute:
             self.set_state(f'error: {error}')
             return
         for config in route.sinks:
-            encoding = getattr(config, 'encoding', 'text')
+            encoding = config.encoding or 'text'
             bridge.register(config.name, config.kind, message, encoding, route.field)
 
     def forward(self, batch: list[bytes]) -> None:

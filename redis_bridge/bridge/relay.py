@@ -133,7 +133,7 @@ class OutwardRelay:
         for config, sink in sinks:
             number: int | None = None
             if getattr(config, 'send', 'payload') == 'payload':
-                how = (getattr(config, 'encoding', 'hash'), getattr(config, 'arrays', ''))
+                how = (config.encoding or 'hash', getattr(config, 'arrays', ''))
                 if how not in numbers:
                     numbers[how] = len(self._encoders)
                     self._encoders.append(self._encoder(message, *how))
