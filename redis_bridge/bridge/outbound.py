@@ -88,6 +88,8 @@ class OutboundRoute:
     def opened(self, message: Message) -> None:
         """Compile the encoders, now that the type is known; an error is the route's state."""
         with self._lock:
+            self._is_open = False
+            self._waiting = self._last = self._last_body = None  # may be of another type
             try:
                 self._compile(message)
             except (InterfaceError, PayloadError) as error:
@@ -168,6 +170,7 @@ class OutboundRoute:
     def _compile(self, message: Message) -> None:
         """Compile one encoder per distinct payload, however many sinks share it."""
         route = self.route
+        self._encoders, self._outputs = [], []
         numbers: dict[tuple[object, ...], int] = {}
         for config, sink in zip(route.sinks, self._sinks):
             how = recipe(config)
