@@ -161,8 +161,9 @@ class RouteSet:
         )
 
     def _open_inbound(self, route: RedisToRos, partner: Route | None) -> InboundRoute:
-        is_state = isinstance(route.source, KeySourceConfig)
-        publisher = self._ros.publisher(route.topic, route.type, route.qos, is_state)
+        publisher = self._ros.publisher(
+            route.topic, route.type, route.qos, latched=not route.source.is_event
+        )
         try:
             check_paths(route, publisher.message)
             return InboundRoute(

@@ -372,3 +372,19 @@ def test_a_mirrored_value_settles_between_both_directions():
     outbound.forward([number(0.5)])  # a genuine change back
     assert redis.sinks['k'].payloads == [b'0.5', b'0.5']
     assert inbound.dropped == {'mirrored': 1}
+
+
+def test_the_state_is_the_publishers_unless_redis_is_away_or_the_name_is_anothers():
+    inbound = Inbound()
+    assert inbound.route.report().state == 'open'
+    inbound.redis.holder = False
+    assert inbound.route.report().state == 'closed: another bridge holds the name robot1'
+    inbound.redis.by_role['presence'] = 'connecting: refused'
+    assert inbound.route.report().state == 'Redis: connecting: refused'
+
+
+def test_latency_counts_from_the_stamp_and_never_below_zero():
+    inbound = Inbound()
+    inbound.carry({'_meta': meta(age_s=0.25)}, {'_meta': meta(age_s=-9)}, {})
+    report = inbound.route.report()
+    assert (report.latency_sum_s, report.latency_count) == (pytest.approx(0.25), 3)

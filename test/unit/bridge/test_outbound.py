@@ -143,6 +143,16 @@ def test_a_type_that_the_encoding_cannot_carry_is_an_error_of_the_route(caplog):
     assert caplog.text.count('text carries one scalar') == 1
 
 
+def test_a_topic_may_change_its_type():
+    outbound = Outbound(CHANNEL)
+    outbound.carry(1.0)
+    outbound.route.opened(TWIST)
+    outbound.route.rewrite()
+    outbound.route.forward([cdr.writer(TWIST)({'linear': {'x': 0.5}})])
+    assert json.loads(outbound.sinks[0].payloads[-1])['linear']['x'] == 0.5
+    assert len(outbound.sinks[0].written) == 2
+
+
 def test_names_are_described_once_the_type_is_known():
     outbound = Outbound(KEY, HashSinkConfig('h'))
     assert [(said.name, said.kind, said.encoding) for said in outbound.redis.described] == [
