@@ -42,7 +42,7 @@ class BridgeProcess:
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, '-m', 'redis_bridge.node', '--ros-args']
-            + [word for name, value in parameters.items() for word in ('-p', f'{name}:={value}')]
+            + [part for name, value in parameters.items() for part in ('-p', f'{name}:={value}')]
             + list(ros_args),
             stdout=self._log,
             stderr=subprocess.STDOUT,
