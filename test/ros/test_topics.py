@@ -201,7 +201,8 @@ def test_without_publisher_ids_another_bridge_on_the_topic_is_an_error(bridge_gr
     (heard,) = listening(bridge_graph, '/risk', type_name='std_msgs/msg/String', has_gid=False)
     other_bridge = peer.add_node(f'{BRIDGE_NODE}other')
     publisher = other_bridge.create_publisher(String, '/risk', 10)
-    eventually(lambda: heard.states[-1].startswith('error: another bridge publishes on '))
+    error = 'error: another bridge publishes on this topic'
+    eventually(lambda: heard.states[-1].startswith(error))
     peer.until_matched(publisher)
     publisher.publish(String(data='x'))
     eventually(lambda: heard.dropped == {'unguarded': 1})
