@@ -19,7 +19,7 @@ from redis_bridge.protocol.robot_status import status_fields
 class Bridge:
     """A mapping at work between ROS and Redis.
 
-    Raises MappingError for what only the message types can tell (see `RouteSet.apply`).
+    Raises MappingError for errors that only the message types show (see `RouteSet.apply`).
     """
 
     def __init__(

@@ -104,8 +104,8 @@ class RouteSet:
     def apply(self, routes: Iterable[Route]) -> None:
         """Run exactly these routes; those that stay equal go on undisturbed.
 
-        Raises MappingError, with the errors of all routes, for what only the message types can
-        tell: unknown types, paths that a type does not have, values that do not fit. Nothing is
+        Raises MappingError, with the errors of all routes, for errors that only the message types
+        show: unknown types, paths that a type does not have, values that do not fit. Nothing is
         changed then.
         """
         wanted = _by_id(routes)

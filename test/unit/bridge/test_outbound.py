@@ -317,7 +317,7 @@ def test_accounts_balance():
     assert len(outbound.sinks[1].written) + sum(outbound.dropped.values()) == sent
 
 
-def test_a_reconnect_leaves_a_mirrored_key_to_whoever_wrote_it_last():
+def test_a_reconnect_leaves_a_mirrored_key_to_its_last_writer():
     mirror = LastValue()
     outbound = Outbound(KeySinkConfig('k', encoding='text'), mirror=mirror)
     outbound.carry(0.5)
