@@ -161,9 +161,7 @@ class RouteSet:
         )
 
     def _open_inbound(self, route: RedisToRos, partner: Route | None) -> InboundRoute:
-        publisher = self._ros.publisher(
-            route.topic, route.type, route.qos, latched=not route.source.is_event
-        )
+        publisher = self._publisher(route)
         try:
             check_paths(route, publisher.message)
             return InboundRoute(
@@ -172,7 +170,7 @@ class RouteSet:
                 self._redis,
                 self._log,
                 ros_now=self._ros.now,
-                dead_man=self._dead_man(route, publisher),
+                dead_man=self._dead_man(route, publisher.name),
                 mirror=self._mirror(partner, publisher.message),
                 clock=self._clock,
             )
@@ -190,23 +188,32 @@ class RouteSet:
     def _last_value(self, key: str) -> LastValue:
         return self._last_values.setdefault(key, LastValue())
 
-    def _dead_man(self, route: RedisToRos, publisher: Publisher) -> DeadMan | None:
-        """Return the topic's dead-man, shared by all routes that command it."""
-        if route.stop is None:
+    def _publisher(self, route: RedisToRos) -> Publisher:
+        is_latched = not route.source.is_event
+        return self._ros.publisher(route.topic, route.type, route.qos, is_latched)
+
+    def _dead_man(self, route: RedisToRos, topic: str) -> DeadMan | None:
+        """Return the topic's dead-man, shared by all routes that command it.
+
+        It holds a publisher of its own, because the route that it was made for may go first.
+        """
+        stop = route.stop
+        if stop is None:
             return None
         for guard in self._guards:
-            if guard.publisher is publisher and guard.stop == route.stop:
+            if (guard.publisher.name, guard.stop) == (topic, stop):
                 return guard.dead_man
-        stop_message = cdr.writer(publisher.message)(route.stop.message)
+        publisher = self._publisher(route)
+        stop_message = cdr.writer(publisher.message)(stop.message)
         dead_man = DeadMan(
-            route.stop,
+            stop,
             lambda: publisher.publish(stop_message),
             self._stop_timers,
             self._log,
-            topic=publisher.name,
+            topic=topic,
             clock=self._clock,
         )
-        self._guards.append(_Guard(publisher, route.stop, dead_man))
+        self._guards.append(_Guard(publisher, stop, dead_man))
         return dead_man
 
     def _close(self, gone: Sequence[RunningRoute]) -> None:
@@ -224,6 +231,7 @@ class RouteSet:
             guard.dead_man.close()
         for guard in unused:
             guard.publisher.wait_for_acked(STOP_ACKED_WITHIN_S)
+            self._ros.release(guard.publisher)
         for route in inbound:
             self._ros.release(route.publisher)
         for outbound in _only(OutboundRoute, gone):
