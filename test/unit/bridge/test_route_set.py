@@ -189,6 +189,23 @@ def test_routes_to_one_topic_share_its_dead_man(world):
     assert (one.report().noted, two.report().noted) == ({}, {'stop': 1})
 
 
+def test_a_dead_man_is_shared_by_routes_with_other_publishers_and_outlives_the_first(world):
+    key = replace(command(), source=KeySourceConfig('k'))
+    world.routes.apply([command(), key])
+    assert len(world.ros.publishers) == 2  # one is latched
+    world.receive('cmd', b'{"linear": {"x": 1}}')
+    world.clock.move(0.4)
+    world.receive('k', b'{"linear": {"x": 1}}')
+    world.clock.move(0.4)
+    (first,) = [p for p in world.ros.publishers.values() if len(p.published) and p.users == 2]
+    assert len(first.published) == 1
+    world.routes.apply([key])
+    world.clock.move(0.2)
+    assert first.published[1:] == [cdr.writer(TWIST)({})]
+    world.routes.apply([])
+    assert world.ros.publishers == {}
+
+
 def test_a_command_route_that_is_gone_stops_the_robot_first(world):
     world.routes.apply([command()])
     world.receive('cmd', b'{"linear": {"x": 1}}')
