@@ -27,7 +27,7 @@ Encode = Callable[[int], bytes]  # a time in nanoseconds to the bytes that say i
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of message: its type, its content, and where its stamp stands."""
+    """One kind of message: its type, its content, and where its stamp is."""
 
     name: str
     type: str
@@ -200,7 +200,7 @@ _FORMS: dict[tuple[str, str], list[tuple[bytes, Encode]]] = {
 
 
 def stamp_reader(kind: Kind, encoding: str) -> Callable[[bytes], int]:
-    """Return what reads the nanoseconds out of a payload, whoever encoded it."""
+    """Return what reads the nanoseconds out of a payload of any encoder."""
     if encoding == 'cdr':
         read = cdr.reader(types.describe(types.load(kind.type)), fields=(kind.stamp,))
         return lambda payload: kind.read_stamp(read(payload))
