@@ -49,7 +49,14 @@ class InterfaceError(BridgeError):
 
 
 class PayloadError(BridgeError):
-    """A payload that does not fit its type or its encoding; the text says where and why."""
+    """A payload that does not fit its type or its encoding; the text says where and why.
+
+    `reason` is the one by which the drop is counted (see `counters.DROP_REASONS`).
+    """
+
+    def __init__(self, text: str, reason: str = 'bad_payload') -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class RedisError(BridgeError):

@@ -13,7 +13,6 @@ from redis_bridge.protocol import names
 from redis_bridge.protocol.descriptions import NameInfo, type_description
 from redis_bridge.redis_io.watching import pairs
 
-KINDS = ('channel', 'key', 'stream')  # that a value can be published to
 KIND_OF_TYPE = {'string': 'key', 'hash': 'hash', 'stream': 'stream'}  # by the reply of TYPE
 
 

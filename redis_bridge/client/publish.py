@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from redis_bridge.client.lookup import KIND_OF_TYPE, KINDS, Lookup
+from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
 from redis_bridge.errors import InterfaceError, PayloadError
+from redis_bridge.mapping.model import SOURCE_KINDS
 from redis_bridge.messages import cdr
 from redis_bridge.messages.types import Message
 from redis_bridge.payloads import codecs
@@ -51,8 +52,8 @@ def find_target(
     :raises PayloadError: an argument is invalid, or `kind` must be given.
     :raises InterfaceError: the type is needed, and no bridge describes it.
     """
-    if kind is not None and kind not in KINDS:
-        raise PayloadError(f'kind: expected one of {", ".join(KINDS)}, got {kind!r}')
+    if kind is not None and kind not in SOURCE_KINDS:
+        raise PayloadError(f'kind: expected one of {", ".join(SOURCE_KINDS)}, got {kind!r}')
     if encoding is not None and encoding not in codecs.CODECS:
         known = ', '.join(codecs.CODECS)
         raise PayloadError(f'encoding: expected one of {known}, got {encoding!r}')
@@ -79,7 +80,7 @@ def _kind(name: str, redis_type: str, info: NameInfo) -> str:
     if len(info.read_as) > 1:
         raise PayloadError(f'{name!r} is read as {" and as ".join(info.read_as)}: give `kind`')
     stored = KIND_OF_TYPE.get(redis_type, 'channel')
-    return next(iter(info.read_as), stored if stored in KINDS else 'channel')
+    return next(iter(info.read_as), stored if stored in SOURCE_KINDS else 'channel')
 
 
 def _encoder(message: Message | None, encoding: str, field: str | None) -> Encode:

@@ -1,14 +1,14 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""A subscription that hands over all that waits at once, with message info, on any executor.
+"""A subscription that hands over all waiting messages at once, with message info, on any executor.
 
 rclpy runs one callback per message, and its EventsExecutor cannot call back with message info.
 But every executor reads `subscription.raw` just before it takes a message. `Drained.raw` uses this
-moment to take all messages itself; the executor then finds none and calls nothing. Only where
-messages come faster than they are carried, it stops after a while for the sake of other topics,
-and the executor takes the next one, without info. The trick rests on an order inside rclpy, so it
-stands alone here, and a test for each distribution holds it.
+moment to take all messages itself; the executor then finds none and calls nothing. Only if
+messages come faster than they are carried, it stops after a while so that other topics have
+their turn, and the executor takes the next message, without info. The trick depends on an order
+inside rclpy, so it has a module of its own, with a test for each distribution.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ LONGEST_S = 0.05  # that one topic may take before the others have their turn
 Taken = list[tuple[bytes, dict[str, Any]]]
 
 
-def tells_publisher() -> bool:
-    """Tell whether message info names the publisher by its GID (Kilted and newer)."""
+def has_publisher_gid() -> bool:
+    """Return whether message info identifies the publisher by its GID (Kilted and newer)."""
     kinds = getattr(subscription, 'MessageInfo', None)
     return kinds is not None and 'publisher_gid' in kinds.__annotations__
 

@@ -25,7 +25,7 @@ from std_msgs.msg import Float64, String
 
 from redis_bridge.payloads import codecs
 from redis_bridge.protocol.meta import Meta
-from redis_bridge.ros_io.drain import tells_publisher
+from redis_bridge.ros_io.drain import has_publisher_gid
 
 BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 
@@ -199,7 +199,7 @@ def test_a_value_outlives_a_killed_server_and_events_go_on(ros, redis_server, tm
         assert numbers[0] <= at_the_fault - 50  # what was acknowledged before the fault is back
 
 
-@pytest.mark.skipif(not tells_publisher(), reason='refused where publishers are not told')
+@pytest.mark.skipif(not has_publisher_gid(), reason='refused where publishers are not told')
 @pytest.mark.parametrize('apart', [1, 0], ids=['two graphs', 'one graph'])
 def test_two_bridges_that_mirror_both_ways_carry_each_message_once(
     ros, redis_server, tmp_path, apart
@@ -244,7 +244,7 @@ def test_two_bridges_that_mirror_both_ways_carry_each_message_once(
         pubsub.close()
 
 
-@pytest.mark.skipif(tells_publisher(), reason='guarded where publishers are told')
+@pytest.mark.skipif(has_publisher_gid(), reason='guarded where publishers are told')
 def test_a_route_that_could_circle_is_refused_with_the_reason(redis_server, tmp_path):
     mapping = """
         ros_to_redis:
@@ -257,7 +257,7 @@ def test_a_route_that_could_circle_is_refused_with_the_reason(redis_server, tmp_
         assert 'circle' in bridge.text()
 
 
-@pytest.mark.skipif(not tells_publisher(), reason='refused where publishers are not told')
+@pytest.mark.skipif(not has_publisher_gid(), reason='refused where publishers are not told')
 def test_a_ring_of_two_bridges_in_one_graph_does_not_circle(ros, redis_server, tmp_path):
     inward = """
         redis_to_ros:
