@@ -31,9 +31,10 @@ def test_help_needs_no_ros():
         assert done.stdout.startswith('usage: redis_bridge --ros-args -p mapping:=FILE')
 
 
-def test_what_is_missing_is_named_in_one_line():
+def test_what_is_missing_is_named_with_the_way_to_install_it():
     done = run('--ros-args', '-p', 'mapping:=m.yaml')
     assert (done.returncode, done.stdout) == (1, '')
-    (line,) = done.stderr.splitlines()
+    line, *advice = done.stderr.splitlines()
+    assert 'rosdep install' in '\n'.join(advice)
     assert line.startswith('redis_bridge: ROS 2 is missing (')
     assert 'rclpy' in line
