@@ -121,9 +121,9 @@ RUN = Command(
     'run the bridge as a ROS 2 node',
     """\
 The same node as `ros2 run redis_bridge redis_bridge`, without launch. The mapping says where Redis
-is, unless --redis-url is given. It waits for Redis if necessary. Ctrl-C or SIGTERM ends it: it sends
-the stop messages of its routes and the writes still in its queue. Arguments after --ros-args are
-passed to ROS.
+is, unless --redis-url is given. It waits for Redis if necessary. Ctrl-C or SIGTERM ends it: it
+sends the stop messages of its routes and the writes still in its queue. Arguments after
+--ros-args are passed to ROS.
 """,
     """\
   redis-bridge run warehouse.yaml --robot robot1
