@@ -27,11 +27,11 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test bench lint clean
+.PHONY: help setup demo test test-unit bench lint clean
 
 help:  ## this list
 	@echo 'make TARGET [DISTRO=kilted|jazzy]'
-	@sed -n 's/^\([a-z]*\):.*##/  \1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*##/  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 setup: $(VENV)/.installed  ## install everything into .venv/DISTRO (the others do so by themselves)
 
@@ -41,6 +41,9 @@ demo: $(VENV)/.installed  ## two robots in ROS domains of their own, tied by Red
 test: $(VENV)/.installed $(COLCON)/.installed  ## all tests (ARGS='-k codecs': only some)
 	ROS_DOMAIN_ID=$(TEST_DOMAIN_ID) COLCON=$(abspath $(COLCON))/bin/colcon \
 	  $(VENV)/bin/python -m pytest $(ARGS)
+
+test-unit: $(VENV)/.installed  ## the tests that need neither a server nor ROS, in seconds
+	$(VENV)/bin/python -m pytest test/unit $(ARGS)
 
 bench: $(VENV)/.bench  ## the speed, beside a floor and a hand-written node (ARGS=--quick; ARGS='--full --into doc/benchmark': for the README)
 	$(VENV)/bin/python -m bench $(ARGS)

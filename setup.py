@@ -48,7 +48,7 @@ setup(
     },
     entry_points={
         'console_scripts': [
-            f'bridge = {NAME}.node:main',
+            f'{NAME} = {NAME}.node:main',
             f'redis-bridge = {NAME}.cli.main:main',
         ],
     },

@@ -70,7 +70,7 @@ def bridge_node(context: LaunchContext) -> list[Node]:
     return [
         Node(
             package='redis_bridge',
-            executable='bridge',
+            executable='redis_bridge',
             name=NODE,
             namespace=LaunchConfiguration('namespace'),
             parameters=[parameters],

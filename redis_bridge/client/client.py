@@ -16,13 +16,14 @@ from typing import Any
 from redis_bridge.client import robots
 from redis_bridge.client.calls import Calls
 from redis_bridge.client.decode import Update, decoder
-from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup, NameInfo
+from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
 from redis_bridge.client.publish import Target, find_target
-from redis_bridge.client.robots import Robot
 from redis_bridge.client.watch import Notice, Watch
 from redis_bridge.errors import NotFoundError, PayloadError
 from redis_bridge.mapping.model import RedisSettings, Tls
+from redis_bridge.protocol.descriptions import NameInfo
 from redis_bridge.protocol.meta import Meta
+from redis_bridge.protocol.robot_status import Robot
 from redis_bridge.redis_io import watching
 
 __all__ = ['Client', 'Notice', 'Robot', 'Target', 'Update', 'Watch']

@@ -9,11 +9,12 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from redis_bridge.client.lookup import Lookup, NameInfo
+from redis_bridge.client.lookup import Lookup
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.messages import cdr, types
 from redis_bridge.messages.types import Message, Primitive, String
 from redis_bridge.payloads import codecs
+from redis_bridge.protocol.descriptions import NameInfo
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.watching import Event
 

@@ -10,14 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from redis_bridge.client.lookup import KIND_OF_TYPE, Format, Lookup, NameInfo
+from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.mapping.model import SOURCE_KINDS
 from redis_bridge.messages import cdr
 from redis_bridge.messages.types import Message
 from redis_bridge.payloads import codecs
 from redis_bridge.protocol import names
-from redis_bridge.protocol.meta import Meta
+from redis_bridge.protocol.descriptions import Format, NameInfo
+from redis_bridge.protocol.meta import Meta, entry_fields
 from redis_bridge.redis_io.connection import Command
 
 Encode = Callable[[Any, 'Meta | None'], bytes]
@@ -40,9 +41,7 @@ class Target:
             return ('PUBLISH', self.name, self.encode(value, meta))
         if self.kind == 'key':
             return ('SET', self.name, self.encode(value, meta))
-        payload = self.encode(value, None)
-        fields = ('origin', meta.origin, 'seq', meta.seq, 'stamp', repr(meta.stamp))
-        return ('XADD', self.name, '*', 'data', payload, *fields)
+        return ('XADD', self.name, '*', *entry_fields(self.encode(value, None), meta))
 
 
 def find_target(

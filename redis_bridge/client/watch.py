@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -14,12 +15,14 @@ import redis
 
 from redis_bridge.client.calls import Calls
 from redis_bridge.client.decode import Decoder, Update, decoder
-from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup, NameInfo
+from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
 from redis_bridge.errors import BridgeError, InterfaceError, PayloadError, RedisError
+from redis_bridge.protocol.descriptions import NameInfo
+from redis_bridge.protocol.meta import GapFinder
 from redis_bridge.redis_io import watching
 
 LOOK_UP_EVERY_S = 1.0
-SENDERS_REMEMBERED = 1000
+EVENTS = ('channel', 'stream')  # kinds of which each message counts
 
 
 class Notice(NamedTuple):
@@ -56,7 +59,7 @@ class Watch:
         self._infos: dict[str, NameInfo] = {}
         self._decoders: dict[tuple[str, str], Decoder] = {}
         self._followed: set[tuple[str, str]] = set()
-        self._gaps = _Gaps()
+        self._gaps: defaultdict[tuple[str, str], GapFinder] = defaultdict(GapFinder)
         self._next_look = 0.0
         self._unknown: set[str] = set()  # names that no bridge has described yet
         pairs = []
@@ -162,8 +165,8 @@ class Watch:
         except BridgeError as error:
             self._notify(Notice('bad_payload', event.name, f'cannot be decoded: {error}'))
             return None
-        missed = self._gaps.missed(update)
-        if missed:
+        pair = (event.name, event.kind)
+        if event.kind in EVENTS and (missed := self._gaps[pair].missed(update.meta)):
             self._notify(Notice('gap', event.name, f'{missed} missed', missed))
         return update
 
@@ -186,24 +189,6 @@ class Watch:
         if pair not in self._decoders:
             self._decoders[pair] = decoder(self._lookup, event.kind, self._infos[event.name])
         return self._decoders[pair]
-
-
-class _Gaps:
-    """Finds jumps in the numbers that senders give their messages."""
-
-    def __init__(self) -> None:
-        self._last: dict[tuple[str, str, str], int] = {}
-
-    def missed(self, update: Update) -> int:
-        """Return how many messages of the same sender are missing before this one."""
-        if update.meta is None or update.kind not in ('channel', 'stream'):
-            return 0
-        sender = (update.name, update.kind, update.meta.origin)
-        last = self._last.pop(sender, None)
-        self._last[sender] = update.meta.seq
-        if len(self._last) > SENDERS_REMEMBERED:
-            del self._last[next(iter(self._last))]
-        return 0 if last is None else max(0, update.meta.seq - last - 1)
 
 
 def _check_kind(name: str, kind: str | None, redis_type: str) -> None:

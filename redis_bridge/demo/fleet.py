@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -17,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from redis_bridge.demo import server
-from redis_bridge.demo.processes import Child, stop
+from redis_bridge.demo.processes import Child, stop, temporary_folder
 from redis_bridge.errors import BridgeError
 
 HERE = Path(__file__).parent
@@ -53,9 +52,7 @@ class Fleet:
 
     def __enter__(self) -> Fleet:
         with ExitStack() as opened:
-            self.folder = Path(
-                opened.enter_context(tempfile.TemporaryDirectory(prefix='redis_bridge_demo_'))
-            )
+            self.folder = opened.enter_context(temporary_folder('redis_bridge_demo_'))
             redis_server, self.port = server.start(self.folder)
             self._adopt(opened, [redis_server])
             domain_of = dict(zip(ROBOTS, self.domains, strict=True))

@@ -10,13 +10,25 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 LOG_LINES = 12
+# Ends when this process does, however that ends. By then the children are dead or about to die.
+REMOVE_AT_THE_END = 'read -r _; sleep 0.2; rm -rf -- "$0"'
+
+
+@contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """Give a new folder; a shell removes it at the end, even after a SIGKILL of this process."""
+    folder = tempfile.mkdtemp(prefix=prefix)
+    command = ['sh', '-c', REMOVE_AT_THE_END, folder]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
+        yield Path(folder)
 
 
 class Child:

@@ -66,18 +66,21 @@ def frame(
     sights: Mapping[str, Sight],
     gap: float | None,
     elapsed: float,
+    port: int,
     columns: int,
     rows: int,
     above: int = 0,
 ) -> list[str]:
     """Return what a terminal of that size shows: the figures, and as large a map as fits.
 
-    `above` is how many lines stand above the frame, which a smaller map leaves in sight.
+    `port` is that of the server. `above` is how many lines there are above the frame, which a
+    smaller map leaves in sight.
     """
     now = time.monotonic()
     text = [ROBOT.format('', 'x      y', 'heading', 'speed', 'motor', 'odom out', 'cmd_vel in')]
     text += [_robot(robot, sight, now) for robot, sight in sights.items()]
-    text += ['', *_routes(sights), '', f'{elapsed:5.1f} s   gap {_metres(gap)}   Ctrl-C ends it']
+    bottom = f'{elapsed:5.1f} s   gap {_metres(gap)}   redis-cli -p {port}   Ctrl-C ends it'
+    text += ['', *_routes(sights), '', bottom]
     left = rows - len(text)
     if left - above in MAP_ROWS:
         left -= above

@@ -149,7 +149,7 @@ class _Show:
         if self._screen.is_live:
             size = shutil.get_terminal_size()
             space = (size.columns - 1, size.lines - 1, self._above)
-            self._screen.draw(frame(self._monitor.sights, gap, elapsed, *space))
+            self._screen.draw(frame(self._monitor.sights, gap, elapsed, self._fleet.port, *space))
         else:
             self._screen.say(line(self._monitor.sights, gap, elapsed))
 

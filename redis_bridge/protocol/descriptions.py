@@ -1,11 +1,22 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Descriptions in Redis of names and message types, for those who do not know the mapping."""
+"""Descriptions in Redis of names and message types, for programs that do not know the mapping.
+
+A hash per message type holds `definition`, `type_hash` and `protocol`. A hash per Redis name
+holds the `robot`, per kind that a bridge writes its encoding (`key`: `msgpack`), and `type`,
+`type_hash` and `field`. What a bridge reads there has the prefix `from_` in all of these.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from redis_bridge.errors import InterfaceError
+from redis_bridge.protocol import names
+
+KINDS = ('channel', 'key', 'stream', 'hash')
 
 
 class TypeDescription(NamedTuple):
@@ -14,6 +25,18 @@ class TypeDescription(NamedTuple):
     name: str  # 'pkg/msg/Name'
     definition: str  # the concatenated .msg text that MCAP calls `ros2msg`
     type_hash: str  # RIHS01_...
+
+    def key(self) -> str:
+        """Return the hash that holds this description."""
+        return names.type_key(self.name)
+
+    def fields(self) -> dict[str, str]:
+        """Return the fields of that hash."""
+        return {
+            'definition': self.definition,
+            'type_hash': self.type_hash,
+            'protocol': str(names.PROTOCOL),
+        }
 
 
 class NameDescription(NamedTuple):
@@ -25,3 +48,81 @@ class NameDescription(NamedTuple):
     encoding: str
     field: str | None  # the payload is the bare value at this path
     type: TypeDescription
+
+    def key(self) -> str:
+        """Return the hash that holds this description, together with others of the name."""
+        return names.meta_key(self.name)
+
+    def fields(self, robot: str) -> dict[str, str]:
+        """Return the fields of that hash."""
+        side = 'from_' if self.is_read else ''
+        fields = {
+            'robot': robot,
+            f'{side}{self.kind}': self.encoding,
+            f'{side}type': self.type.name,
+            f'{side}type_hash': self.type.type_hash,
+        }
+        if self.field is not None:
+            fields[f'{side}field'] = self.field
+        return fields
+
+
+class Format(NamedTuple):
+    """How the payloads under a name are encoded."""
+
+    encoding: str
+    type: str | None  # 'pkg/msg/Name'
+    type_hash: str | None
+    field: str | None  # the payload is the bare value at this path
+
+
+class NameInfo(NamedTuple):
+    """What bridges say about a name: its formats by kind."""
+
+    written_as: Mapping[str, Format]
+    read_as: Mapping[str, Format]
+
+    @classmethod
+    def of(cls, fields: Mapping[bytes, bytes]) -> NameInfo:
+        """Return what the hash of a name says; unknown fields are ignored."""
+        said = {text(key): text(value) for key, value in fields.items()}
+        type_ = said.get('type')
+
+        def formats(side: str, type_: str | None) -> dict[str, Format]:
+            rest = type_, said.get(f'{side}type_hash'), said.get(f'{side}field')
+            return {
+                kind: Format(said[side + kind], *rest) for kind in KINDS if side + kind in said
+            }
+
+        return cls(formats('', type_), formats('from_', said.get('from_type', type_)))
+
+    @property
+    def kinds(self) -> list[str]:
+        """All kinds that bridges write or read the name as."""
+        return list({**self.written_as, **self.read_as})
+
+    def to_read(self, kind: str) -> Format | None:
+        """Return the format for a reader: as bridges write it, else as they read it."""
+        return self.written_as.get(kind) or self.read_as.get(kind)
+
+    def to_publish(self, kind: str) -> Format | None:
+        """Return the format for a sender: as bridges read it, else as they write it."""
+        return self.read_as.get(kind) or self.written_as.get(kind)
+
+
+def type_description(name: str, fields: Mapping[bytes, bytes]) -> TypeDescription:
+    """Return what the hash of a type says; raises InterfaceError if that cannot be used."""
+    if b'definition' not in fields:
+        raise InterfaceError(f'no bridge describes the type {name} in Redis')
+    protocol = text(fields.get(b'protocol', b''))
+    if protocol != str(names.PROTOCOL):
+        raise InterfaceError(
+            f'{name} is described in protocol {protocol or None}, and this client speaks protocol '
+            f'{names.PROTOCOL}: update the older of the two'
+        )
+    return TypeDescription(name, text(fields[b'definition']), text(fields.get(b'type_hash', b'')))
+
+
+def text(value: bytes) -> str:
+    """Return a value of a hash as a string, whatever is in it."""
+    return value.decode(errors='replace')

@@ -5,7 +5,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from redis_bridge.errors import PayloadError
+
+DATA = b'data'  # the field of a stream entry that holds the payload
+SEQ_LIMIT = 1 << 64
+STAMP_LIMIT = 1e15  # seconds
+ORIGINS_REMEMBERED = 1000
+LARGEST_GAP = 1 << 32  # beyond this a jump is a new count, not a gap
 
 
 class Meta(NamedTuple):
@@ -14,3 +23,66 @@ class Meta(NamedTuple):
     origin: str  # 'robot/boot' of the bridge or client that sent it
     seq: int  # counts up by one per route and origin; a jump is a gap
     stamp: float  # seconds, of the Redis server's clock
+
+
+def checked(origin: object, seq: object, stamp: object) -> Meta:
+    """Return metadata from values that a sender chose; raises PayloadError."""
+    if type(origin) is not str:
+        raise PayloadError(f'_meta.origin: expected a string, got {_shown(origin)}')
+    if type(seq) is not int or not 0 <= seq < SEQ_LIMIT:
+        raise PayloadError(f'_meta.seq: expected a count, got {_shown(seq)}')
+    if (type(stamp) is int or type(stamp) is float) and abs(stamp) < STAMP_LIMIT:
+        return Meta(origin, seq, float(stamp))
+    raise PayloadError(f'_meta.stamp: expected seconds, got {_shown(stamp)}')
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, (dict, list, tuple)):
+        return f'a {type(value).__name__}'
+    if isinstance(value, int) and value.bit_length() > 128:
+        return 'a huge integer'  # Python limits the length of its text
+    return ascii(value)[:60]
+
+
+def entry_fields(payload: bytes, meta: Meta | None) -> list[bytes]:
+    """Return the fields and values, in turn, of a stream entry."""
+    fields = [DATA, payload]
+    if meta is not None:
+        fields += (
+            b'origin', meta.origin.encode(),
+            b'seq', b'%d' % meta.seq,
+            b'stamp', repr(meta.stamp).encode(),
+        )  # fmt: skip
+    return fields
+
+
+def from_entry(fields: Mapping[bytes, bytes]) -> Meta | None:
+    """Return the metadata in a stream entry's fields; None if it is left out or invalid.
+
+    As in a map, `origin` and `seq` may be left out: then it only dates the entry.
+    """
+    if b'stamp' not in fields:
+        return None
+    try:
+        origin = fields.get(b'origin', b'').decode()
+        return checked(origin, int(fields.get(b'seq', b'0')), float(fields[b'stamp']))
+    except (PayloadError, ValueError):
+        return None
+
+
+class GapFinder:
+    """Finds jumps in the numbers that senders give their messages to one name."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}  # by origin, the most recently heard one last
+
+    def missed(self, meta: Meta | None) -> int:
+        """Return how many messages of this sender are missing before this one."""
+        if meta is None or not meta.origin:
+            return 0
+        last = self._last.pop(meta.origin, None)
+        self._last[meta.origin] = meta.seq
+        if len(self._last) > ORIGINS_REMEMBERED:
+            del self._last[next(iter(self._last))]
+        missed = 0 if last is None else meta.seq - last - 1
+        return missed if 0 < missed < LARGEST_GAP else 0

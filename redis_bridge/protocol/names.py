@@ -157,7 +157,7 @@ def expand(template: str, variables: Mapping[str, str]) -> str:
     Raises ValueError, with the reason, for anything in braces that is no variable.
     """
 
-    def value(place: re.Match) -> str:
+    def value(place: re.Match[str]) -> str:
         if place['stray']:
             raise ValueError(f'unmatched {place["stray"]!r} in {template!r}')
         name = place['plain'] if place['tag'] is None else place['tag']

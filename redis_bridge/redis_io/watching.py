@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import redis
 
-from redis_bridge.protocol.meta import Meta
+from redis_bridge.protocol.meta import DATA, Meta, from_entry
 from redis_bridge.redis_io.connection import Address, Connection, ConnectionThread, Pings, Timing
 from redis_bridge.redis_io.key_source import INVALIDATE, without_overlap
 from redis_bridge.redis_io.resp import code_of, raise_if_error
@@ -62,14 +62,7 @@ def stored(name: str, kind: str, reply: Any) -> Event:
 def entry(name: str, reply: Sequence[Any]) -> Event:
     """Return a stream entry; its payload is all fields if there is no field `data`."""
     fields = pairs(reply[1])
-    return Event(name, 'stream', fields.get(b'data', fields), _meta(fields), reply[0].decode())
-
-
-def _meta(fields: dict[bytes, bytes]) -> Meta | None:
-    try:
-        return Meta(fields[b'origin'].decode(), int(fields[b'seq']), float(fields[b'stamp']))
-    except (KeyError, ValueError):
-        return None  # left out by the sender, which is allowed
+    return Event(name, 'stream', fields.get(DATA, fields), from_entry(fields), reply[0].decode())
 
 
 def pairs(reply: Sequence[bytes]) -> dict[bytes, bytes]:

@@ -21,7 +21,7 @@ QUICK_PRESENCE = 'presence: {every_ms: 200, ttl_ms: 1000}\n'
 
 
 class BridgeProcess:
-    """One `bridge` process in one ROS domain; `output` is what it printed once it has ended."""
+    """A `redis_bridge` process in one ROS domain; `output` is what it printed once it ended."""
 
     def __init__(
         self,

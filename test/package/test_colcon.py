@@ -92,7 +92,7 @@ def test_launch_and_config_files_are_in_the_share_folder(prefix, folder):
     assert {path.name for path in (prefix / 'share/redis_bridge' / folder).iterdir()} == wanted
 
 
-@pytest.mark.parametrize('name', ['bridge', 'redis-bridge'])
+@pytest.mark.parametrize('name', ['redis_bridge', 'redis-bridge'])
 def test_the_executables_are_where_ros2_run_looks_for_them(prefix, name):
     assert os.access(prefix / 'lib/redis_bridge' / name, os.X_OK)
 
@@ -113,13 +113,14 @@ def test_the_package_is_whole(prefix):
 
 
 def test_the_sourced_workspace_offers_the_command_line_and_hides_no_other_program(prefix):
+    assert not (prefix / 'lib/redis_bridge/bridge').exists()  # iproute2 has a command of this name
     setup = prefix.parent / 'setup.bash'
     environment = {**clean_environment(), 'PATH': f'{prefix}/other:/usr/bin:/bin'}
     (prefix / 'other').mkdir()
-    other = prefix / 'other' / 'bridge'  # iproute2 has a command of this name, too
+    other = prefix / 'other' / 'redis_bridge'
     other.write_text('#!/bin/sh\n')
     other.chmod(0o755)
-    script = f'source {setup} && command -v redis-bridge bridge'
+    script = f'source {setup} && command -v redis-bridge redis_bridge'
     found = run('bash', '-c', script, env=environment).stdout.split()
     assert found == [str(prefix / 'lib/redis_bridge/redis-bridge'), str(other)]
 
@@ -137,7 +138,7 @@ def test_the_installed_command_line_runs(prefix, tmp_path):
 
 def test_the_installed_node_runs_and_asks_for_its_mapping(prefix, tmp_path):
     pytest.importorskip('rclpy')
-    program, environment = installed_program(prefix, 'bridge')
+    program, environment = installed_program(prefix, 'redis_bridge')
     done = subprocess.run(
         program,
         env=environment,

@@ -450,19 +450,20 @@ def test_without_a_terminal_there_are_no_control_characters():
 
 @pytest.mark.parametrize(('columns', 'rows'), [(79, 23), (119, 49), (79, 10)])
 def test_a_frame_fits_the_terminal_and_has_a_map_where_there_is_room(columns, rows):
-    lines = screen.frame(sights(), 1.25, 3.0, columns, rows)
+    lines = screen.frame(sights(), 1.25, 3.0, 4711, columns, rows)
     assert len(lines) <= rows
     assert max(map(len, lines)) <= columns
     map_lines = lines[: next(i for i, line in enumerate(lines) if 'cmd_vel in' in line)]
     assert any('1' in line for line in map_lines) == (rows > 20)
     assert {'robot1 dropped: 2 too_old', 'robot2 dropped: none'} <= {*lines}
     assert 'robot1: /odom -> key robot1:odom: waiting' in lines
+    assert rows < 20 or lines[-1].endswith('redis-cli -p 4711   Ctrl-C ends it')
     assert any('key *:odom' in line and '20.0 Hz 0.4 ms' in line for line in lines)
 
 
 def test_a_map_shrinks_to_leave_in_sight_what_stands_above_but_does_not_vanish_for_it():
     def height(rows, above):
-        return len(screen.frame(sights(), 1.25, 3.0, 119, rows, above))
+        return len(screen.frame(sights(), 1.25, 3.0, 4711, 119, rows, above))
 
     assert height(50, 0) == height(50, 7) == 32
     assert height(30, 0) == height(37, 7) == 30
@@ -567,9 +568,9 @@ def run():
             each.process.wait()
 
 
-def nothing_is_left(run, children, folder=True):
+def nothing_is_left(run, children):
     eventually(lambda: not any(lives(pid) for pid in children.values()))
-    return not folder or [path.name for path in run.folder.iterdir()] == ['output']
+    return eventually(lambda: [path.name for path in run.folder.iterdir()] == ['output'])
 
 
 @needs_ros
@@ -577,7 +578,7 @@ def test_robot2_follows_robot1_through_nothing_but_redis(run):
     one = run(12)
     one.wait_until_it_runs()
     children = one.children()
-    assert len(children) == 7  # the server, two robots, two bridges, two scripts
+    assert len(children) == 8  # server, two robots, two bridges, two scripts, and what cleans up
     maps = Path(f'/proc/{one.child("follower.py")}/maps').read_text()
     assert not re.search(r'rclpy|librcl|librmw', maps)
     assert re.search(r'rclpy', Path(f'/proc/{one.child("demo.robot robot1")}/maps').read_text())
@@ -625,12 +626,12 @@ def test_the_demo_says_which_process_died_and_ends(run, words, name):
 
 @needs_ros
 @pytest.mark.skipif(sys.platform != 'linux', reason='by prctl(2)')
-def test_a_killed_demo_leaves_no_processes(run):
+def test_a_killed_demo_leaves_neither_processes_nor_files(run):
     one = run(None)
     one.wait_until_it_runs()
     children = one.children()
     one.process.kill()
-    assert nothing_is_left(one, children, folder=False)
+    assert nothing_is_left(one, children)
 
 
 def test_without_ros_the_demo_says_what_is_missing(monkeypatch):

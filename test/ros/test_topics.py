@@ -40,13 +40,13 @@ class Heard:
     def opened(self, message) -> None:
         self.message = message
 
-    def carry(self, batch) -> None:
+    def forward(self, batch) -> None:
         self.samples += batch
 
     def drop(self, reason, count) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + count
 
-    def state(self, text) -> None:
+    def set_state(self, text) -> None:
         self.states.append(text)
 
     def texts(self) -> list[str]:
@@ -103,13 +103,13 @@ def test_a_flood_that_is_carried_slowly_loses_nothing_and_keeps_its_order(bridge
     (heard,) = listening(
         bridge_graph, '/flood', type_name='std_msgs/msg/Int32', asked=Qos(depth=5000)
     )
-    carry = heard.carry
+    forward = heard.forward
 
-    def carry_slowly(batch):
+    def forward_slowly(batch):
         time.sleep(2 * drain.LONGEST_S)
-        carry(batch)
+        forward(batch)
 
-    heard.carry = carry_slowly
+    heard.forward = forward_slowly
     publisher = peer.node.create_publisher(Int32, '/flood', 5000)
     peer.until_matched(publisher)
     for number in range(5 * drain.MOST):

@@ -1,0 +1,103 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""A robot's hash in Redis: the claim on its name, the heartbeat and the status of its bridge.
+
+`boot`, `host` and `pid` name the process that holds the robot's name, `since` is its start and
+`stamp` the last heartbeat (seconds since 1970, `stamp` by the Redis server's clock). `state` is a
+JSON object of connection role -> state. `route:<id>`, such as `route:ros_to_redis[0]`, is the JSON
+report of a route; earlier versions numbered the routes as `route:0`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from redis_bridge.protocol import names
+
+OWNER = 'boot'  # the field whose value names the holder
+_ROUTE = 'route:'
+_ROUTE_ID = re.compile(r'(ros_to_redis|redis_to_ros)\[(\d+)\]')
+_NUMBERS = ('protocol', 'since', 'stamp', 'pid')
+
+
+@dataclass(frozen=True)
+class Robot:
+    """A robot whose heartbeat is in Redis, and what its bridge reports.
+
+    `status` holds the other fields of the robot's hash: `host`, `pid`, `since` (seconds since
+    1970), `state` (of each connection), and in `routes` what each route carries. `age` is the
+    time since the last heartbeat in seconds, None if the bridge does not report it.
+    """
+
+    name: str
+    boot: str | None
+    protocol: int | None
+    age: float | None
+    status: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def status_fields(
+    states: Mapping[str, str], routes: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
+    """Return the fields that report how a bridge does; `routes` are reports by route id."""
+    return {
+        'state': json.dumps(states),
+        **{f'{_ROUTE}{id_}': json.dumps(report) for id_, report in routes.items()},
+    }
+
+
+def claim_fields(boot: str, host: str, pid: int, since: float, stamp: float) -> dict[str, str]:
+    """Return the fields that name the holder and date the heartbeat."""
+    return {
+        OWNER: boot,
+        'protocol': str(names.PROTOCOL),
+        'host': host,
+        'pid': str(pid),
+        'since': f'{since:.3f}',
+        'stamp': f'{stamp:.3f}',
+    }
+
+
+def read(name: str, fields: Mapping[bytes, bytes], now: float) -> Robot:
+    """Return the robot that a hash describes; unknown fields are passed on.
+
+    :param now: the Redis server's time, from which the age is counted.
+    """
+    said: dict[str, Any] = {}
+    routes: dict[str, Any] = {}
+    for key, value in fields.items():
+        text = key.decode(errors='backslashreplace')
+        field = _value(text, value.decode(errors='backslashreplace'))
+        if text.startswith(_ROUTE):
+            routes[text.removeprefix(_ROUTE)] = field
+        else:
+            said[text] = field
+    boot, protocol, stamp = (said.pop(key, None) for key in (OWNER, 'protocol', 'stamp'))
+    said['routes'] = [routes[id_] for id_ in sorted(routes, key=_route_order)]
+    age = max(0.0, round(now - stamp, 3)) if isinstance(stamp, (int, float)) else None
+    return Robot(name, boot, protocol, age, said)
+
+
+def _route_order(id_: str) -> tuple[int, int, str]:
+    """Return what sorts routes: outbound first, then by number, unknown ids last."""
+    if id_.isdecimal():
+        return (0, int(id_), '')
+    match = _ROUTE_ID.fullmatch(id_)
+    if match is None:
+        return (3, 0, id_)
+    return (1 if match[1] == 'ros_to_redis' else 2, int(match[2]), '')
+
+
+def _value(key: str, text: str) -> Any:
+    """Return a field's value: a number or JSON if it is meant as such, else a string."""
+    if key.startswith(_ROUTE) or key in _NUMBERS or text[:1] in ('{', '['):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(text)
+    return text

@@ -1,0 +1,68 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Descriptions of names and types, as they are written and read."""
+
+from __future__ import annotations
+
+import pytest
+
+from redis_bridge.errors import InterfaceError
+from redis_bridge.protocol.descriptions import (
+    Format,
+    NameDescription,
+    NameInfo,
+    TypeDescription,
+    type_description,
+)
+
+STRING = TypeDescription('std_msgs/msg/String', 'string data', 'RIHS01_x')
+
+
+def as_bytes(fields):
+    return {key.encode(): value.encode() for key, value in fields.items()}
+
+
+def test_a_type_is_read_as_it_was_written():
+    assert STRING.key() == 'redis_bridge:type:std_msgs/msg/String'
+    assert STRING.fields() == {
+        'definition': 'string data', 'type_hash': 'RIHS01_x', 'protocol': '1',
+    }  # fmt: skip
+    assert type_description(STRING.name, as_bytes(STRING.fields())) == STRING
+
+
+@pytest.mark.parametrize(
+    ('fields', 'text'),
+    [
+        ({}, 'no bridge describes the type'),
+        ({'definition': 'x', 'protocol': '2'}, 'protocol 2, and this client speaks protocol 1'),
+        ({'definition': 'x'}, 'protocol None'),
+    ],
+)
+def test_a_type_that_cannot_be_used_raises(fields, text):
+    with pytest.raises(InterfaceError, match=text):
+        type_description('a/msg/B', as_bytes(fields))
+
+
+def test_a_name_is_described_for_both_sides():
+    written = NameDescription('n', 'key', False, 'json', 'data', STRING)
+    read = NameDescription('n', 'channel', True, 'cdr', None, STRING._replace(type_hash='y'))
+    assert written.key() == read.key() == 'redis_bridge:meta:n'
+    assert written.fields('r') == {
+        'robot': 'r', 'key': 'json', 'type': STRING.name, 'type_hash': 'RIHS01_x',
+        'field': 'data',
+    }  # fmt: skip
+    assert read.fields('r') == {
+        'robot': 'r', 'from_channel': 'cdr', 'from_type': STRING.name, 'from_type_hash': 'y',
+    }  # fmt: skip
+    info = NameInfo.of(as_bytes({**written.fields('r'), **read.fields('r')}))
+    assert info.kinds == ['key', 'channel']
+    assert info.to_read('key') == Format('json', STRING.name, 'RIHS01_x', 'data')
+    assert info.to_publish('channel') == Format('cdr', STRING.name, 'y', None)
+    assert info.to_publish('key') == info.to_read('key')
+    assert info.to_read('stream') is None
+
+
+def test_a_name_that_is_read_as_the_type_it_is_written_with():
+    info = NameInfo.of({b'type': b'a/msg/B', b'from_key': b'json', b'unknown': b'\xff'})
+    assert info.read_as == {'key': Format('json', 'a/msg/B', None, None)}

@@ -1,0 +1,54 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""A robot's hash, as it is written and read."""
+
+from __future__ import annotations
+
+from redis_bridge.protocol import robot_status
+from redis_bridge.protocol.robot_status import Robot
+
+
+def as_bytes(fields):
+    return {key.encode(): value.encode() for key, value in fields.items()}
+
+
+def test_a_robot_is_read_as_it_was_written():
+    routes = {
+        'ros_to_redis[0]': {'route': 'a'},
+        'ros_to_redis[10]': {'route': 'b'},
+        'redis_to_ros[2]': {'route': 'c'},
+    }
+    fields = {
+        **robot_status.status_fields({'writer': 'connected'}, routes),
+        **robot_status.claim_fields('12e4', 'host', 5, 1000.25, 1010.0),
+    }
+    assert {'state', 'route:redis_to_ros[2]', 'boot', 'stamp'} < set(fields)
+    robot = robot_status.read('r', as_bytes(fields), 1012.5)
+    assert robot == Robot(
+        'r', '12e4', 1, 2.5,
+        {
+            'host': 'host', 'pid': 5, 'since': 1000.25, 'state': {'writer': 'connected'},
+            'routes': [{'route': 'a'}, {'route': 'b'}, {'route': 'c'}],
+        },
+    )  # fmt: skip
+
+
+def test_routes_come_outbound_first_then_by_number():
+    ids = ['redis_to_ros[1]', 'other', 'ros_to_redis[10]', 'ros_to_redis[9]', 'redis_to_ros[0]']
+    fields = {f'route:{id_}': f'"{id_}"' for id_ in ids}
+    assert robot_status.read('r', as_bytes(fields), 0.0).status['routes'] == [
+        'ros_to_redis[9]', 'ros_to_redis[10]', 'redis_to_ros[0]', 'redis_to_ros[1]', 'other',
+    ]  # fmt: skip
+
+
+def test_routes_of_earlier_versions_come_by_number():
+    fields = {'route:10': '"last"', 'route:9': '"before"', 'route:0': '{"route": "first"}'}
+    routes = robot_status.read('r', as_bytes(fields), 0.0).status['routes']
+    assert routes == [{'route': 'first'}, 'before', 'last']
+
+
+def test_whatever_is_in_the_hash_is_passed_on():
+    robot = robot_status.read('r', {b'state': b'{broken', b'\xff': b'\xfe', b'stamp': b'x'}, 0.0)
+    assert (robot.boot, robot.protocol, robot.age) == (None, None, None)
+    assert robot.status == {'state': '{broken', '\\xff': '\\xfe', 'routes': []}
