@@ -12,15 +12,28 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench import measure, picture, report
-from bench.contestants import CDR, EMPTY, FLOOR, HAND, IN, JSON, MSGPACK, NOTICE, OUT, Contestant
+from bench.candidates import (
+    CDR,
+    EMPTY,
+    FLOOR,
+    GUARDED,
+    GUARDED_JSON,
+    HAND,
+    IN,
+    JSON,
+    MSGPACK,
+    NOTICE,
+    OUT,
+    Candidate,
+)
+from bench.comparison import Comparison
+from bench.environment import ROOT, Environment
 from bench.figures import Figures, Subject
 from bench.kinds import KINDS
-from bench.lab import ROOT, Lab
 from bench.pace import PACES, Pace
-from bench.stage import Stage
 
 # Who takes part, by direction and kind.
-ENTRIES: dict[tuple[str, str], list[Contestant]] = {
+ENTRIES: dict[tuple[str, str], list[Candidate]] = {
     (OUT, 'String'): [FLOOR, MSGPACK, HAND],
     (OUT, 'Odometry'): [FLOOR, MSGPACK, HAND, EMPTY, JSON, CDR],
     (OUT, 'JointState'): [FLOOR, MSGPACK],
@@ -29,7 +42,7 @@ ENTRIES: dict[tuple[str, str], list[Contestant]] = {
     (OUT, 'Image'): [FLOOR, MSGPACK, NOTICE],
     (OUT, 'PointCloud2'): [FLOOR, MSGPACK, NOTICE],
     (IN, 'Odometry'): [FLOOR, MSGPACK, HAND],
-    (IN, 'Twist'): [FLOOR, MSGPACK, HAND],
+    (IN, 'Twist'): [FLOOR, MSGPACK, HAND, GUARDED, GUARDED_JSON],
 }
 ENCODINGS = [JSON, CDR]  # beside msgpack; with --full, of every kind
 QUICK_KINDS = {(OUT, 'Odometry'), (OUT, 'Image'), (IN, 'Twist')}
@@ -57,10 +70,10 @@ def main() -> int:
         print(f'{time.monotonic() - begun:6.1f} s  {text}', file=sys.stderr, flush=True)
 
     try:
-        with Lab(options.domain) as lab:
-            about = report.machine(lab.program)
+        with Environment(options.domain) as environment:
+            about = report.machine(environment.program)
             print(', '.join(f'{name} {value}' for name, value in about.items()), flush=True)
-            _run(lab, options, figures, say)
+            _run(environment, options, figures, say)
     except (KeyboardInterrupt, RuntimeError) as error:
         status = 1
         say(f'ended early: {error or "interrupted"}')
@@ -84,13 +97,13 @@ def _options() -> argparse.Namespace:
     pace = parser.add_mutually_exclusive_group()
     for name, text in (
         ('quick', 'two minutes: one round, and of some kinds only'),
-        ('full', 'an hour: 5 s windows, all encodings of all kinds'),
+        ('full', '45 minutes: two rounds, 5 s windows, all encodings of all kinds'),
     ):
         pace.add_argument(f'--{name}', dest='pace', action='store_const', const=name, help=text)
     parser.add_argument('--only', metavar='KIND,…', help=f'of {", ".join(KINDS)}')
     parser.add_argument('--direction', choices=(OUT, IN), help='out: ROS to Redis')
     parser.add_argument('--measure', metavar='WHAT,…', help=f'of {", ".join(MEASURES)}')
-    parser.add_argument('--contestants', metavar='NAME,…', help='such as floor,bridge msgpack')
+    parser.add_argument('--candidates', metavar='NAME,…', help='such as floor,bridge msgpack')
     parser.add_argument('--rounds', type=int, help='instead of what the pace says')
     parser.add_argument('--window', type=float, metavar='S', help='the same, of every window')
     parser.add_argument('--domain', type=int, default=88, help='ROS domain (default %(default)s)')
@@ -104,7 +117,7 @@ def _options() -> argparse.Namespace:
     options.only = _chosen(parser, options.only, list(KINDS))
     options.measure = _chosen(parser, options.measure, MEASURES)
     names = dict.fromkeys(entry.name for entries in ENTRIES.values() for entry in entries)
-    options.contestants = _chosen(parser, options.contestants, list(names))
+    options.candidates = _chosen(parser, options.candidates, list(names))
     return options
 
 
@@ -118,7 +131,9 @@ def _chosen(parser: argparse.ArgumentParser, given: str | None, known) -> list[s
     return words
 
 
-def _run(lab: Lab, options: argparse.Namespace, figures: Figures, say: measure.Say) -> None:
+def _run(
+    environment: Environment, options: argparse.Namespace, figures: Figures, say: measure.Say
+) -> None:
     pace, hz = PACES[options.pace], HZ[options.pace]
     if options.rounds:
         pace = replace(pace, rounds=options.rounds, growth_rounds=options.rounds)
@@ -139,29 +154,31 @@ def _run(lab: Lab, options: argparse.Namespace, figures: Figures, say: measure.S
         chosen = [
             entry
             for entry in entries
-            if options.contestants is None or entry.name in options.contestants
+            if options.candidates is None or entry.name in options.candidates
         ]
-        _compare(lab, direction, kind, chosen, measures, pace, hz, figures, say)
+        _compare(environment, direction, kind, chosen, measures, pace, hz, figures, say)
     if 'rest' in measures:
         say('--- at rest, and in a flood')
-        measure.rest(lab, pace, figures, say)
+        measure.rest(environment, pace, figures, say)
     if 'routes' in measures:
         say('--- routes')
-        measure.growth(lab, _over_routes(), pace, figures, say)
+        measure.growth(environment, _over_routes(), pace, figures, say)
     if 'sinks' in measures:
         say('--- sinks')
-        measure.growth(lab, _over_sinks(), pace, figures, say)
+        measure.growth(environment, _over_sinks(), pace, figures, say)
     if 'startup' in measures:
         say('--- start-up')
-        measure.start_up(lab, START_ROUTES[options.pace], replace(pace, rounds=1), figures, say)
+        measure.start_up(
+            environment, START_ROUTES[options.pace], replace(pace, rounds=1), figures, say
+        )
     if 'beside' in measures:
         say('--- commands beside images')
-        measure.beside(lab, pace, figures, say)
+        measure.beside(environment, pace, figures, say)
 
 
 def _compare(
-    lab: Lab, direction: str, kind: str, entries: list[Contestant], measures, pace: Pace, hz,
-    figures: Figures, say: measure.Say,
+    environment: Environment, direction: str, kind: str, entries: list[Candidate], measures,
+    pace: Pace, hz, figures: Figures, say: measure.Say,
 ) -> None:  # fmt: skip
     """Run one kind in one direction."""
     wanted = [
@@ -172,48 +189,48 @@ def _compare(
     if not wanted or not entries:
         return
     say(f'--- {report.WAYS[direction]}, {kind}')
-    with Stage(lab, direction, KINDS[kind], entries) as stage:
+    with Comparison(environment, direction, KINDS[kind], entries) as comparison:
         telling = [entry.name for entry in entries if entry.program != 'empty']
         if 'rate' in wanted:
-            measure.rates(stage, telling, pace, figures, say)
+            measure.rates(comparison, telling, pace, figures, say)
         if 'cpu' in wanted or 'latency' in wanted:
-            _at_fixed_rates(stage, entries, wanted, hz, pace, figures, say)
+            _at_fixed_rates(comparison, entries, wanted, hz, pace, figures, say)
 
 
 def _at_fixed_rates(
-    stage: Stage, entries: list[Contestant], wanted, hz, pace: Pace, figures: Figures,
+    comparison: Comparison, entries: list[Candidate], wanted, hz, pace: Pace, figures: Figures,
     say: measure.Say,
 ) -> None:  # fmt: skip
     """See what a message costs and how long it takes; towards ROS one trial tells both."""
     timed = [entry.name for entry in entries if entry in (FLOOR, MSGPACK)]
     for rate in hz:
-        able = [entry.name for entry in entries if _can_take(entry, rate, stage, figures)]
-        if stage.direction == IN and rate >= LATENCY_HZ:
-            measure.latency(stage, able, rate, pace, figures, say)
+        able = [entry.name for entry in entries if _can_take(entry, rate, comparison, figures)]
+        if comparison.direction == IN and rate >= LATENCY_HZ:
+            measure.latency(comparison, able, rate, pace, figures, say)
         elif 'cpu' in wanted:
-            measure.cpu(stage, able, rate, pace, figures, say)
-    if stage.direction == OUT and 'latency' in wanted:
+            measure.cpu(comparison, able, rate, pace, figures, say)
+    if comparison.direction == OUT and 'latency' in wanted:
         for rate in hz:
             if rate >= LATENCY_HZ:
-                measure.latency(stage, timed, rate, pace, figures, say)
+                measure.latency(comparison, timed, rate, pace, figures, say)
 
 
-def _can_take(entry: Contestant, rate: int, stage: Stage, figures: Figures) -> bool:
-    """Tell whether a contestant is at its ease at a fixed rate; a hand-written node may not be."""
+def _can_take(entry: Candidate, rate: int, comparison: Comparison, figures: Figures) -> bool:
+    """Tell whether a candidate is at its ease at a fixed rate; a hand-written node may not be."""
     if entry.program != 'hand' or rate <= HAND_HZ:
         return True
-    found = figures.median(Subject(stage.direction, stage.kind.name, entry.name), 'rate')
+    found = figures.median(Subject(comparison.direction, comparison.kind.name, entry.name), 'rate')
     return found is not None and found >= AMPLE * rate
 
 
-def _over_routes() -> list[Contestant]:
+def _over_routes() -> list[Candidate]:
     return [
         replace(MSGPACK, name=f'over {count} route{"s" if count > 1 else ""}', routes=count)
         for count in ROUTES
     ]
 
 
-def _over_sinks() -> list[Contestant]:
+def _over_sinks() -> list[Candidate]:
     return [
         replace(MSGPACK, name=f'into {count} sink{"s" if count > 1 else ""}', sinks=sinks)
         for count, sinks in SINKS.items()

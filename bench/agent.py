@@ -52,8 +52,8 @@ class Agent:
             reply = self._db.blpop(f'bench:{self._name}:done', timeout=LOOK_EVERY_S)
             if reply is not None:
                 return json.loads(reply[1])
-            if obituary := self._child.obituary():
-                raise RuntimeError(obituary)
+            if how_it_ended := self._child.how_it_ended():
+                raise RuntimeError(how_it_ended)
 
     def do(self, task: str, **arguments: Any) -> Any:
         """Have a task done."""

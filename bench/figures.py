@@ -17,7 +17,7 @@ class Subject:
 
     direction: str
     kind: str
-    contestant: str
+    candidate: str
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Figures:
             yield {
                 'direction': subject.direction,
                 'kind': subject.kind,
-                'contestant': subject.contestant,
+                'candidate': subject.candidate,
                 'measure': measure,
                 'median': statistics.median(values),
                 'rounds': values,

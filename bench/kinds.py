@@ -155,10 +155,10 @@ class Stamped:
     """A message serialized once, of which copies are made with the stamp of their moment."""
 
     def __init__(self, kind: Kind, encoding: str) -> None:
-        message = types.describe(types.load(kind.type))
-        payload = cdr.writer(message)(kind.value)
-        if encoding != 'cdr':
-            payload = codecs.encoder(message, encoding, arrays=kind.arrays)(payload, None)
+        if encoding == 'cdr':
+            payload = cdr.writer(types.describe(types.load(kind.type)))(kind.value)
+        else:  # as any program packs it
+            payload = codecs.pack(encoding, kind.value)
         self._payload = bytearray(payload)
         self._places: list[tuple[slice, Encode]] = []
         for marker, encode in _FORMS[kind.stamp.rpartition('.')[2], encoding]:

@@ -1,10 +1,10 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The load: a process that sends one kind of message to one contestant after the other.
+"""The load: a process that sends one kind of message to one candidate after the other.
 
 Messages are serialized beforehand and sent in small bursts, so that the sender takes little of the
-machine that the contestant runs on.
+machine that the candidate runs on.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def send_paced(send: Send, rate: float, seconds: float) -> dict[str, float]:
 
 @contextmanager
 def _ros_senders(kind: Kind, targets: dict[str, dict[str, Any]]) -> Iterator[dict[str, Send]]:
-    """Give, by contestant, what sends over ROS topics in turn."""
+    """Give, by candidate, what sends over ROS topics in turn."""
     from rclpy.impl.implementation_singleton import rclpy_implementation
 
     from bench.ros import profile, session
@@ -99,7 +99,7 @@ class Publisher:
 def _redis_senders(
     kind: Kind, targets: dict[str, dict[str, Any]], port: int
 ) -> Iterator[dict[str, Send]]:
-    """Give, by contestant, what sends to Redis channels in turn."""
+    """Give, by candidate, what sends to Redis channels in turn."""
     with socket.create_connection(('127.0.0.1', port)) as wire:
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield {
@@ -117,8 +117,8 @@ def main(name: str, side: str, kind_name: str, port: str, targets_text: str) -> 
     )
     with opened as senders:
 
-        def send(contestant: str, rate: float, seconds: float) -> dict[str, float]:
-            return send_paced(senders[contestant], rate, seconds)
+        def send(candidate: str, rate: float, seconds: float) -> dict[str, float]:
+            return send_paced(senders[candidate], rate, seconds)
 
         serve(name, connect(int(port)), {'send': send})
 

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from bench.contestants import IN, MSGPACK, OUT, Contestant, bridge_command
+from bench.candidates import IN, MSGPACK, OUT, Candidate, bridge_command
+from bench.comparison import Comparison, Trial
+from bench.environment import STOP_S, Environment, cpu_seconds, memory_mb
 from bench.figures import Figures, Subject
 from bench.kinds import KINDS
-from bench.lab import STOP_S, Lab, cpu_seconds, memory_mb
 from bench.pace import Pace
 from bench.search import confirmed, near
-from bench.stage import Stage, Trial
 from redis_bridge.demo.processes import stop
 
 Say = Callable[[str], None]
@@ -25,8 +25,10 @@ FLOOD_HZ = 30_000
 START_S = 60.0
 
 
-def rates(stage: Stage, names: Iterable[str], pace: Pace, figures: Figures, say: Say) -> None:
-    """Find the sustained rate of each contestant, and what a message costs there.
+def rates(
+    comparison: Comparison, names: Iterable[str], pace: Pace, figures: Figures, say: Say
+) -> None:
+    """Find the sustained rate of each candidate, and what a message costs there.
 
     A round begins at the rate that the one before has found; from the second on, the median is
     guard enough against a moment's disturbance, so that nothing is tried again.
@@ -35,12 +37,12 @@ def rates(stage: Stage, names: Iterable[str], pace: Pace, figures: Figures, say:
     for turn in range(pace.rounds):
         for name in names:
             if turn == 0:
-                slow = 10 if stage.contestants[name].program == 'hand' else 1
-                begin[name] = near(stage, name, stage.kind.first_hz / slow, pace)
+                slow = 10 if comparison.candidates[name].program == 'hand' else 1
+                begin[name] = near(comparison, name, comparison.kind.first_hz / slow, pace)
             patience = pace if turn == 0 else replace(pace, tries=1)
             first_hz = begin[name]
-            found = confirmed(stage, name, first_hz, patience) if first_hz else None
-            subject = Subject(stage.direction, stage.kind.name, name)
+            found = confirmed(comparison, name, first_hz, patience) if first_hz else None
+            subject = Subject(comparison.direction, comparison.kind.name, name)
             if found is None:
                 figures.add(subject, 'rate', 0.0)
                 say(f'{name}: keeps up with no rate')
@@ -55,24 +57,24 @@ def rates(stage: Stage, names: Iterable[str], pace: Pace, figures: Figures, say:
 
 
 def cpu(
-    stage: Stage, names: Iterable[str], rate: int, pace: Pace, figures: Figures, say: Say
+    comparison: Comparison, names: Iterable[str], rate: int, pace: Pace, figures: Figures, say: Say
 ) -> None:
     """Find what a message costs at a fixed rate."""
     for _ in range(pace.rounds):
         for name in names:
-            trial = stage.trial(name, rate, pace.timed_s)
-            _add_cost(figures, stage, trial, name)
+            trial = comparison.trial(name, rate, pace.timed_s)
+            _add_cost(figures, comparison, trial, name)
             say(f'{name}: {trial.cpu_us:.0f} µs at {rate} Hz')
 
 
-def _add_cost(figures: Figures, stage: Stage, trial: Trial, name: str) -> None:
-    subject = Subject(stage.direction, stage.kind.name, name)
+def _add_cost(figures: Figures, comparison: Comparison, trial: Trial, name: str) -> None:
+    subject = Subject(comparison.direction, comparison.kind.name, name)
     figures.add(subject, f'cpu_us@{trial.rate:g}', trial.cpu_us)
     figures.add(subject, f'server_us@{trial.rate:g}', trial.server_us)
 
 
 def latency(
-    stage: Stage, names: Iterable[str], rate: int, pace: Pace, figures: Figures, say: Say
+    comparison: Comparison, names: Iterable[str], rate: int, pace: Pace, figures: Figures, say: Say
 ) -> None:
     """Find how long a message is under way, from its sender to another process at the far end.
 
@@ -80,11 +82,11 @@ def latency(
     """
     for _ in range(pace.rounds):
         for name in names:
-            trial, milliseconds = stage.timed(name, rate, pace.timed_s)
-            subject = Subject(stage.direction, stage.kind.name, name)
+            trial, milliseconds = comparison.timed(name, rate, pace.timed_s)
+            subject = Subject(comparison.direction, comparison.kind.name, name)
             p50, _, _ = add_latency(figures, subject, f'@{rate}', milliseconds)
-            if stage.direction == IN:
-                _add_cost(figures, stage, trial, name)
+            if comparison.direction == IN:
+                _add_cost(figures, comparison, trial, name)
             say(f'{name}: {p50:.2f} ms at {rate} Hz')
 
 
@@ -100,22 +102,24 @@ def add_latency(
     return cuts[49], cuts[89], cuts[98]
 
 
-def growth(lab: Lab, variants: list[Contestant], pace: Pace, figures: Figures, say: Say) -> None:
+def growth(
+    environment: Environment, variants: list[Candidate], pace: Pace, figures: Figures, say: Say
+) -> None:
     """See how rate and cost of one kind change with routes or sinks."""
     pace = replace(pace, rounds=pace.growth_rounds)
-    with Stage(lab, OUT, KINDS['Odometry'], variants) as stage:
-        rates(stage, stage.contestants, pace, figures, say)
-        cpu(stage, stage.contestants, 1000, pace, figures, say)
+    with Comparison(environment, OUT, KINDS['Odometry'], variants) as comparison:
+        rates(comparison, comparison.candidates, pace, figures, say)
+        cpu(comparison, comparison.candidates, 1000, pace, figures, say)
 
 
-def rest(lab: Lab, pace: Pace, figures: Figures, say: Say) -> None:
+def rest(environment: Environment, pace: Pace, figures: Figures, say: Say) -> None:
     """See what the bridge takes when nothing happens, and in a flood."""
-    with Stage(lab, OUT, KINDS['Odometry'], [MSGPACK]) as stage:
-        pid = stage.pid(MSGPACK.name)
+    with Comparison(environment, OUT, KINDS['Odometry'], [MSGPACK]) as comparison:
+        pid = comparison.pid(MSGPACK.name)
         subject = Subject(OUT, 'Odometry', MSGPACK.name)
         figures.add(subject, 'memory_mb@rest', memory_mb(pid))
         figures.add(subject, 'cpu_percent@idle', _idle_percent(pid, pace.idle_s))
-        stage.trial(MSGPACK.name, FLOOD_HZ, pace.idle_s)
+        comparison.trial(MSGPACK.name, FLOOD_HZ, pace.idle_s)
         figures.add(subject, 'memory_mb@flood', memory_mb(pid, 'VmHWM'))
     say(f'{figures.median(subject, "memory_mb@flood"):.0f} MB in a flood')
 
@@ -126,18 +130,20 @@ def _idle_percent(pid: int, seconds: float) -> float:
     return 100 * (cpu_seconds(pid) - before) / (time.monotonic() - start)
 
 
-def start_up(lab: Lab, routes: Iterable[int], pace: Pace, figures: Figures, say: Say) -> None:
+def start_up(
+    environment: Environment, routes: Iterable[int], pace: Pace, figures: Figures, say: Say
+) -> None:
     """See how long the bridge takes to subscribe to so many topics, and what it takes then."""
     for count in routes:
-        contestant = replace(MSGPACK, name=f'{count} routes', routes=count)
-        subject = Subject(OUT, 'Odometry', contestant.name)
-        mapping = contestant.mapping(OUT, KINDS['Odometry'], typed=True)
-        command = bridge_command(contestant.slug, mapping, lab.port, lab.folder)
+        candidate = replace(MSGPACK, name=f'{count} routes', routes=count)
+        subject = Subject(OUT, 'Odometry', candidate.name)
+        mapping = candidate.mapping(OUT, KINDS['Odometry'], typed=True)
+        command = bridge_command(candidate.slug, mapping, environment.port, environment.folder)
         for _ in range(pace.rounds):
             begun = time.monotonic()
-            child = lab.start(contestant.slug, command)
+            child = environment.start(candidate.slug, command)
             try:
-                _wait_for_report(lab, contestant, child)
+                _wait_for_report(environment, candidate, child)
                 took = time.monotonic() - begun
                 figures.add(subject, 'start_s', took)
                 time.sleep(1.0)  # the first looks at the graph are no part of idling
@@ -148,20 +154,24 @@ def start_up(lab: Lab, routes: Iterable[int], pace: Pace, figures: Figures, say:
             say(f'{count} routes: started in {took:.1f} s')
 
 
-def _wait_for_report(lab: Lab, contestant: Contestant, child) -> None:
+def _routes_reported(fields: list[bytes]) -> int:
+    return sum(field.startswith(b'route:') for field in fields)
+
+
+def _wait_for_report(environment: Environment, candidate: Candidate, child) -> None:
     """Wait until the bridge reports on its last route, which it does once all are set up."""
     deadline = time.monotonic() + START_S
-    key = f'redis_bridge:robot:{contestant.slug}'
-    lab.db.delete(key)
-    while not lab.db.hexists(key, f'route:{contestant.routes - 1}'):
-        if obituary := child.obituary():
-            raise RuntimeError(obituary)
+    key = f'redis_bridge:robot:{candidate.slug}'
+    environment.db.delete(key)
+    while _routes_reported(environment.db.hkeys(key)) < candidate.routes:
+        if how_it_ended := child.how_it_ended():
+            raise RuntimeError(how_it_ended)
         if time.monotonic() > deadline:
-            raise RuntimeError(f'{contestant.name}: not started within {START_S:.0f} s')
+            raise RuntimeError(f'{candidate.name}: not started within {START_S:.0f} s')
         time.sleep(0.01)
 
 
-def beside(lab: Lab, pace: Pace, figures: Figures, say: Say) -> None:
+def beside(environment: Environment, pace: Pace, figures: Figures, say: Say) -> None:
     """See how long commands at 100 Hz take, alone and beside images at 30 Hz, in one bridge."""
     image, twist = KINDS['Image'], KINDS['Twist']
     images = replace(MSGPACK, name='images')
@@ -170,43 +180,45 @@ def beside(lab: Lab, pace: Pace, figures: Figures, say: Say) -> None:
     mapping['redis_to_ros'][0]['stop'] = {'after_ms': 500}
     children = []
     try:
-        image_load, child = lab.agent('image_load', 'load', 'ros', image, [images])
+        image_load, child = environment.agent('image_load', 'load', 'ros', image, [images])
         children.append(child)
-        load, child = lab.agent('load', 'load', 'redis', twist, [commands])
+        load, child = environment.agent('load', 'load', 'redis', twist, [commands])
         children.append(child)
-        receiver, child = lab.agent('receiver', 'receiver', 'ros', twist, [commands], large=True)
+        receiver, child = environment.agent(
+            'receiver', 'receiver', 'ros', twist, [commands], large=True
+        )
         children.append(child)
-        command = bridge_command('beside', mapping, lab.port, lab.folder)
-        children.append(lab.start('beside', command, large=True))
-        _wait_until_both_flow(lab, image_load, load, receiver)
+        command = bridge_command('beside', mapping, environment.port, environment.folder)
+        children.append(environment.start('beside', command, large=True))
+        _wait_until_both_flow(environment, image_load, load, receiver)
         for _ in range(pace.rounds):
             for hz, name in ((0, 'cmd_vel alone'), (30, 'cmd_vel beside images')):
                 seconds = max(2.0, pace.timed_s)
-                receiver.do('begin', contestant='cmd_vel')
+                receiver.do('begin', candidate='cmd_vel')
                 if hz:
-                    image_load.ask('send', contestant='images', rate=hz, seconds=seconds)
-                load.do('send', contestant='cmd_vel', rate=100, seconds=seconds)
+                    image_load.ask('send', candidate='images', rate=hz, seconds=seconds)
+                load.do('send', candidate='cmd_vel', rate=100, seconds=seconds)
                 if hz:
                     image_load.answer()
                 figures_of = Subject(IN, 'Twist', name)
                 p50, _, p99 = add_latency(
-                    figures, figures_of, '@100', receiver.do('end', contestant='cmd_vel')
+                    figures, figures_of, '@100', receiver.do('end', candidate='cmd_vel')
                 )
                 say(f'{name}: p50 {p50:.2f} ms, p99 {p99:.2f} ms')
     finally:
         stop(children, STOP_S)
 
 
-def _wait_until_both_flow(lab: Lab, image_load, load, receiver) -> None:
+def _wait_until_both_flow(environment: Environment, image_load, load, receiver) -> None:
     deadline = time.monotonic() + START_S
 
     def counts() -> tuple[int, int]:
-        return receiver.do('count', contestant='cmd_vel'), lab.published()
+        return receiver.do('count', candidate='cmd_vel'), environment.published()
 
     while True:
         before = counts()
-        load.do('send', contestant='cmd_vel', rate=50, seconds=0.1)
-        image_load.do('send', contestant='images', rate=20, seconds=0.1)
+        load.do('send', candidate='cmd_vel', rate=50, seconds=0.1)
+        image_load.do('send', candidate='images', rate=20, seconds=0.1)
         time.sleep(0.2)
         commands, published = (now - then for now, then in zip(counts(), before))
         if commands >= 5 and published >= 5 + 2:  # the load's commands are published, too

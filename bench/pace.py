@@ -44,8 +44,8 @@ PACES = {
         idle_s=3.0,
     ),
     'full': Pace(
-        rounds=3,
-        growth_rounds=3,
+        rounds=2,
+        growth_rounds=2,
         short_s=1.0,
         long_s=5.0,
         timed_s=3.0,

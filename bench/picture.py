@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.contestants import IN, OUT
+from bench.candidates import IN, OUT
 from bench.figures import Figures, Subject
 
 DPI = 100
@@ -34,7 +34,7 @@ KIND_LABELS = {
 }
 
 Cell = tuple[float, str]  # a height, and what is written on it
-Groups = dict[str, dict[str, Cell]]  # by the label below, by contestant
+Groups = dict[str, dict[str, Cell]]  # by the label below, by candidate
 
 
 def draw(folder: Path, figures: Figures, about: dict[str, Any]) -> Path | None:

@@ -18,7 +18,7 @@ from bench.kinds import KINDS, Kind, stamp_reader
 
 
 class Arrivals:
-    """What came for one contestant: always counted, and kept with its time while timing."""
+    """What came for one candidate: always counted, and kept with its time while timing."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -48,7 +48,7 @@ class Arrivals:
 def _ros_listener(
     kind: Kind, targets: dict[str, dict[str, Any]], arrivals: dict[str, Arrivals]
 ) -> Iterator[None]:
-    """Listen to the topics of all contestants while open."""
+    """Listen to the topics of all candidates while open."""
     from bench.ros import drain, profile, session, spin
     from redis_bridge.ros_io import types
 
@@ -67,7 +67,7 @@ def _ros_listener(
 
 
 class RedisListener:
-    """Subscribes to a contestant's channel only while it is timed, to cost nothing otherwise."""
+    """Subscribes to a candidate's channel only while it is timed, to cost nothing otherwise."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -100,22 +100,22 @@ def main(name: str, side: str, kind_name: str, port: str, targets_text: str) -> 
     """Serve as the receiver on one side ('ros' or 'redis')."""
     kind = KINDS[kind_name]
     targets = json.loads(targets_text)
-    arrivals = {contestant: Arrivals() for contestant in targets}
+    arrivals = {candidate: Arrivals() for candidate in targets}
     redis_listener = RedisListener(int(port))
     ros_listener = _ros_listener(kind, targets, arrivals) if side == 'ros' else nullcontext()
 
-    def begin(contestant: str) -> None:
-        arrivals[contestant].begin()
+    def begin(candidate: str) -> None:
+        arrivals[candidate].begin()
         if side == 'redis':
-            redis_listener.begin(targets[contestant]['names'][0], arrivals[contestant])
+            redis_listener.begin(targets[candidate]['names'][0], arrivals[candidate])
 
-    def end(contestant: str) -> list[float]:
+    def end(candidate: str) -> list[float]:
         if side == 'redis':
             redis_listener.end()
-        return arrivals[contestant].end(kind, targets[contestant]['encoding'])
+        return arrivals[candidate].end(kind, targets[candidate]['encoding'])
 
-    def count(contestant: str) -> int:
-        return arrivals[contestant].count
+    def count(candidate: str) -> int:
+        return arrivals[candidate].count
 
     with ros_listener:
         serve(name, connect(int(port)), {'begin': begin, 'end': end, 'count': count})

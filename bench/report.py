@@ -26,7 +26,7 @@ FAMILIES = {
 }
 LOAD_LIMITED = (
     '≥: at the next rate the load could send no faster, or the receiver take no more, so that the '
-    "rate is the benchmark's own on this machine, and the contestant's is not known."
+    "rate is the benchmark's own on this machine, and the candidate's is not known."
 )
 BOUNDS = {
     '≥': '≥: its rate is limited by the load or the receiver, so that it is this or more',
@@ -84,7 +84,7 @@ def tables(figures: Figures) -> str:
 def _table(title: str, figures: Figures, subjects: list[Subject], names: tuple[str, ...]) -> str:
     """Return a table that has the lines and columns for which there is a figure."""
     lines = {
-        subject.contestant: {
+        subject.candidate: {
             measure: _number(value, figures.is_at_least(subject, measure))
             for measure, value in figures.measures(subject).items()
             if measure.partition('@')[0] in names

@@ -1,15 +1,15 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The search for the highest rate that a contestant keeps up with."""
+"""The search for the highest rate that a candidate keeps up with."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+from bench.comparison import Comparison, Trial
 from bench.pace import Pace
-from bench.stage import Stage, Trial
 
 SLOWEST_HZ = 0.5
 FASTEST_HZ = 200_000
@@ -21,10 +21,10 @@ class Found:
     """The trial at the sustained rate, over the long window."""
 
     trial: Trial
-    is_at_least: bool  # the load could send no faster: the contestant's own limit is not known
+    is_at_least: bool  # the load could send no faster: the candidate's own limit is not known
 
 
-def near(stage: Stage, name: str, first_hz: float, pace: Pace) -> float | None:
+def near(comparison: Comparison, name: str, first_hz: float, pace: Pace) -> float | None:
     """Return about the sustained rate, by short windows; None if not even the slowest holds.
 
     Rates go up, or down, by steps until one holds and one does not, and then in between.
@@ -33,7 +33,7 @@ def near(stage: Stage, name: str, first_hz: float, pace: Pace) -> float | None:
     high: float | None = None
     rate = first_hz
     while SLOWEST_HZ <= rate <= FASTEST_HZ:
-        if stage.trial(name, rate, pace.short_s).is_sustained:
+        if comparison.trial(name, rate, pace.short_s).is_sustained:
             best = rate
         else:
             high = rate
@@ -48,7 +48,7 @@ def near(stage: Stage, name: str, first_hz: float, pace: Pace) -> float | None:
     return best
 
 
-def confirmed(stage: Stage, name: str, first_hz: float, pace: Pace) -> Found | None:
+def confirmed(comparison: Comparison, name: str, first_hz: float, pace: Pace) -> Found | None:
     """Return the trial at the highest rate that holds over a long window; None if none does.
 
     Rates go by steps of the precision. Where the first holds, short windows lead up as long as
@@ -61,13 +61,13 @@ def confirmed(stage: Stage, name: str, first_hz: float, pace: Pace) -> Found | N
         return first_hz * pace.precision**step
 
     def trial(step: int) -> Trial:
-        return stage.trial(name, offered(step), pace.long_s)
+        return comparison.trial(name, offered(step), pace.long_s)
 
     def look(step: int) -> Trial:
-        seen = stage.trial(name, offered(step), pace.short_s)
+        seen = comparison.trial(name, offered(step), pace.short_s)
         # A mark for the load's limit is not given for one disturbance of the load in any case.
         if seen.is_load_limited or (pace.tries > 1 and not seen.is_sustained):
-            seen = stage.trial(name, offered(step), pace.short_s)
+            seen = comparison.trial(name, offered(step), pace.short_s)
         return seen
 
     step = 0

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.contestants import IN, OUT
+from bench.candidates import IN, OUT
 from bench.figures import Figures, Subject
 
 ODOMETRY, IMAGE, CLOUD = 'Odometry', 'Image', 'PointCloud2'
-BRIDGE, NOTICE = 'bridge msgpack', 'bridge notice'
+BRIDGE, NOTICE, GUARDED = 'bridge msgpack', 'bridge notice', 'bridge guarded'
+# What an unguarded Twist cost in the whole process when guards were not compiled.
+UNGUARDED_BEFORE = 1.53  # × floor
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Target:
 
     direction: str
     kind: str
-    contestant: str
+    candidate: str
     measure: str
     relation: str  # 'at least' | 'at most'
     limit: float  # plain, or times the figure of `than`
@@ -38,7 +40,7 @@ class Target:
 
     def outcome(self, figures: Figures) -> Outcome | None:
         """Return the figure or ratio and whether it will do; None if not measured."""
-        subject = Subject(self.direction, self.kind, self.contestant)
+        subject = Subject(self.direction, self.kind, self.candidate)
         value = figures.median(subject, self.measure)
         if value is None:
             return None
@@ -56,7 +58,7 @@ class Target:
     def __str__(self) -> str:
         way = 'ROS → Redis' if self.direction == OUT else 'Redis → ROS'
         limit = f'{self.limit:g}' + (f' × {self.than}' if self.than else '')
-        return f'{way}, {self.kind}, {self.contestant}: {self.measure} {self.relation} {limit}'
+        return f'{way}, {self.kind}, {self.candidate}: {self.measure} {self.relation} {limit}'
 
 
 def targets() -> Iterator[Target]:
@@ -84,4 +86,5 @@ def targets() -> Iterator[Target]:
         yield Target(IN, kind, BRIDGE, 'rate', 'at least', 8, 'hand')
         for hz in (100, 1000):
             yield Target(IN, kind, BRIDGE, f'p50_ms@{hz}', 'at most', 1.3, 'floor')
+    yield Target(IN, 'Twist', GUARDED, 'cpu_us@1000', 'at most', UNGUARDED_BEFORE, 'floor')
     yield Target(IN, 'Twist', 'cmd_vel beside images', 'p99_ms@100', 'at most', 10)

@@ -1,22 +1,68 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What went through an end of a route, and what was dropped and why."""
+"""Counts what went through an end of a route, and what was dropped by its reason."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
+from typing import TypedDict
+
+# Every reason for which a sample is dropped.
+DROP_REASONS = {
+    'bad_payload': 'it does not fit its type or its encoding',
+    'closed': 'the bridge was ending',
+    'disconnected': 'Redis was away, and the sink keeps nothing',
+    'from_future': 'its stamp is ahead of the Redis server by more than max_age_ms',
+    'internal_error': 'a bug, logged with its traceback',
+    'mirrored': 'it is the value that the bridge itself wrote to the key',
+    'missing_field': 'a field listed in `required` is missing',
+    'not_finite': 'a number is NaN or infinite on a route with limits or a stop',
+    'out_of_limits': 'a number is outside its limits',
+    'outbox_full': 'the write queue was full',
+    'over_rate': 'max_rate_hz: a newer sample took its place',
+    'over_size': 'it is larger than max_bytes',
+    'own_origin': 'a bridge published it, so that carrying it back would be a loop',
+    'refused': 'Redis rejected the write',
+    'superseded': 'only the newest value counts, and a newer one was there',
+    'too_old': 'it is older than max_age_ms, or waited longer than its time to live',
+    'unchanged': 'on_change: it equals the value before',
+    'unguarded': 'another bridge publishes here, and ROS does not identify publishers',
+    'unidentified': 'ROS did not name its publisher in time',
+    'unstamped': 'max_age_ms needs a stamp, and it has none',
+}
+
+# Every event that is counted without being a drop.
+EVENTS = {
+    'gap': 'messages are missing between two that arrived',
+    'missed': 'messages that are missing, where their number is known',
+    'not_durable': 'entries written without the durability that was asked for',
+    'resent': 'stream entries written again because the server had lost them',
+    'rewritten': 'writes sent again after the connection was lost',
+    'stop': 'stop messages because no command came in time',
+    'unacked': 'messages that subscribers did not acknowledge in time',
+}
+
+
+class Snapshot(TypedDict):
+    """All counters at one moment."""
+
+    carried: int
+    bytes: int
+    latency_s: float  # sum over the carried, for the mean between two snapshots
+    dropped: dict[str, int]  # by the reasons of DROP_REASONS
+    noted: dict[str, int]  # by the events of EVENTS
 
 
 class Counters:
-    """Thread-safe tallies; `snapshot` reads them all at one moment."""
+    """Thread-safe counters of one end of a route."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._carried = 0
         self._bytes = 0
-        self._latency_s = 0.0  # sum over the carried, for the mean between two snapshots
+        self._latency_s = 0.0
         self._dropped: Counter[str] = Counter()
         self._noted: Counter[str] = Counter()
 
@@ -28,17 +74,17 @@ class Counters:
             self._latency_s += latency_s
 
     def drop(self, reason: str, count: int = 1) -> None:
-        """Count samples that were given up, by reason (`over_rate`, `too_old`, ...)."""
+        """Count samples that were given up, by one of DROP_REASONS."""
         with self._lock:
             self._dropped[reason] += count
 
     def count_event(self, event: str, count: int = 1) -> None:
-        """Count what is no drop but worth knowing (`gap`, `stop`, `resent`, ...)."""
+        """Count one of EVENTS."""
         with self._lock:
             self._noted[event] += count
 
-    def snapshot(self) -> dict:
-        """Return {carried, bytes, latency_s, dropped: {reason: n}, noted: {event: n}}."""
+    def snapshot(self) -> Snapshot:
+        """Return all counters of one moment."""
         with self._lock:
             return {
                 'carried': self._carried,
@@ -47,3 +93,11 @@ class Counters:
                 'dropped': dict(self._dropped),
                 'noted': dict(self._noted),
             }
+
+
+def add_up(*counts: dict[str, int]) -> dict[str, int]:
+    """Return the sum of several counts by name."""
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+    return dict(total)

@@ -15,11 +15,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def stopped_by_signals() -> Iterator[SimpleQueue[int]]:
-    """Give a queue that gets the exit status, 0, at each signal; only for the main thread.
+    """Yield a queue that gets the exit status, 0, at each signal; only for the main thread.
 
-    Not an event: whoever sets one takes its lock, and a handler that interrupts a wait or another
-    handler would wait for ever for what it has itself interrupted. From the end of the context on
-    signals have no effect, since the interpreter's exit can take none.
+    A queue, not an Event: `Event.set` takes a lock, and a signal handler that interrupts the
+    lock's holder would deadlock. From the end of the context on signals have no effect, because
+    the exit of the interpreter cannot handle any.
     """
     stop: SimpleQueue[int] = SimpleQueue()
     for number in SIGNALS:

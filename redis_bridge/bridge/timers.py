@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Calls functions when their time has come, all from one thread."""
+"""Calls functions when they are due, all from one thread."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Timers:
                 self._changed.notify()
 
     def close(self) -> None:
-        """Stop calling; timers that have not come due are forgotten."""
+        """Stop calling; timers that are not due yet are dropped."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -53,11 +53,11 @@ class Timers:
                 _, _, call = heapq.heappop(self._heap)
             try:
                 call()
-            except Exception:  # one broken alarm must not silence the dead-men of the others
-                self._log.exception('an alarm failed')
+            except Exception:  # one broken timer must not stop the dead-men of the others
+                self._log.exception('a timer failed')
 
     def _wait(self) -> float | None:
-        """Seconds until the next alarm, 0 if one is due, None if there is none."""
+        """Return the seconds until the next timer, 0 if one is due, None if there is none."""
         if not self._heap:
             return None
         return max(0.0, self._heap[0][0] - time.monotonic())

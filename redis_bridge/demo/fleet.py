@@ -121,7 +121,7 @@ class Fleet:
 
     def first_death(self) -> str | None:
         """Return how a process ended that should be running; None while all of them run."""
-        deaths = (child.obituary() for child in self.children)
+        deaths = (child.how_it_ended() for child in self.children)
         return next((death for death in deaths if death is not None), None)
 
 

@@ -56,7 +56,7 @@ class Window:
 
 
 @dataclass
-class Sight:
+class RobotView:
     """One robot as Redis shows it."""
 
     pose: Pose | None = None
@@ -80,7 +80,7 @@ class Monitor:
     """
 
     def __init__(self, db: redis.Redis, robots: Sequence[str]) -> None:
-        self.sights = {robot: Sight() for robot in robots}
+        self.views = {robot: RobotView() for robot in robots}
         self.first_gap: float | None = None  # metres
         self.gaps: deque[tuple[float, float]] = deque(maxlen=GAPS)  # (time, metres), newest last
         self._db = db
@@ -109,20 +109,20 @@ class Monitor:
             message = self._topics.get_message(timeout=max(0.001, until - now))
             if message is not None:
                 see, robot = self._handlers[message['channel']]
-                see(self.sights[robot], message['data'])
+                see(self.views[robot], message['data'])
 
     def missing(self) -> list[str]:
         """Return what has not been seen yet, in words."""
         return [
             f'{robot}: {what}'
-            for robot, sight in self.sights.items()
+            for robot, view in self.views.items()
             for what, seen in (
-                ('odometry', sight.pose is not None),
-                ('scan', bool(sight.hits)),
-                ('temperature', sight.temperature is not None),
-                ('commands', bool(sight.commands.rate_hz(time.monotonic()))),
-                ('bridge status', bool(sight.routes)),
-                ('movement', sight.driven > 0.05),
+                ('odometry', view.pose is not None),
+                ('scan', bool(view.hits)),
+                ('temperature', view.temperature is not None),
+                ('commands', bool(view.commands.rate_hz(time.monotonic()))),
+                ('bridge status', bool(view.routes)),
+                ('movement', view.driven > 0.05),
             )
             if not seen
         ]
@@ -131,49 +131,49 @@ class Monitor:
         """Forget the distances driven and the gaps seen so far."""
         self.first_gap = None
         self.gaps.clear()
-        for sight in self.sights.values():
-            sight.driven = 0.0
+        for view in self.views.values():
+            view.driven = 0.0
 
-    def _see_odom(self, sight: Sight, payload: bytes) -> None:
+    def _see_odom(self, view: RobotView, payload: bytes) -> None:
         odom, _ = unpack('msgpack', payload)
         stamp = odom['header']['stamp']
         position = odom['pose']['pose']['position']
         q = odom['pose']['pose']['orientation']
         pose = Pose(position['x'], position['y'], 2 * math.atan2(q['z'], q['w']))
-        if sight.pose is not None:
-            sight.driven += math.hypot(pose.x - sight.pose.x, pose.y - sight.pose.y)
-        sight.pose = pose
-        sight.speed = odom['twist']['twist']['linear']['x']
-        sight.trail.append((pose.x, pose.y))
+        if view.pose is not None:
+            view.driven += math.hypot(pose.x - view.pose.x, pose.y - view.pose.y)
+        view.pose = pose
+        view.speed = odom['twist']['twist']['linear']['x']
+        view.trail.append((pose.x, pose.y))
         now = time.monotonic()
-        sight.odom.add(now, time.time() - stamp['sec'] - stamp['nanosec'] / 1e9)
-        poses = [each.pose for each in self.sights.values()]
+        view.odom.add(now, time.time() - stamp['sec'] - stamp['nanosec'] / 1e9)
+        poses = [each.pose for each in self.views.values()]
         if None not in poses:
             first, second = poses
             gap = math.hypot(first.x - second.x, first.y - second.y)
             self.first_gap = gap if self.first_gap is None else self.first_gap
             self.gaps.append((now, gap))
 
-    def _see_command(self, sight: Sight, payload: bytes) -> None:
+    def _see_command(self, view: RobotView, payload: bytes) -> None:
         try:
             _, meta = unpack('json', payload)
         except PayloadError:
             return  # somebody tries what the bridge does about it: it refuses, and counts that
         if meta is not None:
             # The stamp is of the server's clock, which is ours, as it runs on this machine.
-            sight.commands.add(time.monotonic(), time.time() - meta.stamp)
+            view.commands.add(time.monotonic(), time.time() - meta.stamp)
 
     def _read_keys(self) -> None:
-        for robot, sight in self.sights.items():
+        for robot, view in self.views.items():
             with self._db.pipeline(transaction=False) as batch:
                 batch.get(f'{robot}:scan').get(f'{robot}:temperature')
                 batch.hgetall(names.robot_key(robot))
                 scan, temperature, bridge = batch.execute()
-            sight.temperature = temperature and temperature.decode()
+            view.temperature = temperature and temperature.decode()
             routes = sorted(name for name in bridge if name.startswith(b'route:'))
-            sight.routes = [json.loads(bridge[name]) for name in routes]
-            sight.hits = _hits(sight.pose, unpack('msgpack', scan)[0]) if scan else []
-            sight.walls.update((round(x, 1), round(y, 1)) for x, y in sight.hits)
+            view.routes = [json.loads(bridge[name]) for name in routes]
+            view.hits = _hits(view.pose, unpack('msgpack', scan)[0]) if scan else []
+            view.walls.update((round(x, 1), round(y, 1)) for x, y in view.hits)
 
 
 def _hits(pose: Pose | None, scan: dict) -> list[tuple[float, float]]:

@@ -65,7 +65,7 @@ class Child:
         """The process's id, which is its group's, too."""
         return self._process.pid
 
-    def obituary(self) -> str | None:
+    def how_it_ended(self) -> str | None:
         """Return how the process ended and its last lines; None while it runs."""
         status = self._process.poll()
         if status is None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, TextIO
 
-from redis_bridge.demo.monitor import Sight, Window
+from redis_bridge.demo.monitor import RobotView, Window
 from redis_bridge.demo.world import ROOM
 
 HIDE_CURSOR, SHOW_CURSOR = '\x1b[?25l', '\x1b[?25h'
@@ -63,7 +63,7 @@ class Screen:
 
 
 def frame(
-    sights: Mapping[str, Sight],
+    views: Mapping[str, RobotView],
     gap: float | None,
     elapsed: float,
     port: int,
@@ -74,68 +74,68 @@ def frame(
     """Return what a terminal of that size shows: the figures, and as large a map as fits.
 
     `port` is that of the server. `above` is how many lines there are above the frame, which a
-    smaller map leaves in sight.
+    smaller map leaves in view.
     """
     now = time.monotonic()
     text = [ROBOT.format('', 'x      y', 'heading', 'speed', 'motor', 'odom out', 'cmd_vel in')]
-    text += [_robot(robot, sight, now) for robot, sight in sights.items()]
+    text += [_robot(robot, view, now) for robot, view in views.items()]
     bottom = f'{elapsed:5.1f} s   gap {_metres(gap)}   redis-cli -p {port}   Ctrl-C ends it'
-    text += ['', *_routes(sights), '', bottom]
+    text += ['', *_routes(views), '', bottom]
     left = rows - len(text)
     if left - above in MAP_ROWS:
         left -= above
     map_rows = min(left, int(columns / MAP_COLUMNS_PER_ROW), MAP_ROWS.stop - 1)
-    picture = _map(list(sights.values()), map_rows) if map_rows in MAP_ROWS else []
+    picture = _map(list(views.values()), map_rows) if map_rows in MAP_ROWS else []
     return [*picture, *text[:rows]]
 
 
-def line(sights: Mapping[str, Sight], gap: float | None, elapsed: float) -> str:
+def line(views: Mapping[str, RobotView], gap: float | None, elapsed: float) -> str:
     """Return one line with the figures."""
     now = time.monotonic()
     parts = [f'{elapsed:5.1f} s', f'gap {_metres(gap)}']
-    for robot, sight in sights.items():
+    for robot, view in views.items():
         parts.append(
-            f'{robot} at {_place(sight)}, {sight.speed:.2f} m/s, '
-            f'odom {_flow(sight.odom, now)}, cmd_vel {_flow(sight.commands, now)}, '
-            f'dropped {_drops(sight.routes)}'
+            f'{robot} at {_place(view)}, {view.speed:.2f} m/s, '
+            f'odom {_flow(view.odom, now)}, cmd_vel {_flow(view.commands, now)}, '
+            f'dropped {_drops(view.routes)}'
         )
     return ' | '.join(parts)
 
 
-def _robot(robot: str, sight: Sight, now: float) -> str:
-    heading = '-' if sight.pose is None else f'{math.degrees(sight.pose.heading):.0f} deg'
-    temperature = '-' if sight.temperature is None else f'{sight.temperature} C'
+def _robot(robot: str, view: RobotView, now: float) -> str:
+    heading = '-' if view.pose is None else f'{math.degrees(view.pose.heading):.0f} deg'
+    temperature = '-' if view.temperature is None else f'{view.temperature} C'
     return ROBOT.format(
-        robot, _place(sight), heading, f'{sight.speed:.2f} m/s', temperature,
-        _flow(sight.odom, now), _flow(sight.commands, now),
+        robot, _place(view), heading, f'{view.speed:.2f} m/s', temperature,
+        _flow(view.odom, now), _flow(view.commands, now),
     )  # fmt: skip
 
 
-def _routes(sights: Mapping[str, Sight]) -> list[str]:
+def _routes(views: Mapping[str, RobotView]) -> list[str]:
     """Return a table of what the bridges report of themselves: a row per route."""
-    table = [ROUTE.format('as the bridges report it', *sights)]
-    for routes in zip_longest(*(sight.routes for sight in sights.values()), fillvalue={}):
+    table = [ROUTE.format('as the bridges report it', *views)]
+    for routes in zip_longest(*(view.routes for view in views.values()), fillvalue={}):
         names = (
             route.get('route', '').replace(robot, '*')
-            for route, robot in zip(routes, sights, strict=True)
+            for route, robot in zip(routes, views, strict=True)
         )
         cells = (
             f'{route["rate_hz"]:.1f} Hz {route["latency_ms"]:.1f} ms' if route else '-'
             for route in routes
         )
         table.append(ROUTE.format(max(names), *cells))
-    table += [f'{robot} dropped: {_drops(sight.routes)}' for robot, sight in sights.items()]
-    for robot, sight in sights.items():
+    table += [f'{robot} dropped: {_drops(view.routes)}' for robot, view in views.items()]
+    for robot, view in views.items():
         table += [
             f'{robot}: {route["route"]}: {route["state"]}'
-            for route in sight.routes
+            for route in view.routes
             if route['state'] != 'open'
         ]
     return table
 
 
-def _place(sight: Sight) -> str:
-    return '-' if sight.pose is None else f'{sight.pose.x:.2f} {sight.pose.y:6.2f}'
+def _place(view: RobotView) -> str:
+    return '-' if view.pose is None else f'{view.pose.x:.2f} {view.pose.y:6.2f}'
 
 
 def _flow(window: Window, now: float) -> str:
@@ -156,7 +156,7 @@ def _drops(routes: Sequence[Mapping[str, Any]]) -> str:
     return ', '.join(f'{count} {reason}' for reason, count in sorted(total.items())) or 'none'
 
 
-def _map(sights: Sequence[Sight], rows: int) -> list[str]:
+def _map(views: Sequence[RobotView], rows: int) -> list[str]:
     """Return the room from above, of nothing but what the robots reported."""
     columns = int(rows * MAP_COLUMNS_PER_ROW)
     cells = [[' '] * columns for _ in range(rows)]
@@ -168,13 +168,13 @@ def _map(sights: Sequence[Sight], rows: int) -> list[str]:
             if 0 <= column < columns and 0 <= row < rows:
                 cells[row][column] = sign
 
-    for sight in sights:
-        put(sight.walls, WALLS)
-    for sight, sign in zip(sights, TRAILS, strict=True):
-        put(sight.trail, sign)
-    for sight in sights:
-        put(sight.hits, HITS)
-    for number, sight in enumerate(sights, 1):
-        if sight.pose is not None:
-            put([(sight.pose.x, sight.pose.y)], str(number))
+    for view in views:
+        put(view.walls, WALLS)
+    for view, sign in zip(views, TRAILS, strict=True):
+        put(view.trail, sign)
+    for view in views:
+        put(view.hits, HITS)
+    for number, view in enumerate(views, 1):
+        if view.pose is not None:
+            put([(view.pose.x, view.pose.y)], str(number))
     return [''.join(row).rstrip() for row in cells]

@@ -58,7 +58,7 @@ def start(folder: Path) -> tuple[Child, int]:
             return server, port
         server.send(signal.SIGKILL)
         server.wait(time.monotonic() + START_S)
-    raise BridgeError(server.obituary() or f'{program} does not answer on {HOST}:{port}')
+    raise BridgeError(server.how_it_ended() or f'{program} does not answer on {HOST}:{port}')
 
 
 def _free_port() -> int:
@@ -72,7 +72,7 @@ def _answers(server: Child, port: int) -> bool:
     """Wait for the server's first PONG."""
     deadline = time.monotonic() + START_S
     with redis.Redis(HOST, port, socket_timeout=1.0) as db:
-        while time.monotonic() < deadline and server.obituary() is None:
+        while time.monotonic() < deadline and server.how_it_ended() is None:
             try:
                 return bool(db.ping())
             except redis.RedisError:  # not listening yet

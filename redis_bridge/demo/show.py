@@ -120,8 +120,8 @@ class _Show:
         while self._seconds is None or time.monotonic() < start + self._seconds:
             self._read(LIVE_S if self._screen.is_live else LINE_S)
             self._show(time.monotonic() - start)
-        sights = self._monitor.sights
-        driven = tuple(sights[robot].driven for robot in ROBOTS)
+        views = self._monitor.views
+        driven = tuple(views[robot].driven for robot in ROBOTS)
         monitor = self._monitor
         verdict = judge(monitor.gaps, monitor.first_gap, driven, start, time.monotonic())
         self._screen.say(str(verdict))
@@ -149,9 +149,9 @@ class _Show:
         if self._screen.is_live:
             size = shutil.get_terminal_size()
             space = (size.columns - 1, size.lines - 1, self._above)
-            self._screen.draw(frame(self._monitor.sights, gap, elapsed, self._fleet.port, *space))
+            self._screen.draw(frame(self._monitor.views, gap, elapsed, self._fleet.port, *space))
         else:
-            self._screen.say(line(self._monitor.sights, gap, elapsed))
+            self._screen.say(line(self._monitor.views, gap, elapsed))
 
     def _introduction(self) -> str:
         domains = self._fleet.domains

@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any
 
 from redis_bridge.counters import Counters
 from redis_bridge.errors import RedisError
 from redis_bridge.mapping.model import (
+    ChannelSinkConfig,
     ChannelSourceConfig,
     Heartbeat,
     KeySourceConfig,
@@ -22,8 +24,9 @@ from redis_bridge.mapping.model import (
     SourceConfig,
     StreamSourceConfig,
 )
-from redis_bridge.ports import Receiver, Sink
+from redis_bridge.ports import Receiver, Sink, SourceRequest
 from redis_bridge.protocol import names
+from redis_bridge.protocol.descriptions import NameDescription
 from redis_bridge.redis_io.channel_source import ChannelReader
 from redis_bridge.redis_io.connection import Address, Clock, ConnectionThread, Health, Timing
 from redis_bridge.redis_io.key_source import KeyWatcher
@@ -70,11 +73,30 @@ class RedisSide:
         self._keys: dict[str, KeyWatcher] = {}
         self._streams: list[CursorReader | GroupReader] = []
         self._groups: set[tuple[str, str]] = set()  # streams that are read, and in which group
+        self._started = False
         self._closed = False
 
     def now(self) -> float:
         """Return the Redis server's time in seconds; our own until the first connection."""
         return self._clock.now()
+
+    def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
+        """Return the sink for a Redis name."""
+        if isinstance(config, ChannelSinkConfig):
+            config = replace(config, send='payload')  # notices come encoded
+        return self._outbox.sink(config, counters, None)
+
+    def want(self, sources: Collection[SourceRequest]) -> None:
+        """Read exactly these names; only before the start, until the threads reconcile."""
+        if not self._started:
+            for config, receiver, is_command, max_bytes in sources:
+                self.source(config, receiver, command=is_command, max_bytes=max_bytes)
+
+    def describe(self, description: NameDescription) -> None:
+        """Describe a name in Redis, for readers and senders that do not know the mapping."""
+        name, kind, is_read, encoding, field, type_ = description
+        kind = f'from_{kind}' if is_read else kind
+        self.register(name, kind, type_.name, encoding, type_.definition, type_.type_hash, field)
 
     def sink(self, config: SinkConfig, counts: Counters, *, notice_key: str | None = None) -> Sink:
         """Return the sink for a configuration; `notice_key` is the key that a notice tells of."""
@@ -139,6 +161,7 @@ class RedisSide:
 
     def start(self, status: Callable[[], dict[str, str]]) -> None:
         """Start all threads; returns at once. `status` gives the fields of each heartbeat."""
+        self._started = True
         self._outbox.start()
         self._presence.start(status)
         for thread in self._source_threads():

@@ -79,6 +79,9 @@ class OutboxSink:
     def renew(self) -> None:
         """Renew the time to live; only keys and hashes have one."""
 
+    def close(self) -> None:
+        """Release the name; what is queued is still written."""
+
     def commands(self, item: Item) -> list[Command]:
         """Return what writes an item."""
         raise NotImplementedError

@@ -1,21 +1,21 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""A subscription that hands over all that waits at once, with message info, on any executor.
+"""A subscription that hands over all waiting messages at once, with message info, on any executor.
 
 rclpy runs one callback per message, and its EventsExecutor cannot call back with message info.
 But every executor reads `subscription.raw` just before it takes a message. `Drained.raw` uses this
-moment to take all messages itself; the executor then finds none and calls nothing. Only where
-messages come faster than they are carried, it stops after a while for the sake of other topics,
-and the executor takes the next one, without info. The trick rests on an order inside rclpy, so it
-stands alone here, and a test for each distribution holds it.
+moment to take all messages itself; the executor then finds none and calls nothing. Only if
+messages come faster than they are carried, it stops after a while so that other topics have
+their turn, and the executor takes the next message, without info. The trick depends on an order
+inside rclpy, so it has a module of its own, with a test for each distribution.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from rclpy import subscription
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -26,17 +26,23 @@ from rclpy.subscription import Subscription
 MOST = 256  # in one batch
 LONGEST_S = 0.05  # that one topic may take before the others have their turn
 
-# Serialized messages with their info: source_timestamp, and publisher_gid where rclpy has it.
-Taken = list[tuple[bytes, dict[str, Any]]]
+Info = Mapping[str, object]  # source_timestamp, and publisher_gid if rclpy has it
+Taken = list[tuple[bytes, Info]]  # serialized messages
+
+# Only newer versions of rclpy make the class generic.
+if TYPE_CHECKING:
+    RawSubscription = Subscription[Any]
+else:
+    RawSubscription = Subscription
 
 
-def tells_publisher() -> bool:
-    """Tell whether message info names the publisher by its GID (Kilted and newer)."""
+def has_publisher_gid() -> bool:
+    """Return whether message info identifies the publisher by its GID (Kilted and newer)."""
     kinds = getattr(subscription, 'MessageInfo', None)
     return kinds is not None and 'publisher_gid' in kinds.__annotations__
 
 
-class Drained(Subscription):
+class Drained(RawSubscription):
     """A raw subscription whose messages go to `deliver` in batches."""
 
     deliver: Callable[[Taken], None]
@@ -65,7 +71,7 @@ class Drained(Subscription):
 
 def create(
     node: Node, message_class: type, topic: str, qos: QoSProfile, deliver: Callable[[Taken], None]
-) -> Subscription:
+) -> RawSubscription:
     """Make the subscription; `deliver` is called in the executor's thread and must not raise."""
     made = node.create_subscription(
         message_class,
@@ -77,5 +83,5 @@ def create(
         event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
     )
     made.__class__ = Drained
-    made.deliver = deliver
+    vars(made)['deliver'] = deliver
     return made

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from rclpy.context import Context
 from rclpy.exceptions import InvalidHandle
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.node import Node
 
-SPIN_S = 0.25  # how long a stop may go unnoticed; shorter costs idle CPU
+SPIN_S = 0.25  # longest time until a stop is noticed; shorter costs idle CPU
 JOIN_WITHIN_S = 2.0
 
 
@@ -22,8 +22,8 @@ class Spinner:
     """A thread that spins some nodes until it is closed.
 
     `kind` is 'events' (EventsExecutor, about ten times cheaper per message; it must carry neither
-    actions nor event callbacks) or 'single_threaded'. `failed` is called once if spinning ends by
-    an error.
+    actions nor event callbacks) or 'single_threaded'. `failed` is called once if an error ends the
+    spinning.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Spinner:
         self._executor.shutdown()
 
     def _run(self) -> None:
-        # spin_once in a loop, since the spin() of EventsExecutor burns a core and never ends.
+        # spin_once in a loop, because the spin() of EventsExecutor burns a core and never ends.
         while not self._stop.is_set():
             try:
                 self._executor.spin_once(timeout_sec=SPIN_S)
@@ -68,10 +68,10 @@ class Spinner:
                 return
 
 
-def _executor(kind: str, context: Context) -> object:
+def _executor(kind: str, context: Context) -> Executor:
     if kind == 'events':
         try:
-            from rclpy.experimental import EventsExecutor
+            from rclpy.experimental.events_executor import EventsExecutor
         except ImportError:  # older than Jazzy's later releases
             return SingleThreadedExecutor(context=context)
         return EventsExecutor(context=context)

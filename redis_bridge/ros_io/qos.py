@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Chooses QoS profiles: what a route asks for, and the rest matched to what the graph offers."""
+"""Chooses QoS profiles: the settings of a route, and the rest matched to the graph."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from redis_bridge.mapping.model import Qos
 from redis_bridge.messages.types import Message, Sequence, is_bytes, leaves
 
 # Enough for a burst, and for a latched topic at least the number of its publishers; the graph does
-# not tell how deep they are. Memory is taken as messages wait, hence less for images and the like.
+# not contain their depth. Waiting messages take memory, hence less for images and the like.
 SUBSCRIPTION_DEPTH = 1000
 BLOB_DEPTH = 100
 PUBLISHER_DEPTH = 10
 
 
 def for_subscription(asked: Qos, offered: Iterable[QoSProfile], message: Message) -> QoSProfile:
-    """Return the strongest profile that matches all of `offered`, with what is asked for set.
+    """Return the strongest profile that matches all of `offered`, with the `asked` settings.
 
-    The rule is all or weakest: reliable if all publishers are, transient_local if all are. With
-    no publisher yet it is the weakest, which matches any that may come.
+    The rule is all or weakest: reliable if all publishers are, transient_local if all are. Without
+    a publisher it is the weakest, which matches any later one.
     """
     offered = list(offered)
     reliable = bool(offered) and all(
@@ -50,7 +50,7 @@ def for_subscription(asked: Qos, offered: Iterable[QoSProfile], message: Message
 
 
 def for_publisher(asked: Qos, latched: bool) -> QoSProfile:
-    """Return a reliable profile, transient_local of depth 1 where `latched` (state)."""
+    """Return a reliable profile, transient_local of depth 1 if `latched` (state)."""
     if latched:
         return _profile(asked, 'reliable', 'transient_local', 1)
     return _profile(asked, 'reliable', 'volatile', PUBLISHER_DEPTH)
@@ -65,7 +65,7 @@ def mismatch(publisher: QoSProfile, subscription: QoSProfile) -> str | None:
 
 
 def _holds_blobs(message: Message) -> bool:
-    """Tell whether a message has bytes without bound: images, point clouds, files."""
+    """Return whether a message has bytes without bound: images, point clouds, files."""
     return any(isinstance(kind, Sequence) and is_bytes(kind) for _, kind in leaves(message))
 
 
@@ -75,7 +75,7 @@ def _profile(asked: Qos, reliability: str, durability: str, depth: int) -> QoSPr
         depth=asked.depth or depth,
         reliability=ReliabilityPolicy.get_from_short_key(asked.reliability or reliability),
         durability=DurabilityPolicy.get_from_short_key(asked.durability or durability),
-        # Said plainly, as the graph says it of others; left out, the two would not compare.
+        # Written out, because the graph writes them out for others; else the two never compare.
         deadline=Infinite,
         lifespan=Infinite,
         liveliness=LivelinessPolicy.AUTOMATIC,

@@ -1,18 +1,36 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Stand-ins for our own protocols: a clock with timers, a sink, a publisher."""
+"""Stand-ins for every protocol of `ports`, which keep what they are given."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
 
-from redis_bridge.protocol.meta import Meta
+from redis_bridge.counters import Counters
+from redis_bridge.errors import InterfaceError
+from redis_bridge.mapping.model import Qos, SinkConfig
+from redis_bridge.messages.types import Message
+from redis_bridge.ports import (
+    Payload,
+    Publisher,
+    Receiver,
+    RedisSide,
+    RosSide,
+    Sink,
+    SourceRequest,
+    Timers,
+    TopicReceiver,
+    TopicRequest,
+    Write,
+)
+from redis_bridge.protocol.descriptions import NameDescription
+
+SERVER_TIME = 1_700_000_000.0
 
 
 class FakeClock:
-    """A clock that stands until a test moves it, and the timers that hang on it."""
+    """A clock that rests until a test moves it, with the timers that depend on it."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -25,13 +43,13 @@ class FakeClock:
         self.timers.append((when, call))
 
     def move(self, seconds: float) -> None:
-        """Let time pass; timers are called at their moment, in order."""
+        """Let time pass; timers are called when they are due, in order."""
         end = self.now + seconds
-        while due := [alarm for alarm in self.timers if alarm[0] <= end]:
-            alarm = min(due, key=lambda alarm: alarm[0])
-            self.timers.remove(alarm)
-            self.now = max(self.now, alarm[0])
-            alarm[1]()
+        while due := [timer for timer in self.timers if timer[0] <= end]:
+            timer = min(due, key=lambda timer: timer[0])
+            self.timers.remove(timer)
+            self.now = max(self.now, timer[0])
+            timer[1]()
         self.now = end
 
 
@@ -39,28 +57,84 @@ class MemorySink:
     """Keeps what is written to it."""
 
     def __init__(self) -> None:
-        self.written: list[tuple[Any, Meta]] = []
+        self.written: list[Write] = []
         self.renewed = 0
+        self.closed = False
 
-    def write(self, samples: Sequence[tuple[Any, Meta | None]]) -> None:
-        self.written += samples
+    def write(self, writes: Sequence[Write]) -> None:
+        self.written += writes
 
     def renew(self) -> None:
         self.renewed += 1
 
+    def close(self) -> None:
+        self.closed = True
+
     @property
-    def payloads(self) -> list[Any]:
-        return [payload for payload, _ in self.written]
+    def payloads(self) -> list[Payload]:
+        return [write.payload for write in self.written]
+
+
+class FakeRedis:
+    """A Redis side whose clock rests; a test acts as its sources."""
+
+    def __init__(self, robot: str = 'robot1') -> None:
+        self.origin = f'{robot}/boot'
+        self.sinks: dict[str, MemorySink] = {}
+        self.sink_counters: dict[str, Counters] = {}
+        self.sources: list[SourceRequest] = []
+        self.described: list[NameDescription] = []
+        self.by_role = {'writer': 'connected', 'presence': 'connected'}
+        self.holder = True
+        self.calls: list[str] = []
+        self.connected: list[Callable[[bool], None]] = []
+
+    def now(self) -> float:
+        return SERVER_TIME
+
+    def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
+        self.sinks[config.name] = MemorySink()
+        self.sink_counters[config.name] = counters
+        return self.sinks[config.name]
+
+    def want(self, sources: Collection[SourceRequest]) -> None:
+        self.calls.append('want')
+        self.sources = list(sources)
+
+    def describe(self, description: NameDescription) -> None:
+        self.described.append(description)
+
+    def on_connected(self, callback: Callable[[bool], None]) -> None:
+        self.connected.append(callback)
+
+    def start(self, status: Callable[[], dict[str, str]]) -> None:
+        self.calls.append('start')
+
+    def states(self) -> dict[str, str]:
+        return self.by_role
+
+    def is_holder(self) -> bool:
+        return self.holder
+
+    def close(self) -> None:
+        self.calls.append('close')
+
+    def receiver(self, name: str) -> Receiver:
+        """Return the route that reads a name."""
+        (found,) = [source.receiver for source in self.sources if source.config.name == name]
+        return found
 
 
 class MemoryPublisher:
     """Keeps what is published."""
 
-    def __init__(self, message: Any) -> None:
+    def __init__(self, message: Message, name: str = '/n') -> None:
+        self.name = name
         self.message = message
         self.published: list[bytes] = []
         self.subscribers = 1
         self.acknowledges = True
+        self.users = 1
 
     def publish(self, cdr: bytes) -> None:
         self.published.append(cdr)
@@ -70,3 +144,60 @@ class MemoryPublisher:
 
     def wait_for_acked(self, seconds: float) -> bool:
         return self.acknowledges
+
+    def state(self) -> str:
+        return 'open'
+
+
+class FakeRos:
+    """A graph that knows some message types; a test acts as its topics."""
+
+    def __init__(self, *messages: Message) -> None:
+        self.messages = {message.name: message for message in messages}
+        self.topics: list[TopicRequest] = []
+        self.publishers: dict[tuple[object, ...], MemoryPublisher] = {}
+        self.calls: list[str] = []
+
+    def now(self) -> tuple[int, int]:
+        return 12, 34
+
+    def full_name(self, name: str) -> str:
+        return name if name.startswith('/') else f'/{name}'
+
+    def want(self, topics: Collection[TopicRequest]) -> None:
+        self.calls.append('want')
+        self.topics = list(topics)
+
+    def publisher(self, name: str, type_name: str, qos: Qos, latched: bool) -> Publisher:
+        if type_name not in self.messages:
+            raise InterfaceError(f'{type_name}: not installed')
+        shared = (name, type_name, qos, latched)
+        if shared in self.publishers:
+            self.publishers[shared].users += 1
+        else:
+            message = self.messages[type_name]
+            self.publishers[shared] = MemoryPublisher(message, self.full_name(name))
+        return self.publishers[shared]
+
+    def release(self, publisher: Publisher) -> None:
+        for shared, mine in list(self.publishers.items()):
+            if mine is publisher:
+                mine.users -= 1
+                if not mine.users:
+                    del self.publishers[shared]
+
+    def start(self) -> None:
+        self.calls.append('start')
+
+    def close(self) -> None:
+        self.calls.append('close')
+
+    def receiver(self, topic: str) -> TopicReceiver:
+        """Return the route that carries a topic."""
+        (found,) = [request.receiver for request in self.topics if request.topic == topic]
+        return found
+
+
+def _checked_by_mypy(message: Message) -> tuple[Timers, Sink, RedisSide, Publisher, RosSide]:
+    """Hold the stand-ins to the protocols."""
+    return FakeClock(), MemorySink(), FakeRedis(), MemoryPublisher(message), FakeRos()

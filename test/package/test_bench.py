@@ -25,7 +25,8 @@ pytest.importorskip('rclpy')
 
 from graph import DOMAIN
 
-from bench.contestants import MSGPACK, OUT
+from bench.candidates import MSGPACK, OUT
+from bench.comparison import Trial
 from bench.figures import Figures, Subject
 from bench.kinds import KINDS, Stamped, stamp_reader
 from bench.load import Publisher, send_paced
@@ -33,7 +34,6 @@ from bench.measure import rates
 from bench.pace import Pace
 from bench.report import tables, verdict_text, verdicts
 from bench.search import confirmed, near
-from bench.stage import Trial
 from bench.targets import Outcome, Target
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,7 +96,7 @@ def test_the_load_does_not_go_on_when_a_server_refuses():
 
 
 class Weak:
-    """A stage whose contestant, or whose load, keeps up with so many messages a second.
+    """A comparison whose candidate, or whose load, keeps up with so many messages a second.
 
     The trials whose numbers are disturbed lose half of what was sent.
     """
@@ -110,7 +110,7 @@ class Weak:
         self.load_limit = load_limit
         self.disturbed = disturbed
         self.trials: list[tuple[float, float]] = []
-        self.contestants = {'it': MSGPACK}
+        self.candidates = {'it': MSGPACK}
 
     def trial(self, name: str, rate: float, seconds: float) -> Trial:
         sent = round(rate * seconds)
@@ -149,29 +149,29 @@ def test_the_confirmed_rate_held_over_a_long_window_wherever_the_search_began(fi
 
 
 def test_later_rounds_begin_where_the_one_before_has_ended():
-    stage = Weak(50_000)
-    values = stage.rounds_of_rates().rounds[IT, 'rate']
+    comparison = Weak(50_000)
+    values = comparison.rounds_of_rates().rounds[IT, 'rate']
     assert len(set(values)) == 1
-    assert stage.long_windows <= 3 * 3
-    assert stage.trials[-2:] == [(values[-1], 5), (pytest.approx(values[-1] * 1.05), 1)]
+    assert comparison.long_windows <= 3 * 3
+    assert comparison.trials[-2:] == [(values[-1], 5), (pytest.approx(values[-1] * 1.05), 1)]
 
 
 def test_a_round_climbs_by_short_windows_and_confirms_by_one_long_one():
-    stage = Weak(50_000)
-    found = confirmed(stage, 'it', 10_000, PACE)
+    comparison = Weak(50_000)
+    found = confirmed(comparison, 'it', 10_000, PACE)
     assert 50_000 / 1.06 < found.trial.rate < 50_000 * 1.02
-    assert stage.long_windows <= 3
+    assert comparison.long_windows <= 3
 
 
 @pytest.mark.parametrize('number', range(25))
 def test_one_disturbance_does_not_lower_the_figure(number):
-    stage = Weak(50_000, disturbed=[number])
-    assert 50_000 / 1.06 < stage.rounds_of_rates().median(IT, 'rate') < 50_000 * 1.02
+    comparison = Weak(50_000, disturbed=[number])
+    assert 50_000 / 1.06 < comparison.rounds_of_rates().median(IT, 'rate') < 50_000 * 1.02
 
 
 def test_the_first_rate_is_tried_again_once_a_lower_one_has_held():
-    stage = Weak(50_000, disturbed=[0])
-    assert confirmed(stage, 'it', 49_000, PACE).trial.rate == 49_000
+    comparison = Weak(50_000, disturbed=[0])
+    assert confirmed(comparison, 'it', 49_000, PACE).trial.rate == 49_000
 
 
 def test_a_rate_at_which_the_load_was_at_its_end_is_marked():
@@ -184,16 +184,16 @@ def test_a_rate_at_which_the_load_was_at_its_end_is_marked():
 
 
 def test_a_load_late_by_one_disturbance_marks_nothing():
-    stage = Weak(50_000)
-    calm, late = stage.trial, {1}
+    comparison = Weak(50_000)
+    calm, late = comparison.trial, {1}
 
     def trial(name: str, rate: float, seconds: float) -> Trial:
-        is_late = len(stage.trials) in late
+        is_late = len(comparison.trials) in late
         seen = calm(name, rate, seconds)
         return replace(seen, arrived=seen.sent, seconds=2 * seconds) if is_late else seen
 
-    stage.trial = trial
-    assert not confirmed(stage, 'it', 49_000, PACE).is_at_least
+    comparison.trial = trial
+    assert not confirmed(comparison, 'it', 49_000, PACE).is_at_least
 
 
 @pytest.mark.parametrize('values, limited, marked', [
@@ -217,9 +217,9 @@ def test_a_contestant_faster_than_the_search_goes_is_marked_too():
 def test_the_search_ends_whatever_comes(seed):
     dice = random.Random(seed)
     share = dice.choice([0.1, 0.5, 0.9])
-    stage = Weak(50_000, disturbed=[n for n in range(10_000) if dice.random() < share])
-    stage.rounds_of_rates()
-    assert len(stage.trials) < 1000
+    comparison = Weak(50_000, disturbed=[n for n in range(10_000) if dice.random() < share])
+    comparison.rounds_of_rates()
+    assert len(comparison.trials) < 1000
 
 
 def test_a_contestant_that_takes_nothing_has_a_rate_of_zero():
@@ -230,7 +230,7 @@ def test_a_load_that_is_late_did_not_offer_its_rate():
     assert not Trial(1000, 1000, 1000, 1.2, 1.0, 10.0, 1.0).is_sustained
 
 
-def test_a_failure_beside_a_receiver_at_its_end_is_not_the_contestants():
+def test_a_failure_beside_a_receiver_at_its_end_is_not_the_candidates():
     failed = Trial(1000, 1000, 900, 1.0, 1.0, 10.0, 1.0, receiver_cores=0.95)
     assert failed.is_load_limited
     assert not replace(failed, receiver_cores=0.5).is_load_limited
@@ -285,16 +285,16 @@ def running(folder: Path) -> list[str]:
 def test_a_run_gives_rates_and_cost_of_floor_and_bridge(tmp_path):
     run = bench(
         tmp_path, '--only', 'String', '--direction', 'out', '--measure', 'rate',
-        '--contestants', 'floor,bridge msgpack',
+        '--candidates', 'floor,bridge msgpack',
     )  # fmt: skip
     output, errors = run.communicate(timeout=60)
     assert run.returncode == 0, errors
     assert 'bridge msgpack' in output
     result = json.loads((tmp_path / 'latest.json').read_text())
-    medians = {(row['contestant'], row['measure']): row['median'] for row in result['figures']}
-    for contestant in ('floor', 'bridge msgpack'):
-        assert medians[contestant, 'rate'] > 0
-        assert medians[contestant, 'cpu_us@sustained'] > 0
+    medians = {(row['candidate'], row['measure']): row['median'] for row in result['figures']}
+    for candidate in ('floor', 'bridge msgpack'):
+        assert medians[candidate, 'rate'] > 0
+        assert medians[candidate, 'cpu_us@sustained'] > 0
     assert [entry['target'].split(':')[0] for entry in result['targets']] == [
         'ROS → Redis, String, bridge msgpack'
     ]

@@ -26,7 +26,7 @@ from support import eventually
 from redis_bridge import demo
 from redis_bridge.demo import follower, patrol, screen
 from redis_bridge.demo.fleet import MAPPING, free_domains, plain_environ, ros_environ
-from redis_bridge.demo.monitor import Monitor, Sight, Window
+from redis_bridge.demo.monitor import Monitor, RobotView, Window
 from redis_bridge.demo.processes import Child, stop
 from redis_bridge.demo.verdict import judge
 from redis_bridge.demo.world import (
@@ -318,13 +318,13 @@ def test_processes_are_ended_and_the_stubborn_one_is_killed(tmp_path):
     stop(children, 0.5)
     assert not any(lives(child.pid) for child in children)
     stop(children, 0.5)  # harmless
-    assert 'mild was killed by SIGTERM' in children[0].obituary()
-    assert 'stubborn was killed by SIGKILL' in children[1].obituary()
+    assert 'mild was killed by SIGTERM' in children[0].how_it_ended()
+    assert 'stubborn was killed by SIGKILL' in children[1].how_it_ended()
 
 
 def test_a_dead_process_is_reported_with_its_last_lines(tmp_path):
     child = Child('robot9', [sys.executable, '-c', 'print(1, flush=True); 1/0'], tmp_path / 'log')
-    report = eventually(child.obituary)
+    report = eventually(child.how_it_ended)
     assert report.startswith('robot9 ended with status 1; its last lines:\n    1\n')
     assert report.endswith('ZeroDivisionError: division by zero')
     stop([child], 1.0)
@@ -398,7 +398,7 @@ def test_the_monitor_sees_in_redis_what_bridges_and_scripts_put_there(redis_serv
         monitor.close()
     assert monitor.missing() == []
     assert [gap for _, gap in monitor.gaps] == pytest.approx([1.0, 1.3, 1.6])
-    one = monitor.sights['robot1']
+    one = monitor.views['robot1']
     assert (one.pose, one.speed, one.driven) == (Pose(0.3, 0.0, 0.0), 0.3, pytest.approx(0.3))
     assert (one.temperature, one.routes) == ('21.5', [route])
     assert one.hits == [pytest.approx((1.3, 0.0))]
@@ -412,8 +412,8 @@ class Terminal(io.StringIO):
         return True
 
 
-def sights():
-    seen = Sight(pose=Pose(0.0, 0.0, 0.0), speed=0.4, temperature='22.1')
+def views():
+    seen = RobotView(pose=Pose(0.0, 0.0, 0.0), speed=0.4, temperature='22.1')
     seen.routes = [
         {
             'route': '/odom -> key robot1:odom',
@@ -424,7 +424,7 @@ def sights():
         },
     ]
     seen.hits = [(4.7, 0.0)]
-    return {'robot1': seen, 'robot2': Sight()}
+    return {'robot1': seen, 'robot2': RobotView()}
 
 
 def test_a_frame_takes_the_place_of_the_one_before():
@@ -440,7 +440,7 @@ def test_a_frame_takes_the_place_of_the_one_before():
 def test_without_a_terminal_there_are_no_control_characters():
     output = io.StringIO()
     with screen.Screen(output) as shown:
-        shown.say(screen.line(sights(), 1.25, 3.0))
+        shown.say(screen.line(views(), 1.25, 3.0))
     assert '\x1b' not in output.getvalue()
     assert re.search(
         r'^  3.0 s \| gap 1.25 m \| robot1 at 0.00   0.00, 0.40 m/s', output.getvalue()
@@ -450,7 +450,7 @@ def test_without_a_terminal_there_are_no_control_characters():
 
 @pytest.mark.parametrize(('columns', 'rows'), [(79, 23), (119, 49), (79, 10)])
 def test_a_frame_fits_the_terminal_and_has_a_map_where_there_is_room(columns, rows):
-    lines = screen.frame(sights(), 1.25, 3.0, 4711, columns, rows)
+    lines = screen.frame(views(), 1.25, 3.0, 4711, columns, rows)
     assert len(lines) <= rows
     assert max(map(len, lines)) <= columns
     map_lines = lines[: next(i for i, line in enumerate(lines) if 'cmd_vel in' in line)]
@@ -463,7 +463,7 @@ def test_a_frame_fits_the_terminal_and_has_a_map_where_there_is_room(columns, ro
 
 def test_a_map_shrinks_to_leave_in_sight_what_stands_above_but_does_not_vanish_for_it():
     def height(rows, above):
-        return len(screen.frame(sights(), 1.25, 3.0, 4711, 119, rows, above))
+        return len(screen.frame(views(), 1.25, 3.0, 4711, 119, rows, above))
 
     assert height(50, 0) == height(50, 7) == 32
     assert height(30, 0) == height(37, 7) == 30

@@ -20,16 +20,18 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Int32, String
 
 from redis_bridge.mapping.model import Qos
+from redis_bridge.ports import TopicRequest
 from redis_bridge.ros_io import drain, qos, types
-from redis_bridge.ros_io.drain import tells_publisher
-from redis_bridge.ros_io.topics import BRIDGE_NODE, RosSide
+from redis_bridge.ros_io.drain import has_publisher_gid
+from redis_bridge.ros_io.graph import BRIDGE_NODE
+from redis_bridge.ros_io.side import RosSide
 
 LOG = logging.getLogger('test')
 BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 class Heard:
-    """A listener that keeps all it is told."""
+    """A route that keeps what it is given."""
 
     def __init__(self) -> None:
         self.message = None
@@ -65,12 +67,16 @@ def peer():
         yield graph.start()
 
 
+def requests(names, heard, type_name=None, asked=Qos()):
+    return [TopicRequest(name, type_name, asked, listener) for name, listener in zip(names, heard)]
+
+
 def listening(graph, *names, type_name=None, asked=Qos(), has_gid=None):
-    """Start a RosSide on the graph that listens to topics; return it and the listeners."""
-    ros = RosSide(graph.node, LOG, has_gid=tells_publisher() if has_gid is None else has_gid)
+    """Start a RosSide on the graph that listens to topics; return the listeners."""
+    has_gid = has_publisher_gid() if has_gid is None else has_gid
+    ros = RosSide(graph.node, LOG, has_gid=has_gid)
     heard = [Heard() for _ in names]
-    for name, listener in zip(names, heard):
-        ros.listen(name, type_name, asked, listener)
+    ros.want(requests(names, heard, type_name, asked))
     ros.start()
     graph.start()
     return heard
@@ -128,7 +134,7 @@ def test_five_latched_publishers_are_all_heard_by_a_bridge_that_comes_late(bridg
     assert sorted(heard.texts()) == ['0', '1', '2', '3', '4']
 
 
-def test_a_latched_sample_is_not_told_twice_when_the_match_changes(bridge_graph, peer):
+def test_a_latched_sample_is_not_carried_twice_when_the_match_changes(bridge_graph, peer):
     publisher = peer.node.create_publisher(String, '/match', LATCHED)
     publisher.publish(String(data='one'))
     (heard,) = listening(bridge_graph, '/match')
@@ -178,8 +184,8 @@ def test_an_unknown_type_is_an_error_of_the_route_only(bridge_graph, peer):
     assert wrong.states == ['waiting for a publisher']
 
 
-@pytest.mark.skipif(not tells_publisher(), reason='this ROS does not tell the publisher')
-def test_what_a_bridge_published_is_not_carried_outwards(bridge_graph, peer):
+@pytest.mark.skipif(not has_publisher_gid(), reason='this ROS does not identify publishers')
+def test_what_a_bridge_published_is_not_carried_to_redis(bridge_graph, peer):
     (heard,) = listening(bridge_graph, '/loop', type_name='std_msgs/msg/String')
     other_bridge = peer.add_node(f'{BRIDGE_NODE}other')
     looped = other_bridge.create_publisher(String, '/loop', 10)
@@ -195,7 +201,8 @@ def test_without_publisher_ids_another_bridge_on_the_topic_is_an_error(bridge_gr
     (heard,) = listening(bridge_graph, '/risk', type_name='std_msgs/msg/String', has_gid=False)
     other_bridge = peer.add_node(f'{BRIDGE_NODE}other')
     publisher = other_bridge.create_publisher(String, '/risk', 10)
-    eventually(lambda: heard.states[-1].startswith('error: another bridge publishes here'))
+    error = 'error: another bridge publishes on this topic'
+    eventually(lambda: heard.states[-1].startswith(error))
     peer.until_matched(publisher)
     publisher.publish(String(data='x'))
     eventually(lambda: heard.dropped == {'unguarded': 1})
@@ -213,8 +220,55 @@ def test_garbage_from_dds_reaches_the_listener_as_bytes_and_hurts_nobody(bridge_
     assert not bridge_graph.failures
 
 
+def test_a_topic_that_is_wanted_later_is_carried_and_one_that_is_not_ends(bridge_graph, peer):
+    ros = RosSide(bridge_graph.node, LOG, has_gid=has_publisher_gid())
+    first, second, third = Heard(), Heard(), Heard()
+    ros.want(requests(['/first', '/stays'], [first, third]))
+    ros.start()
+    bridge_graph.start()
+    for topic in ('/first', '/second', '/stays'):
+        peer.node.create_publisher(String, topic, LATCHED).publish(String(data=topic))
+    eventually(lambda: first.samples and third.samples)
+    ros.want(requests(['/second', '/stays'], [second, third]))
+    eventually(lambda: second.texts() == ['/second'])
+    eventually(lambda: peer.subscribed('/first') == [])
+    assert first.texts() == ['/first']
+    assert third.texts() == ['/stays']  # was not made anew
+
+
+def test_a_route_that_joins_a_topic_learns_its_type_and_state(bridge_graph, peer):
+    ros = RosSide(bridge_graph.node, LOG, has_gid=has_publisher_gid())
+    old, new = Heard(), Heard()
+    ros.want(requests(['/joined'], [old]))
+    ros.start()
+    bridge_graph.start()
+    publisher = peer.node.create_publisher(String, '/joined', LATCHED)
+    publisher.publish(String(data='before'))
+    eventually(lambda: old.texts() == ['before'])
+    ros.want(requests(['/joined', '/joined'], [old, new]))
+    eventually(lambda: new.states == ['open'])
+    publisher.publish(String(data='after'))
+    eventually(lambda: new.texts() == ['after'])
+    assert new.message.name == 'std_msgs/msg/String'
+    assert old.texts() == ['before', 'after']
+
+
+def test_a_publisher_is_shared_and_closes_with_its_last_user(bridge_graph, peer):
+    ros = RosSide(bridge_graph.node, LOG, has_gid=has_publisher_gid())
+    one = ros.publisher('/shared', 'std_msgs/msg/String', Qos(), latched=False)
+    two = ros.publisher('/shared', 'std_msgs/msg/String', Qos(), latched=False)
+    assert one is two
+    eventually(lambda: peer.node.count_publishers('/shared') == 1)
+    ros.release(one)
+    assert one.has_subscribers() is False
+    assert one.state() == 'open'
+    ros.release(two)
+    eventually(lambda: peer.node.count_publishers('/shared') == 0)
+    ros.close()
+
+
 def test_publishers_offer_state_as_latched_and_events_as_reliable(bridge_graph, peer):
-    ros = RosSide(bridge_graph.node, LOG, has_gid=tells_publisher())
+    ros = RosSide(bridge_graph.node, LOG, has_gid=has_publisher_gid())
     state = ros.publisher('/state', 'std_msgs/msg/String', Qos(), latched=True)
     event = ros.publisher('/event', 'std_msgs/msg/String', Qos(), latched=False)
     bridge_graph.start()
@@ -266,8 +320,7 @@ def test_entities_made_and_destroyed_while_other_nodes_come_and_go(bridge_graph)
         while storm.poll() is None:
             publisher = ros.publisher('/storm_1', 'std_msgs/msg/String', Qos(), latched=False)
             publisher.publish(bytes(serialize_message(String(data=str(rounds)))))
-            publisher.close()
-            ros._publishers.clear()
+            ros.release(publisher)
             rounds += 1
         assert storm.returncode == 0
     assert rounds > 100

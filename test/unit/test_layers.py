@@ -22,21 +22,25 @@ ROS = {'ament_index_python', 'builtin_interfaces', 'launch', 'launch_ros', 'rclp
 ALLOWED = {
     'errors': set(),
     'counters': set(),
+    'log_once': set(),
     'signals': set(),
     'ports': {'counters', 'mapping.model', 'messages', 'protocol'},
     'protocol': set(),
     'mapping': {'jsonschema', 'messages', 'protocol', 'yaml'},
     'messages': set(),
     'payloads': {'messages', 'msgpack', 'protocol'},
-    'bridge': {'counters', 'mapping.model', 'messages', 'payloads', 'ports', 'protocol'},
-    'redis_io': {
-        'counters', 'mapping.model', 'mapping.redis_url', 'payloads', 'ports', 'protocol', 'redis',
+    'bridge': {
+        'counters', 'log_once', 'mapping.model', 'messages', 'payloads', 'ports', 'protocol',
     },
-    'ros_io': {'counters', 'mapping.model', 'messages', 'ports', 'ros'},
+    'redis_io': {
+        'counters', 'log_once', 'mapping.model', 'mapping.redis_url', 'payloads', 'ports',
+        'protocol', 'redis',
+    },
+    'ros_io': {'log_once', 'mapping.model', 'messages', 'ports', 'ros'},
     'client': {'mapping.model', 'messages', 'payloads', 'ports', 'protocol', 'redis', 'redis_io'},
     'cli': {'client', 'mapping', 'messages', 'payloads', 'protocol', 'redis_io', 'yaml', ''},
     'demo': {'client', 'node', 'payloads', 'protocol', 'redis', 'ros', 'signals'},
-    'node': {'bridge', 'mapping', 'ports', 'redis_io', 'ros', 'ros_io', 'signals'},
+    'node': {'bridge', 'mapping', 'redis_io', 'ros', 'ros_io', 'signals'},
     '': {'client'},
 }  # fmt: skip
 # Functions of the command line that start what needs ROS, and what they may import for it.

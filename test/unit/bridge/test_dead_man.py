@@ -19,11 +19,10 @@ class Robot:
     def __init__(self, after_ms: int = 500, repeat: int = 3) -> None:
         self.clock = FakeClock()
         self.published: list[str] = []
-        self.counts = Counters()
+        self.counters = Counters()
         self.dead_man = DeadMan(
             Stop(after_ms=after_ms, repeat=repeat),
             lambda: self.published.append('stop'),
-            self.counts,
             self.clock,
             logging.getLogger('test'),
             topic='/cmd_vel',
@@ -31,7 +30,7 @@ class Robot:
         )
 
     def command(self) -> bool:
-        return self.dead_man.command(lambda: self.published.append('go'))
+        return self.dead_man.command(lambda: self.published.append('go'), self.counters)
 
 
 @pytest.fixture
@@ -54,7 +53,7 @@ def test_silence_stops_the_robot_as_often_as_asked_and_then_no_more(robot):
     assert robot.published == ['go', 'stop']
     robot.clock.move(10)
     assert robot.published == ['go', 'stop', 'stop', 'stop']
-    assert robot.counts.snapshot()['noted'] == {'stop': 1}
+    assert robot.counters.snapshot()['noted'] == {'stop': 1}
 
 
 def test_commands_that_keep_coming_keep_it_quiet(robot):

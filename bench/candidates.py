@@ -14,10 +14,18 @@ from typing import Any
 from bench.kinds import Kind
 
 OUT, IN = 'out', 'in'  # ROS to Redis, and Redis to ROS
+# What guards a Twist. The limit of linear.x leaves room for the time stamp that is sent there.
+GUARDS = {
+    'max_age_ms': 200,
+    'unstamped': 'accept',
+    'required': ['linear.x', 'angular.z'],
+    'limits': {'linear.x': [-1e12, 1e12], 'angular.z': [-1, 1]},
+    'stop': {'after_ms': 500},
+}
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Candidate:
     """One program with the topics and Redis names that are its own."""
 
     name: str
@@ -26,6 +34,7 @@ class Contestant:
     sinks: tuple[str, ...] = ('key', 'channel')
     send: str = 'payload'
     routes: int = 1
+    is_guarded: bool = False  # its route to ROS is one for commands
 
     @property
     def slug(self) -> str:
@@ -69,6 +78,7 @@ class Contestant:
             'type': kind.type,
             'encoding': self.encoding,
             'qos': {'reliability': 'best_effort'},
+            **(GUARDS if self.is_guarded else {}),
         }
 
     def command(self, direction: str, kind: Kind, port: int, folder: Path) -> list[str]:
@@ -92,10 +102,12 @@ def bridge_command(robot: str, mapping: dict[str, Any], port: int, folder: Path)
     ]  # fmt: skip
 
 
-FLOOR = Contestant('floor', 'floor', 'cdr')
-HAND = Contestant('hand', 'hand', 'json')
-EMPTY = Contestant('empty', 'empty')
-MSGPACK = Contestant('bridge msgpack')
-JSON = Contestant('bridge json', encoding='json')
-CDR = Contestant('bridge cdr', encoding='cdr')
-NOTICE = Contestant('bridge notice', send='notice')
+FLOOR = Candidate('floor', 'floor', 'cdr')
+HAND = Candidate('hand', 'hand', 'json')
+EMPTY = Candidate('empty', 'empty')
+MSGPACK = Candidate('bridge msgpack')
+JSON = Candidate('bridge json', encoding='json')
+CDR = Candidate('bridge cdr', encoding='cdr')
+NOTICE = Candidate('bridge notice', send='notice')
+GUARDED = Candidate('bridge guarded', is_guarded=True)
+GUARDED_JSON = Candidate('bridge guarded json', encoding='json', is_guarded=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.agent import Agent, connect
-from bench.contestants import Contestant
+from bench.candidates import Candidate
 from bench.kinds import Kind
 from redis_bridge.demo import server
 from redis_bridge.demo.processes import Child, stop
@@ -43,7 +43,7 @@ def memory_mb(pid: int, which: str = 'VmRSS') -> float:
     raise ValueError(f'/proc/{pid}/status has no {which}')
 
 
-class Lab:
+class Environment:
     """A folder, a server and the processes; all are gone when it closes.
 
     While it is open, SIGINT and SIGTERM end what runs; no process is forgotten while it starts.
@@ -56,7 +56,7 @@ class Lab:
         self._is_starting = False
         self._signal: int | None = None
 
-    def __enter__(self) -> Lab:
+    def __enter__(self) -> Environment:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._opened.callback(signal.signal, number, signal.signal(number, self._interrupt))
         self.folder = Path(
@@ -111,17 +111,17 @@ class Lab:
         module: str,
         side: str,
         kind: Kind,
-        contestants: Sequence[Contestant],
+        candidates: Sequence[Candidate],
         *,
         large: bool = False,
     ) -> tuple[Agent, Child]:
-        """Start `bench.load` or `bench.receiver` for some contestants."""
+        """Start `bench.load` or `bench.receiver` for some candidates."""
         targets: dict[str, Any] = {
-            contestant.name: {
-                'names': contestant.topics if side == 'ros' else contestant.redis_names,
-                'encoding': 'cdr' if side == 'ros' else contestant.encoding,
+            candidate.name: {
+                'names': candidate.topics if side == 'ros' else candidate.redis_names,
+                'encoding': 'cdr' if side == 'ros' else candidate.encoding,
             }
-            for contestant in contestants
+            for candidate in candidates
         }
         self.db.delete(f'bench:{name}:do', f'bench:{name}:done')
         command = [

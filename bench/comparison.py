@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""One kind of message, one direction, some contestants side by side, each idle but in its turn."""
+"""One kind of message, one direction, some candidates side by side, each idle but in its turn."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from bench.contestants import IN, OUT, Contestant
+from bench.candidates import IN, OUT, Candidate
+from bench.environment import STOP_S, Environment, cpu_seconds
 from bench.kinds import Kind
-from bench.lab import STOP_S, Lab, cpu_seconds
 from redis_bridge.demo.processes import Child, stop
 
 READY_S = 30.0
@@ -26,14 +26,14 @@ PUNCTUAL = 1.03  # a load that took longer than this times its window did not of
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of sending to one contestant for a while."""
+    """What came of sending to one candidate for a while."""
 
     rate: float
     sent: int
     arrived: int  # when the last had been sent
     seconds: float
     wanted_s: float
-    cpu_us: float  # of the contestant, all its processes, for each message that arrived in the end
+    cpu_us: float  # of the candidate, all its processes, for each message that arrived in the end
     server_us: float
     receiver_cores: float = 0.0  # towards ROS; towards Redis the server counts
 
@@ -44,7 +44,7 @@ class Trial:
 
     @property
     def is_sustained(self) -> bool:
-        """Whether the contestant kept up with the rate."""
+        """Whether the candidate kept up with the rate."""
         return self.is_offered and self.arrived >= ARRIVING * self.sent
 
     @property
@@ -55,23 +55,23 @@ class Trial:
         return not self.is_sustained and self.receiver_cores >= BUSY
 
 
-class Stage:
+class Comparison:
     """The processes of one comparison, started and warm; closing it ends them."""
 
     def __init__(
-        self, lab: Lab, direction: str, kind: Kind, contestants: Sequence[Contestant]
+        self, environment: Environment, direction: str, kind: Kind, candidates: Sequence[Candidate]
     ) -> None:
         self.direction = direction
         self.kind = kind
-        self.contestants = {contestant.name: contestant for contestant in contestants}
-        self._lab = lab
+        self.candidates = {candidate.name: candidate for candidate in candidates}
+        self._environment = environment
         self._opened = ExitStack()
         self._children: dict[str, Child] = {}
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> Comparison:
         try:
             self._start()
-            for name in self.contestants:
+            for name in self.candidates:
                 self._warm_up(name)
             time.sleep(CALM_S)
         except BaseException:
@@ -83,55 +83,55 @@ class Stage:
         self._opened.close()
 
     def _start(self) -> None:
-        lab, kind, direction = self._lab, self.kind, self.direction
-        contestants = list(self.contestants.values())
+        environment, kind, direction = self._environment, self.kind, self.direction
+        candidates = list(self.candidates.values())
         near, far = ('ros', 'redis') if direction == OUT else ('redis', 'ros')
         started: list[Child] = []
         self._opened.callback(stop, started, STOP_S)
-        self._load, child = lab.agent('load', 'load', near, kind, contestants)
+        self._load, child = environment.agent('load', 'load', near, kind, candidates)
         started.append(child)
-        self._receiver, child = lab.agent('receiver', 'receiver', far, kind, contestants)
+        self._receiver, child = environment.agent('receiver', 'receiver', far, kind, candidates)
         self._receiver_pid = child.pid
         started.append(child)
-        for contestant in contestants:
-            command = contestant.command(direction, kind, lab.port, lab.folder)
-            child = lab.start(contestant.slug, command, large=kind.is_large)
-            self._children[contestant.name] = child
+        for candidate in candidates:
+            command = candidate.command(direction, kind, environment.port, environment.folder)
+            child = environment.start(candidate.slug, command, large=kind.is_large)
+            self._children[candidate.name] = child
             started.append(child)
 
     def _warm_up(self, name: str) -> None:
         """Send a little until all of it arrives."""
-        contestant = self.contestants[name]
-        count = max(10, contestant.routes)
+        candidate = self.candidates[name]
+        count = max(10, candidate.routes)
         deadline = time.monotonic() + READY_S
         while True:
             before = self._count(name)
-            self._load.do('send', contestant=name, rate=count / 0.2, seconds=0.2)
+            self._load.do('send', candidate=name, rate=count / 0.2, seconds=0.2)
             time.sleep(2 * SETTLE_S)
-            if contestant.program == 'empty' or self._count(name) - before >= count:
+            if candidate.program == 'empty' or self._count(name) - before >= count:
                 return
-            if obituary := self._children[name].obituary():
-                raise RuntimeError(obituary)
+            if how_it_ended := self._children[name].how_it_ended():
+                raise RuntimeError(how_it_ended)
             if time.monotonic() > deadline:
                 log = '\n'.join(self._children[name].last_lines())
                 raise RuntimeError(f'{name} carries nothing ({self.kind.name}):\n{log}')
 
     def pid(self, name: str) -> int:
-        """Return the process of a contestant."""
+        """Return the process of a candidate."""
         return self._children[name].pid
 
     def _cpu_seconds(self, name: str) -> tuple[float, float, float]:
-        """Return the CPU time of a contestant, the server and the receiver."""
+        """Return the CPU time of a candidate, the server and the receiver."""
         own = cpu_seconds(self._children[name].pid)
-        return own, cpu_seconds(self._lab.server.pid), cpu_seconds(self._receiver_pid)
+        return own, cpu_seconds(self._environment.server.pid), cpu_seconds(self._receiver_pid)
 
     def trial(self, name: str, rate: float, seconds: float) -> Trial:
-        """Send to one contestant at a rate, and see what arrives and what it costs."""
-        self._lab.go_on()
+        """Send to one candidate at a rate, and see what arrives and what it costs."""
+        self._environment.go_on()
         seconds = max(seconds, 4 / rate)
         count = self._count(name)
         before = self._cpu_seconds(name)
-        report = self._load.do('send', contestant=name, rate=rate, seconds=seconds)
+        report = self._load.do('send', candidate=name, rate=rate, seconds=seconds)
         time.sleep(max(GRACE_S, 2 / rate))
         arrived = self._count(name) - count
         final = self._settle(name) - count
@@ -139,7 +139,7 @@ class Stage:
             now - past for now, past in zip(self._cpu_seconds(name), before)
         )
         sent = round(report['sent'])
-        if self.contestants[name].program == 'empty':  # it tells nobody what it got
+        if self.candidates[name].program == 'empty':  # it tells nobody what it got
             arrived = final = sent
         each = 1e6 / max(final, 1)
         took = report['seconds']
@@ -148,14 +148,14 @@ class Stage:
 
     def timed(self, name: str, rate: float, seconds: float) -> tuple[Trial, list[float]]:
         """Do a trial with the receiver's clock on; add the milliseconds until each arrived."""
-        self._receiver.do('begin', contestant=name)
+        self._receiver.do('begin', candidate=name)
         trial = self.trial(name, rate, seconds)
-        return trial, self._receiver.do('end', contestant=name)
+        return trial, self._receiver.do('end', candidate=name)
 
     def _count(self, name: str) -> int:
         if self.direction == OUT:
-            return self._lab.published()
-        return self._receiver.do('count', contestant=name)
+            return self._environment.published()
+        return self._receiver.do('count', candidate=name)
 
     def _settle(self, name: str) -> int:
         """Wait until nothing more arrives; return the count."""

@@ -1,0 +1,32 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Describes a route's Redis name for readers and senders that do not know the mapping."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from redis_bridge.mapping.model import RedisToRos, SinkConfig
+from redis_bridge.messages import types
+from redis_bridge.messages.types import Message
+from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
+
+
+def describe_sink(sink: SinkConfig, field: str | None, message: Message) -> NameDescription:
+    """Return the description of a name that a route writes."""
+    encoding = sink.encoding or 'text'  # a hash holds texts
+    return NameDescription(sink.name, sink.kind, False, encoding, field, _type(message))
+
+
+def describe_source(route: RedisToRos, message: Message) -> NameDescription:
+    """Return the description of the name that a route reads."""
+    source = route.source
+    return NameDescription(
+        source.name, source.kind, True, route.encoding, route.field, _type(message)
+    )
+
+
+@lru_cache(maxsize=256)
+def _type(message: Message) -> TypeDescription:
+    return TypeDescription(message.name, types.definition(message), types.type_hash(message))

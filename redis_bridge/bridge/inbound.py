@@ -1,0 +1,213 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Carries a Redis name to its topic."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from redis_bridge.bridge.dead_man import DeadMan
+from redis_bridge.bridge.encoders import Body
+from redis_bridge.bridge.guards import inbound
+from redis_bridge.bridge.last_value import LastValue
+from redis_bridge.bridge.report import RouteReport
+from redis_bridge.counters import Counters
+from redis_bridge.errors import PayloadError
+from redis_bridge.log_once import RateLimitedLog
+from redis_bridge.mapping.model import RedisToRos
+from redis_bridge.ports import Publisher, Received, RedisSide
+from redis_bridge.protocol.meta import GapFinder, Meta
+
+ACKED_WITHIN_S = 30.0  # by then DDS has resent, or given up a subscriber that is gone
+
+# Rejections that need no dead-letter entry. A group's other rejected entries go to
+# `<stream>:dead`.
+NOT_DEAD_LETTERED = ('own_origin', 'mirrored')
+
+
+class Rejection(Exception):
+    """A sample that may not pass: the reason that is counted, and a text for the log or ''."""
+
+    def __init__(self, reason: str, text: str = '') -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class Mirror(NamedTuple):
+    """What an inbound key shares with the route that writes the key."""
+
+    last: LastValue
+    body: Body
+
+
+class InboundRoute:
+    """One route from a Redis name to a topic; a `ports.Receiver`.
+
+    A payload is decoded once, checked for origin, gap and age, converted to CDR by a function
+    that checks the value on the way, and published. Called from the source's thread.
+    """
+
+    direction = 'redis_to_ros'
+
+    def __init__(
+        self,
+        route: RedisToRos,
+        publisher: Publisher,
+        redis: RedisSide,
+        log: logging.Logger,
+        *,
+        ros_now: Callable[[], tuple[int, int]],
+        dead_man: DeadMan | None = None,
+        mirror: Mirror | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.route = route
+        self.publisher = publisher
+        self._redis = redis
+        self._origin = redis.origin
+        self._now = redis.now
+        self._log = log
+        self._drops = RateLimitedLog(log, route, clock)
+        self._counters = Counters()
+        self.dead_man = dead_man
+        self._mirror = mirror
+        self._decode, self._to_cdr = inbound(route, publisher.message, ros_now)
+        counts_each = route.source.is_event and route.deliver == 'all'
+        self._gaps = GapFinder() if counts_each else None
+        self._closed = False
+
+    def has_subscribers(self) -> bool:
+        """Return whether anybody subscribes to the topic."""
+        return not self._closed and self.publisher.has_subscribers()
+
+    def receive(self, batch: list[Received]) -> None:
+        """Publish what may pass; count and log the rest."""
+        if self._closed:
+            return
+        if self.route.deliver == 'latest' and len(batch) > 1:
+            self._counters.drop('superseded', len(batch) - 1)
+            _acknowledge(batch[:-1], True)
+            batch = batch[-1:]
+        published: list[Received] = []
+        stamps: list[float] = []
+        for received in batch:
+            try:
+                meta = self._publish(received)
+            except (PayloadError, Rejection) as error:
+                self._reject(received, error.reason, str(error))
+            except Exception:  # or an entry that meets a bug would be read again for ever
+                self._log.exception('%s: a sample met a bug', self.route)
+                self._reject(received, 'internal_error', '')
+            else:
+                published.append(received)
+                if meta is not None:
+                    stamps.append(meta.stamp)
+        if published:
+            self._count(published, stamps)
+            self._acknowledge_published(published)
+
+    def gap(self, missed: int | None) -> None:
+        """Count missed messages; None if their number is unknown."""
+        self._counters.count_event('gap')
+        if missed:
+            self._counters.count_event('missed', missed)
+
+    def on_disconnect(self) -> None:
+        """Stop the robot if it was commanded, because no further command can come now."""
+        if self.dead_man is not None:
+            self.dead_man.trigger('Redis is lost')
+
+    def report(self) -> RouteReport:
+        """Return what the route did; carried is what was published."""
+        presence = self._redis.states().get('presence', 'connected')
+        if presence != 'connected':
+            state = f'Redis: {presence}'
+        elif not self._redis.is_holder():
+            state = f'closed: another bridge holds the name {self._origin.rpartition("/")[0]}'
+        else:
+            state = self.publisher.state()
+        own = self._counters.snapshot()
+        return RouteReport(
+            str(self.route),
+            self.direction,
+            state,
+            carried=own['carried'],
+            bytes=own['bytes'],
+            dropped=own['dropped'],
+            noted=own['noted'],
+            latency_sum_s=own['latency_s'],
+            latency_count=own['carried'],
+        )
+
+    def close(self) -> None:
+        """Publish nothing more."""
+        self._closed = True
+
+    def _publish(self, received: Received) -> Meta | None:
+        """Publish a payload and return its metadata; raises PayloadError or Rejection."""
+        payload = received.payload
+        if len(payload) > self.route.max_bytes:
+            raise Rejection(
+                'over_size', f'{len(payload)} bytes, max_bytes is {self.route.max_bytes}'
+            )
+        value, meta = self._decode(payload)
+        meta = received.meta or meta
+        if meta is not None:
+            if meta.origin == self._origin:
+                raise Rejection('own_origin')
+            if self._gaps is not None and (missed := self._gaps.missed(meta)):
+                self.gap(missed)
+        if self.route.max_age_ms is not None:
+            self._check_age(meta, self.route.max_age_ms)
+        message = self._to_cdr(value)
+        if self._mirror is not None and not self._mirror.last.update(self._mirror.body(message)):
+            raise Rejection('mirrored')
+        if self.dead_man is None:
+            self.publisher.publish(message)
+        elif not self.dead_man.command(lambda: self.publisher.publish(message), self._counters):
+            raise Rejection('closed')
+        return meta
+
+    def _check_age(self, meta: Meta | None, max_age_ms: int) -> None:
+        if meta is None:
+            if self.route.unstamped == 'accept':
+                return
+            raise Rejection(
+                'unstamped', 'max_age_ms needs a stamp in _meta (or set unstamped: accept)'
+            )
+        age_ms = (self._now() - meta.stamp) * 1000
+        if age_ms > max_age_ms:
+            raise Rejection('too_old', f'{age_ms:.0f} ms old, max_age_ms is {max_age_ms}')
+        if age_ms < -max_age_ms:  # a sender whose clock runs ahead would never be too old
+            raise Rejection('from_future', f'stamped {-age_ms:.0f} ms ahead of the Redis server')
+
+    def _reject(self, received: Received, reason: str, text: str) -> None:
+        self._counters.drop(reason)
+        if text:
+            self._drops.warn(reason, text)
+        if reason != 'closed':  # such an entry stays in its group for the next reader
+            _acknowledge([received], reason in NOT_DEAD_LETTERED)
+
+    def _count(self, published: Sequence[Received], stamps: Sequence[float]) -> None:
+        now = self._now()
+        size = sum(len(received.payload) for received in published)
+        latency_s = sum(max(0.0, now - stamp) for stamp in stamps)
+        self._counters.carry(len(published), size, latency_s)
+
+    def _acknowledge_published(self, published: Sequence[Received]) -> None:
+        if not any(received.acknowledge for received in published):
+            return
+        if self.publisher.wait_for_acked(ACKED_WITHIN_S):
+            _acknowledge(published, True)
+        else:
+            self._counters.count_event('unacked', len(published))
+
+
+def _acknowledge(batch: Sequence[Received], is_done: bool) -> None:
+    for received in batch:
+        if received.acknowledge is not None:
+            received.acknowledge(is_done)

@@ -1,0 +1,294 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Carries a topic to its Redis names."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from redis_bridge.bridge.describe import describe_sink
+from redis_bridge.bridge.encoders import (
+    Body,
+    Encode,
+    body_encoder,
+    is_bare,
+    key_of,
+    recipe,
+    sink_encoder,
+)
+from redis_bridge.bridge.last_value import LastValue
+from redis_bridge.bridge.report import RouteReport
+from redis_bridge.counters import Counters, add_up
+from redis_bridge.errors import InterfaceError, PayloadError
+from redis_bridge.log_once import LogOnChange, RateLimitedLog
+from redis_bridge.mapping.model import RosToRedis, SinkConfig
+from redis_bridge.messages.types import Message
+from redis_bridge.ports import Payload, RedisSide, Sink, Timers, Write
+from redis_bridge.protocol.meta import Meta
+
+
+class OutboundRoute:
+    """One route from a topic to one or more sinks; a `ports.TopicReceiver`.
+
+    A sample passes on_change, then the rate limit, and is then encoded, once for all sinks that
+    take the same payload. `mirror` is given if the key comes back in on an inbound route. Called
+    from the executor's thread, the timers' thread and, for `rewrite`, the writer's thread.
+    """
+
+    direction = 'ros_to_redis'
+
+    def __init__(
+        self,
+        route: RosToRedis,
+        redis: RedisSide,
+        timers: Timers,
+        log: logging.Logger,
+        *,
+        mirror: LastValue | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.route = route
+        self._redis = redis
+        self._origin = redis.origin
+        self._timers = timers
+        self._log = LogOnChange(log)
+        self._drops = RateLimitedLog(log, route, clock)
+        self._mirror = mirror
+        self._clock = clock
+        self._counters = Counters()  # of what did not reach the sinks; each sink has its own
+        self._sink_counters = [Counters() for _ in route.sinks]
+        self._sinks = [
+            redis.open_sink(config, counters)
+            for config, counters in zip(route.sinks, self._sink_counters)
+        ]
+        self._lock = threading.RLock()
+        self._state = 'waiting for a publisher'
+        self._is_open = False  # the type is known, and the route is not closed
+        self._takes_only_newest = not any(sink.is_event for sink in route.sinks)
+        self._period_s = 1 / route.max_rate_hz if route.max_rate_hz else 0.0
+        self._due = 0.0
+        self._waiting: tuple[bytes, bytes | None] | None = None  # held back by the rate, its body
+        self._seq = 0
+        self._last: tuple[bytes, float] | None = None  # what was written last, and when
+        self._last_body: bytes | None = None
+        self._encoders: list[tuple[Encode, int]] = []  # with the most bytes of a payload
+        self._outputs: list[tuple[Sink, int, SinkConfig]] = []  # with the encoder's number
+        self._body: Body | None = None
+        self._bare: int | None = None  # the encoder whose payload is the body as well
+        # Of the batch under way, a write per encoder and sample.
+        self._writes: list[list[Write]] = []
+        self._new_writes: list[list[Write]] = []  # without what a mirrored key holds already
+
+    def opened(self, message: Message) -> None:
+        """Compile the encoders, now that the type is known; an error is the route's state."""
+        with self._lock:
+            self._is_open = False
+            self._waiting = self._last = self._last_body = None  # may be of another type
+            try:
+                self._compile(message)
+            except (InterfaceError, PayloadError) as error:
+                self.set_state(f'error: {error}')
+                return
+            self._is_open = True
+        for config in self.route.sinks:
+            self._redis.describe(describe_sink(config, self.route.field, message))
+
+    def forward(self, batch: list[bytes]) -> None:
+        """Take serialized messages, oldest first."""
+        with self._lock:
+            if not self._is_open:
+                return
+            if self._takes_only_newest and len(batch) > 1:
+                self._counters.drop('superseded', len(batch) - 1)
+                batch = batch[-1:]
+            for sample in batch:
+                self._admit(sample)
+            self._write()
+
+    def drop(self, reason: str, count: int) -> None:
+        """Count messages that may not be carried."""
+        self._counters.drop(reason, count)
+
+    def set_state(self, text: str) -> None:
+        """Take the topic's state; an error of the route itself stays."""
+        if not self._is_open and self._state.startswith('error'):
+            return
+        self._state = text
+        is_problem = text.startswith(('error', 'incompatible'))
+        self._log.update(str(self.route), text, logging.ERROR if is_problem else logging.NOTSET)
+
+    def report(self) -> RouteReport:
+        """Return what the route did; carried is what Redis acknowledged to the busiest sink."""
+        writer = self._redis.states().get('writer', 'connected')
+        own = self._counters.snapshot()
+        sinks = [counters.snapshot() for counters in self._sink_counters]
+        return RouteReport(
+            str(self.route),
+            self.direction,
+            self._state if writer == 'connected' else f'Redis: {writer}',
+            carried=max(sink['carried'] for sink in sinks),
+            bytes=sum(sink['bytes'] for sink in sinks),
+            dropped=add_up(own['dropped'], *(sink['dropped'] for sink in sinks)),
+            noted=add_up(own['noted'], *(sink['noted'] for sink in sinks)),
+            latency_sum_s=sum(sink['latency_s'] for sink in sinks),
+            latency_count=sum(sink['carried'] for sink in sinks),
+        )
+
+    def rewrite(self) -> None:
+        """Write the last value of keys and hashes again, because Redis may have lost them.
+
+        A mirrored key is left alone: what others wrote there meanwhile is newer.
+        """
+        with self._lock:
+            if self._mirror is not None:
+                self._mirror.forget()
+                self._last_body = None
+            elif self._last is not None and self._is_open:
+                sample, when = self._last
+                age_ms = (self._clock() - when) * 1000
+                meta = Meta(self._origin, self._seq, self._redis.now())
+                for sink, number, config in self._outputs:
+                    if not config.is_event and age_ms < (config.ttl_ms or math.inf):
+                        payload = self._encoders[number][0](sample, meta)
+                        sink.write([Write(payload, meta if self.route.meta else None)])
+
+    def close(self) -> None:
+        """Send what the rate still holds back, and release the sinks."""
+        with self._lock:
+            self._send_held_back()
+            self._is_open = False
+        for sink in self._sinks:
+            sink.close()
+
+    # --- set up ---------------------------------------------------------------------------------
+    def _compile(self, message: Message) -> None:
+        """Compile one encoder per distinct payload, however many sinks share it."""
+        route = self.route
+        self._encoders, self._outputs = [], []
+        numbers: dict[tuple[object, ...], int] = {}
+        for config, sink in zip(route.sinks, self._sinks):
+            how = recipe(config)
+            if how not in numbers:
+                numbers[how] = len(self._encoders)
+                most = sys.maxsize if config.is_notice else route.max_bytes
+                self._encoders.append((sink_encoder(route, config, message), most))
+            self._outputs.append((sink, numbers[how], config))
+        key = key_of(route)
+        if self._mirror is not None and key is not None:
+            self._body = body_encoder(route, key.encoding, key.arrays, message)
+            self._bare = numbers[recipe(key)] if is_bare(route, key) else None
+        elif route.on_change:
+            self._body = body_encoder(route, 'msgpack', 'typed', message)
+
+    # --- one sample -----------------------------------------------------------------------------
+    def _admit(self, sample: bytes) -> None:
+        try:
+            body = None
+            if self.route.on_change and self._body is not None:
+                body = self._body(sample)
+                if body == self._last_body:
+                    self._skip_unchanged()
+                    return
+            if not self._period_s or self._is_due(sample, body):
+                self._send(sample, body)
+        except PayloadError as error:
+            self._reject(error)
+
+    def _skip_unchanged(self) -> None:
+        self._counters.drop('unchanged')
+        self._drop_held_back()
+        for sink, _, config in self._outputs:
+            if not config.is_event:
+                sink.renew()
+
+    def _reject(self, error: PayloadError) -> None:
+        self._counters.drop(error.reason)
+        self._drops.warn(error.reason, error)
+
+    def _is_due(self, sample: bytes, body: bytes | None) -> bool:
+        now = self._clock()
+        if now >= self._due:
+            self._drop_held_back()
+            self._due = now + self._period_s
+            return True
+        if self._waiting is None:
+            self._timers.call_at(self._due, self._send_when_due)
+        else:
+            self._counters.drop('over_rate')
+        self._waiting = (sample, body)
+        return False
+
+    def _drop_held_back(self) -> None:
+        if self._waiting is not None:
+            self._waiting = None
+            self._counters.drop('over_rate')
+
+    def _send_when_due(self) -> None:
+        """Send the sample that the rate held back, if one still waits and its time has come."""
+        with self._lock:
+            if self._waiting is None:
+                return
+            if self._clock() < self._due:
+                self._timers.call_at(self._due, self._send_when_due)
+            else:
+                self._send_held_back()
+
+    def _send_held_back(self) -> None:
+        if self._waiting is None:
+            return
+        (sample, body), self._waiting = self._waiting, None
+        self._due = self._clock() + self._period_s
+        try:
+            self._send(sample, body)
+        except PayloadError as error:
+            self._reject(error)
+        self._write()
+
+    def _send(self, sample: bytes, body: bytes | None) -> None:
+        """Encode a sample and add it to the writes of the batch; raises PayloadError."""
+        meta = Meta(self._origin, self._seq + 1, self._redis.now())
+        written = meta if self.route.meta else None
+        writes = []
+        for encode, most in self._encoders:
+            payload = encode(sample, meta)
+            if (size := _size(payload)) > most:
+                raise PayloadError(f'{size} bytes encoded, max_bytes is {most}', 'over_size')
+            writes.append(Write(payload, written))
+        if self._mirror is None or self._is_new(self._mirror, sample, body, writes):
+            self._new_writes.append(writes)
+        self._writes.append(writes)
+        self._seq += 1
+        self._last = (sample, self._clock())
+        self._last_body = body
+
+    def _is_new(
+        self, mirror: LastValue, sample: bytes, body: bytes | None, writes: list[Write]
+    ) -> bool:
+        """Return whether the value is another than the mirrored key holds."""
+        if self._bare is not None:
+            return mirror.update(writes[self._bare].payload)
+        if body is None and self._body is not None:
+            body = self._body(sample)
+        return body is None or mirror.update(body)
+
+    def _write(self) -> None:
+        """Give each sink its part of the batch at once."""
+        if not self._writes:
+            return
+        for sink, number, config in self._outputs:
+            batch = self._writes if config.is_event else self._new_writes
+            if batch:
+                sink.write([writes[number] for writes in batch])
+        self._writes, self._new_writes = [], []
+
+
+def _size(payload: Payload) -> int:
+    if isinstance(payload, bytes):
+        return len(payload)
+    return sum(len(name) + len(value) for name, value in payload.items())

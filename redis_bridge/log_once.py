@@ -1,0 +1,53 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Logs once what would otherwise be logged again and again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+WARN_EVERY_S = 10.0
+
+
+class LogOnChange:
+    """Logs the state of each subject when it changes.
+
+    A problem is logged at its level, the end of a problem at info, every other change at debug.
+    """
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._states: dict[str, tuple[str, int]] = {}
+
+    def update(self, subject: str, text: str, problem: int = logging.NOTSET) -> bool:
+        """Note a state and return whether it is new; `problem` is the level of a problem."""
+        old, old_problem = self._states.get(subject, ('', logging.NOTSET))
+        if text == old:
+            return False
+        self._states[subject] = (text, problem)
+        level = problem or (logging.INFO if old_problem else logging.DEBUG)
+        self._log.log(level, '%s: %s', subject, text)
+        return True
+
+    def forget(self, subject: str) -> None:
+        """Drop the state of a subject that is gone."""
+        self._states.pop(subject, None)
+
+
+class RateLimitedLog:
+    """Warns of the dropped samples of one route, for each reason at most every ten seconds."""
+
+    def __init__(self, log: logging.Logger, route: object, clock: Callable[[], float]) -> None:
+        self._log = log
+        self._route = route
+        self._clock = clock
+        self._next: dict[str, float] = {}
+
+    def warn(self, reason: str, text: object) -> None:
+        """Log `text` unless the same reason was logged a moment ago."""
+        now = self._clock()
+        if now >= self._next.get(reason, 0.0):
+            self._next[reason] = now + WARN_EVERY_S
+            self._log.warning('%s: dropped a sample, %s: %s', self._route, reason, text)

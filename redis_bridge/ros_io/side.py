@@ -1,0 +1,129 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The ROS side of a bridge, as the one object that the rest of the package sees."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.node import Node
+
+from redis_bridge.mapping.model import Qos
+from redis_bridge.ports import Publisher, TopicRequest
+from redis_bridge.ros_io import qos, types
+from redis_bridge.ros_io.graph import TURNS
+from redis_bridge.ros_io.publisher import TopicPublisher
+from redis_bridge.ros_io.subscription import Topic
+
+POLL_EVERY_S = 0.25
+
+_Shared = tuple[str, str, Qos, bool]  # what routes with one publisher have in common
+
+
+class RosSide:
+    """All topics of a bridge, on one node of its own; a `ports.RosSide`.
+
+    `node` carries topics and nothing else; its name begins with graph.BRIDGE_NODE, by which
+    bridges identify each other. Its namespace and remappings apply to all topic names. `clock`
+    is the one of ROS time.
+    """
+
+    def __init__(
+        self, node: Node, log: logging.Logger, *, has_gid: bool, clock: Clock | None = None
+    ) -> None:
+        self._node = node
+        self._log = log
+        self._has_gid = has_gid
+        self._clock = clock or node.get_clock()
+        self._wanted: dict[str, list[TopicRequest]] = {}
+        self._served = self._wanted
+        self._topics: dict[str, Topic] = {}
+        self._publishers: dict[_Shared, TopicPublisher] = {}
+        self._users: dict[TopicPublisher, int] = {}
+        self._turn = 0
+        # Steady time: under simulated time a paused world would stop the polling.
+        self._timer = node.create_timer(
+            POLL_EVERY_S, self._poll_graph, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def now(self) -> tuple[int, int]:
+        """Return the ROS time as (seconds, nanoseconds)."""
+        seconds, nanoseconds = self._clock.now().seconds_nanoseconds()
+        return seconds, nanoseconds
+
+    def full_name(self, name: str) -> str:
+        """Return the name that a topic has in the graph."""
+        return str(self._node.resolve_topic_name(name))
+
+    def want(self, topics: Collection[TopicRequest]) -> None:
+        """Subscribe to exactly these topics from the next poll on; those that stay go on."""
+        wanted: dict[str, list[TopicRequest]] = {}
+        for request in topics:
+            wanted.setdefault(self.full_name(request.topic), []).append(request)
+        self._wanted = wanted
+
+    def publisher(self, name: str, type_name: str, asked: Qos, latched: bool) -> Publisher:
+        """Return a publisher, shared by all that ask for the same; raises InterfaceError."""
+        name = self.full_name(name)
+        shared = (name, type_name, asked, latched)
+        publisher = self._publishers.get(shared)
+        if publisher is None:
+            profile = qos.for_publisher(asked, latched)
+            publisher = TopicPublisher(self._node, name, types.load(type_name), profile)
+            self._publishers[shared] = publisher
+        self._users[publisher] = self._users.get(publisher, 0) + 1
+        return publisher
+
+    def release(self, publisher: Publisher) -> None:
+        """Give a publisher back; it closes when nobody uses it any more."""
+        for shared, held in list(self._publishers.items()):
+            if held is publisher:
+                self._users[held] -= 1
+                if not self._users[held]:
+                    del self._publishers[shared], self._users[held]
+                    held.close()
+
+    def start(self) -> None:
+        """Poll the graph now, so that nothing already there is missed."""
+        self._poll_graph()
+
+    def close(self) -> None:
+        """Close publishers, then subscriptions, once nothing spins any more."""
+        self._node.destroy_timer(self._timer)
+        for publisher in self._publishers.values():
+            publisher.close()
+        for topic in self._topics.values():
+            topic.close()
+
+    def _poll_graph(self) -> None:
+        """Make the topics equal to the wanted ones and have each follow the graph.
+
+        Runs in the executor's thread, because only there entities may be made and destroyed.
+        """
+        try:
+            self._reconcile()
+            for number, topic in enumerate(self._topics.values(), self._turn):
+                topic.poll_graph(number % TURNS)
+            self._turn += 1
+        except (rclpy_implementation.InvalidHandle, rclpy_implementation.RCLError):
+            if self._node.context.ok():
+                self._log.exception('polling the graph failed')
+        except Exception:  # an executor that sees an exception may take the process down
+            self._log.exception('polling the graph failed')
+
+    def _reconcile(self) -> None:
+        wanted = self._wanted
+        if wanted is self._served:
+            return
+        self._served = wanted
+        for name in self._topics.keys() - wanted.keys():
+            self._topics.pop(name).close()
+        for name, requests in wanted.items():
+            if name not in self._topics:
+                self._topics[name] = Topic(self._node, name, self._has_gid, self._log)
+            self._topics[name].want(requests)
