@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from redis_bridge.errors import InterfaceError
-from redis_bridge.mapping.model import KeySinkConfig, RosToRedis, SinkConfig
+from redis_bridge.mapping.model import (
+    ChannelSinkConfig,
+    HashSinkConfig,
+    KeySinkConfig,
+    RosToRedis,
+    SinkConfig,
+)
 from redis_bridge.messages.types import Message
 from redis_bridge.payloads.codecs import CODECS, hash_encoder
 from redis_bridge.ports import Payload
@@ -23,17 +29,29 @@ def key_of(route: RosToRedis) -> KeySinkConfig | None:
     return next((sink for sink in route.sinks if isinstance(sink, KeySinkConfig)), None)
 
 
-def recipe(sink: SinkConfig) -> tuple[object, ...]:
+def is_state(sink: SinkConfig) -> bool:
+    """Return whether of a sink's values only the newest counts."""
+    return isinstance(sink, (KeySinkConfig, HashSinkConfig))
+
+
+def is_notice(sink: SinkConfig) -> bool:
+    """Return whether a sink only reports that the route's key has changed."""
+    return isinstance(sink, ChannelSinkConfig) and sink.send == 'notice'
+
+
+def recipe(sink: SinkConfig) -> tuple[str, ...]:
     """Return what a sink's payload depends on; sinks with equal recipes share an encoder."""
-    return (sink.is_notice, sink.encoding, sink.arrays)
+    if isinstance(sink, HashSinkConfig):
+        return (sink.kind,)
+    return (sink.encoding, 'notice') if is_notice(sink) else (sink.encoding, sink.arrays)
 
 
 def sink_encoder(route: RosToRedis, sink: SinkConfig, message: Message) -> Encode:
     """Return what encodes a sample for a sink; raises InterfaceError."""
-    if sink.encoding is None:
+    if isinstance(sink, HashSinkConfig):
         to_hash = hash_encoder(message, route.fields)
         return lambda sample, _: to_hash(sample)
-    if sink.is_notice:
+    if is_notice(sink):
         return _notice_encoder(route, sink.encoding)
     encode = CODECS[sink.encoding].encoder(message, route.field, route.fields, sink.arrays)
     return encode if route.meta else lambda sample, _: encode(sample, None)
