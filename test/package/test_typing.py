@@ -57,7 +57,8 @@ def errors_of(program: str, folder: Path) -> list[str]:
     path.write_text(program)
     done = subprocess.run(
         [
-            sys.executable, '-m', 'mypy', '--strict', '--follow-imports=silent', '--no-color-output',
+            sys.executable, '-m', 'mypy', '--strict', '--follow-imports=silent',
+            '--no-color-output',
             '--cache-dir', str(folder / 'cache'), '--config-file', str(ROOT / 'pyproject.toml'),
             str(path),
         ],
