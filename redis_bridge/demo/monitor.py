@@ -18,7 +18,7 @@ import redis
 from redis_bridge.demo.world import Pose
 from redis_bridge.errors import PayloadError
 from redis_bridge.payloads.codecs import unpack
-from redis_bridge.protocol import names
+from redis_bridge.protocol import keys
 
 WINDOW_S = 2.0  # rates and latencies are those of the last two seconds
 REFRESH_S = 0.25  # how often the keys are read
@@ -167,7 +167,7 @@ class Monitor:
         for robot, view in self.views.items():
             with self._db.pipeline(transaction=False) as batch:
                 batch.get(f'{robot}:scan').get(f'{robot}:temperature')
-                batch.hgetall(names.robot_key(robot))
+                batch.hgetall(keys.robot_key(robot))
                 scan, temperature, bridge = batch.execute()
             view.temperature = temperature and temperature.decode()
             routes = sorted(name for name in bridge if name.startswith(b'route:'))
