@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from redis_bridge.mapping.model import HashSinkConfig, RedisToRos, SinkConfig
+from redis_bridge.mapping.model import RedisToRos, SinkConfig
 from redis_bridge.messages import types
 from redis_bridge.messages.types import Message
 from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
@@ -15,7 +15,7 @@ from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
 
 def describe_sink(sink: SinkConfig, field: str | None, message: Message) -> NameDescription:
     """Return the description of a name that a route writes."""
-    encoding = 'text' if isinstance(sink, HashSinkConfig) else sink.encoding
+    encoding = sink.encoding or 'text'  # a hash holds texts
     return NameDescription(sink.name, sink.kind, False, encoding, field, _type(message))
 
 

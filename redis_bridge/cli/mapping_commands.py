@@ -19,7 +19,7 @@ from redis_bridge.cli.options import (
     positive,
     reject_password,
 )
-from redis_bridge.cli.output import complain
+from redis_bridge.errors import MissingRosError
 
 DISTROS = ('jazzy', 'kilted')
 
@@ -45,20 +45,15 @@ def run(args: argparse.Namespace) -> int:
     """Become the node."""
     if args.url is not None:
         reject_password(args.url, '--redis-url')
-    try:
-        from redis_bridge import node
-    except ModuleNotFoundError as error:
-        return complain(_missing_ros('run', error), INVALID)
+    from redis_bridge import node
+
     parameters = {'mapping': args.mapping, 'robot': args.robot, 'redis_url': args.url}
     ros_args = ['--ros-args']
     for name, value in parameters.items():
         if value is not None:
             # Quoted, because rcl reads the value as YAML: a robot named 7 must stay a string.
             ros_args += ['-p', f'{name}:={json.dumps(value, ensure_ascii=False)}']
-    try:
-        return node.main([*ros_args, *args.ros_args[1:]]) or OK
-    except ModuleNotFoundError as error:
-        return complain(_missing_ros('run', error), INVALID)
+    return node.main([*ros_args, *args.ros_args[1:]])
 
 
 def _add_check_options(parser: argparse.ArgumentParser) -> None:
@@ -113,37 +108,22 @@ def demo(args: argparse.Namespace) -> int:
             seconds = positive(os.environ['DEMO_SECONDS'])
         except argparse.ArgumentTypeError as error:
             raise UsageError(f'DEMO_SECONDS: {error}') from None
-    try:
-        from redis_bridge import demo as demonstration
+    from redis_bridge import demo as demonstration
 
+    try:
         return demonstration.main(seconds)
     except ModuleNotFoundError as error:
-        return complain(_missing_ros('demo', error), INVALID)
-
-
-def _missing_ros(command: str, error: ModuleNotFoundError) -> str:
-    """Return what is not installed and how to install it; other missing modules are bugs."""
-    package = (error.name or '').partition('.')[0]
-    if package == 'redis_bridge':
-        raise error
-    return (
-        f'`{command}` needs ROS 2, but the Python module {package} cannot be imported.\n'
-        '  With ROS 2 Jazzy or Kilted installed: `source /opt/ros/$ROS_DISTRO/setup.bash`,\n'
-        '    and `rosdep install --from-paths <this package>` for what is missing.\n'
-        '  Without: `pip install "ros-rclpy[fastrtps]==9.1.2" ros-std-msgs '
-        'ros-diagnostic-msgs` and the\n'
-        '    ros-* packages of the message types you use.'
-    )
+        raise MissingRosError(error) from None
 
 
 RUN = Command(
     'run',
     'run the bridge as a ROS 2 node',
     """\
-The same node as `ros2 run redis_bridge bridge`, without launch. The mapping says where Redis is,
-unless --redis-url is given. It waits for Redis if necessary. Ctrl-C or SIGTERM ends it: it sends
-the stop messages of its routes and the writes still in its queue. Arguments after --ros-args are
-passed to ROS.
+The same node as `ros2 run redis_bridge redis_bridge`, without launch. The mapping says where Redis
+is, unless --redis-url is given. It waits for Redis if necessary. Ctrl-C or SIGTERM ends it: it
+sends the stop messages of its routes and the writes still in its queue. Arguments after
+--ros-args are passed to ROS.
 """,
     """\
   redis-bridge run warehouse.yaml --robot robot1

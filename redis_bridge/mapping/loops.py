@@ -48,8 +48,8 @@ class _Meeting(NamedTuple):
         return f'{self.outbound.where} and {self.inbound.where}'
 
     @property
-    def ids(self) -> tuple[str, str]:
-        return self.outbound.id, self.inbound.id
+    def places(self) -> tuple[str, str]:
+        return place(self.outbound), place(self.inbound)
 
     def without_origin(self) -> str | None:
         """Return why the events do not name their origin; None if they do."""
@@ -60,6 +60,11 @@ class _Meeting(NamedTuple):
         if self.sink.encoding in _WITHOUT_ORIGIN:
             return f'encoding {self.sink.encoding}'
         return 'a bare field' if self.outbound.field else None
+
+
+def place(route: Route) -> str:
+    """Return a route's place in its file, such as 'ros_to_redis[0]'."""
+    return route.where.rpartition(': ')[2]
 
 
 def _meetings(mapping: Mapping) -> list[_Meeting]:
@@ -138,22 +143,22 @@ def echo_warnings(mapping: Mapping, distro: str) -> Iterator[RouteWarning]:
         if reason and _path_back(met, mapping, meetings) is None:
             yield RouteWarning(
                 f'echo, {reason}',
-                ' and '.join(met.ids),
+                ' and '.join(met.places),
                 f'{met.routes}: {reason} carries no origin, so the robot receives its own '
                 f'messages on {met.inbound.topic} through {met.sink.kind} {met.sink.name}',
             )
     if distro not in WITHOUT_GID:
         return
-    pairs = {met.ids for met in meetings}
+    pairs = {met.places for met in meetings}
     for inbound in mapping.redis_to_ros:
         for outbound in mapping.ros_to_redis:
-            if inbound.topic != outbound.topic or (outbound.id, inbound.id) in pairs:
+            if inbound.topic != outbound.topic or (place(outbound), place(inbound)) in pairs:
                 continue
             if any(sink.is_event for sink in outbound.sinks):
                 source = inbound.source
                 yield RouteWarning(
                     'echo, no GID',
-                    f'{outbound.id} and {inbound.id}',
+                    f'{place(outbound)} and {place(inbound)}',
                     f'{outbound.where} and {inbound.where}: ROS {distro} does not identify '
                     f'publishers, so messages from {source.kind} {source.name} on {inbound.topic} '
                     'are forwarded again; if another robot sends them back, this is a loop',

@@ -165,11 +165,6 @@ class RosToRedis:
     max_bytes: int = MAX_BYTES_OUT  # of one encoded payload
     qos: Qos = Qos()
 
-    @property
-    def id(self) -> str:
-        """The route's place in its file, such as 'ros_to_redis[0]'; reports go by it."""
-        return self.where.rpartition(': ')[2]
-
     def __str__(self) -> str:
         return f'{self.topic} -> ' + ', '.join(f'{s.kind} {s.name}' for s in self.sinks)
 
@@ -194,11 +189,6 @@ class RedisToRos:
     set: dict[str, Any] = dataclasses.field(default_factory=dict)  # 'now' for a Time
     stop: Stop | None = None
     qos: Qos = Qos()
-
-    @property
-    def id(self) -> str:
-        """The route's place in its file, such as 'ros_to_redis[0]'; reports go by it."""
-        return self.where.rpartition(': ')[2]
 
     @property
     def is_command(self) -> bool:

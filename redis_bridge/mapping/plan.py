@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from redis_bridge.mapping import loops
 from redis_bridge.mapping import redis_url as urls
-from redis_bridge.mapping.loops import RouteWarning
+from redis_bridge.mapping.loops import RouteWarning, place
 from redis_bridge.mapping.model import (
     ChannelSinkConfig,
     KeySourceConfig,
@@ -214,7 +214,7 @@ def _short_lives(mapping: Mapping) -> _Warnings:
             if sink.ttl_ms is not None and sink.ttl_ms < PERIODS * period_ms:
                 yield RouteWarning(
                     'ttl_ms',
-                    route.id,
+                    place(route),
                     f'{route.where}: {sink.kind} {sink.name}: ttl_ms {sink.ttl_ms} is shorter '
                     f'than {PERIODS} periods of max_rate_hz {route.max_rate_hz:g} '
                     f'({PERIODS * period_ms:.0f} ms): the value will be missing now and then',
@@ -240,14 +240,14 @@ def _big_payloads(mapping: Mapping) -> _Warnings:
             if isinstance(sink, StreamSinkConfig):
                 yield RouteWarning(
                     'big stream',
-                    route.id,
+                    place(route),
                     f'{route.where}: stream {sink.name}: {sink.maxlen} entries of {route.type} '
                     "may fill the server's memory: prefer a key with ttl_ms, or a small maxlen",
                 )
             elif isinstance(sink, ChannelSinkConfig) and not sink.is_notice:
                 yield RouteWarning(
                     'big channel',
-                    route.id,
+                    place(route),
                     f'{route.where}: channel {sink.name}: each {route.type} is sent once per '
                     'subscriber: prefer a key, and a channel with send: notice',
                 )
@@ -266,7 +266,7 @@ def _unguarded_commands(mapping: Mapping) -> _Warnings:
             missing = ' and '.join(risks)
             yield RouteWarning(
                 f'command without {missing}',
-                route.id,
+                place(route),
                 f'{route.where}: {route.type} is a type for commands, and the route has no '
                 f'{missing}: {", and ".join(risks.values())}',
             )
@@ -288,7 +288,7 @@ def _own_logs(mapping: Mapping) -> _Warnings:
         if route.topic == '/rosout':
             yield RouteWarning(
                 'rosout',
-                route.id,
+                place(route),
                 f"{route.where}: /rosout also carries the bridge's own log, so Redis errors would "
                 'be published to Redis',
             )
@@ -303,7 +303,7 @@ def _shared_channels(mapping: Mapping) -> _Warnings:
                 if first is not route:
                     yield RouteWarning(
                         'shared channel',
-                        route.id,
+                        place(route),
                         f'{route.where}: channel {sink.name} is also written by {first.where}: '
                         'each route numbers its own messages, so readers will report gaps',
                     )

@@ -143,6 +143,16 @@ def test_a_type_that_the_encoding_cannot_carry_is_an_error_of_the_route(caplog):
     assert caplog.text.count('text carries one scalar') == 1
 
 
+def test_a_topic_may_change_its_type():
+    outbound = Outbound(CHANNEL)
+    outbound.carry(1.0)
+    outbound.route.opened(TWIST)
+    outbound.route.rewrite()
+    outbound.route.forward([cdr.writer(TWIST)({'linear': {'x': 0.5}})])
+    assert json.loads(outbound.sinks[0].payloads[-1])['linear']['x'] == 0.5
+    assert len(outbound.sinks[0].written) == 2
+
+
 def test_names_are_described_once_the_type_is_known():
     outbound = Outbound(KEY, HashSinkConfig('h'))
     assert [(said.name, said.kind, said.encoding) for said in outbound.redis.described] == [
@@ -307,7 +317,7 @@ def test_accounts_balance():
     assert len(outbound.sinks[1].written) + sum(outbound.dropped.values()) == sent
 
 
-def test_a_reconnect_leaves_a_mirrored_key_to_whoever_wrote_it_last():
+def test_a_reconnect_leaves_a_mirrored_key_to_its_last_writer():
     mirror = LastValue()
     outbound = Outbound(KeySinkConfig('k', encoding='text'), mirror=mirror)
     outbound.carry(0.5)
