@@ -97,7 +97,7 @@ def robot(redis_server):
 def test_mappings_are_sound(tmp_path, text):
     path = tmp_path / 'readme.yaml'
     path.write_text(text)
-    assert not plan(load(path, robot='robot1')).refusals
+    assert not plan(load(path, robot='robot1')).errors
 
 
 def test_commands_run(robot):
