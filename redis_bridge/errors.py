@@ -13,6 +13,8 @@ BridgeError
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -66,3 +68,9 @@ class NotFoundError(BridgeError, KeyError):
 
     def __str__(self) -> str:
         return Exception.__str__(self)  # KeyError would quote the text
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """Return `, did you mean 'x'?` for the known word nearest to a mistyped one, else ''."""
+    near = difflib.get_close_matches(str(word), list(known), n=1)
+    return f', did you mean {near[0]!r}?' if near else ''
