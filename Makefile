@@ -7,6 +7,9 @@ DISTRO ?= kilted
 DEMO_SECONDS ?=
 ARGS ?=
 
+# What mypy finds nothing in yet; empty: all that pyproject.toml names.
+TYPED := --follow-imports=silent $(addprefix -p redis_bridge.,bridge cli client demo protocol)
+
 VENV := .venv/$(DISTRO)
 COLCON := .venv/colcon
 # Tests keep to this ROS domain and the next, not your robot's; set it where two runs share a machine.
@@ -48,12 +51,15 @@ test-unit: $(VENV)/.installed  ## the tests that need neither a server nor ROS, 
 bench: $(VENV)/.bench  ## the speed, beside a floor and a hand-written node (ARGS=--quick; ARGS='--full --into doc/benchmark': for the README)
 	$(VENV)/bin/python -m bench $(ARGS)
 
-lint: $(VENV)/.installed  ## style, by ruff
+lint: $(VENV)/.installed  ## style by ruff, and on Kilted types by mypy
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+ifeq ($(DISTRO),kilted)  # the redis-py of Jazzy has no types
+	$(VENV)/bin/python -m mypy $(TYPED)
+endif
 
 clean:  ## remove .venv and all that was built
-	rm -rf .venv build install log *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build install log *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: requirements/$(DISTRO).txt setup.py setup.cfg pyproject.toml

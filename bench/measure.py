@@ -154,12 +154,16 @@ def start_up(
             say(f'{count} routes: started in {took:.1f} s')
 
 
+def _routes_reported(fields: list[bytes]) -> int:
+    return sum(field.startswith(b'route:') for field in fields)
+
+
 def _wait_for_report(environment: Environment, candidate: Candidate, child) -> None:
     """Wait until the bridge reports on its last route, which it does once all are set up."""
     deadline = time.monotonic() + START_S
     key = f'redis_bridge:robot:{candidate.slug}'
     environment.db.delete(key)
-    while not environment.db.hexists(key, f'route:{candidate.routes - 1}'):
+    while _routes_reported(environment.db.hkeys(key)) < candidate.routes:
         if how_it_ended := child.how_it_ended():
             raise RuntimeError(how_it_ended)
         if time.monotonic() > deadline:

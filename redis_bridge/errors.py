@@ -7,6 +7,7 @@ BridgeError
 ├── MappingError     the mapping file is invalid (all errors are in `errors`)
 ├── InterfaceError   a message type is unknown, or its definition cannot be read
 ├── PayloadError     a payload does not fit its type or its encoding
+├── MissingRosError  a package of ROS 2 cannot be imported
 ├── RedisError       Redis cannot be used as the mapping asks (settings, rights, kinds of keys)
 └── NotFoundError    there is nothing under the name that was asked for
 """
@@ -59,6 +60,23 @@ class PayloadError(BridgeError):
         self.reason = reason
 
 
+class MissingRosError(BridgeError):
+    """A package of ROS 2 cannot be imported; the text says how to install it."""
+
+    def __init__(self, error: ImportError) -> None:
+        package = (error.name or '').partition('.')[0]
+        if package == 'redis_bridge':
+            raise error  # a bug, not a missing package
+        super().__init__(
+            f'this needs ROS 2, but the Python module {package} cannot be imported.\n'
+            '  With ROS 2 Jazzy or Kilted installed: `source /opt/ros/$ROS_DISTRO/setup.bash`,\n'
+            '    and `rosdep install --from-paths <this package>` for what is missing.\n'
+            '  Without: `pip install "ros-rclpy[fastrtps]==9.1.2" ros-std-msgs '
+            'ros-diagnostic-msgs` and the\n'
+            '    ros-* packages of the message types you use.'
+        )
+
+
 class RedisError(BridgeError):
     """Redis cannot be used as asked; the text carries no secrets."""
 
@@ -70,7 +88,7 @@ class NotFoundError(BridgeError, KeyError):
         return Exception.__str__(self)  # KeyError would quote the text
 
 
-def did_you_mean(word: object, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `, did you mean 'x'?` for the known word nearest to a mistyped one, else ''."""
-    near = difflib.get_close_matches(str(word), list(known), n=1)
+    near = difflib.get_close_matches(word, list(known), n=1)
     return f', did you mean {near[0]!r}?' if near else ''

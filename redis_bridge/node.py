@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from queue import SimpleQueue
 
-from redis_bridge.errors import BridgeError, MappingError
+from redis_bridge.errors import BridgeError, MappingError, MissingRosError
 from redis_bridge.mapping.load import load
 from redis_bridge.mapping.model import Mapping
 from redis_bridge.mapping.plan import plan
@@ -68,9 +68,7 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         from redis_bridge.ros_io.drain import has_publisher_gid
         from redis_bridge.ros_io.side import RosSide
     except ImportError as error:
-        raise BridgeError(
-            f'ROS 2 is missing ({error}): source its setup.bash, or install what is named here'
-        ) from None
+        raise MissingRosError(error) from None
     from redis_bridge.bridge.bridge import Bridge
     from redis_bridge.redis_io.side import RedisSide
 

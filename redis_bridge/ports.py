@@ -126,7 +126,7 @@ class TopicReceiver(Protocol):
     """The route behind a topic; all methods are called from the executor's thread."""
 
     def opened(self, message: Message) -> None:
-        """Learn the topic's type; called once, before the first batch."""
+        """Take the topic's type; called before the first batch, again if the type changes."""
 
     def forward(self, batch: list[bytes]) -> None:
         """Take serialized messages, oldest first."""
@@ -135,7 +135,7 @@ class TopicReceiver(Protocol):
         """Count messages that may not be carried."""
 
     def set_state(self, text: str) -> None:
-        """Learn the topic's state: 'open', or why nothing is carried."""
+        """Take the topic's state: 'open', or why nothing is carried."""
 
 
 class TopicRequest(NamedTuple):

@@ -3,5 +3,5 @@
 
 """Running routes.
 
-Imports `mapping.model`, `messages`, `payloads`, `protocol`, `ports` and `counters`.
+Imports `mapping.model`, `messages`, `payloads`, `protocol`, `ports`, `counters` and `log_once`.
 """

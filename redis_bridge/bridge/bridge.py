@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import asdict
 
@@ -14,12 +13,13 @@ from redis_bridge.bridge.route_set import RouteSet
 from redis_bridge.bridge.timers import Timers
 from redis_bridge.mapping.model import Mapping
 from redis_bridge.ports import RedisSide, RosSide
+from redis_bridge.protocol.robot_status import status_fields
 
 
 class Bridge:
     """A mapping at work between ROS and Redis.
 
-    Raises MappingError for what only the message types can tell (see `RouteSet.apply`).
+    Raises MappingError for errors that only the message types show (see `RouteSet.apply`).
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class Bridge:
         return reports
 
     def status(self) -> dict[str, str]:
-        """Return the fields that describe this bridge in the robot's hash, as JSON."""
-        fields = {'state': json.dumps(self._redis.states())}
-        for name, report in self.report().items():
-            fields[f'route:{name}'] = json.dumps(asdict(report))
-        return fields
+        """Return the fields that describe this bridge in the robot's hash."""
+        reports = self.report().items()
+        return status_fields(
+            self._redis.states(), {name: asdict(report) for name, report in reports}
+        )
 
     def _connected(self, is_reconnect: bool) -> None:
         if is_reconnect:

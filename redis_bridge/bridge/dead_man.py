@@ -8,13 +8,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 from redis_bridge.counters import Counters
-from redis_bridge.mapping.model import Stop
-from redis_bridge.ports import Timers
+from redis_bridge.mapping.model import Qos, RedisToRos, Stop
+from redis_bridge.messages import cdr_write
+from redis_bridge.ports import Publisher, RosSide, Timers
 
 REPEAT_EVERY_S = 0.05  # a best-effort subscriber may miss one stop message, hardly five
+STOP_ACKED_WITHIN_S = 0.3
 
 
 class DeadMan:
@@ -112,3 +115,66 @@ class DeadMan:
         with self._lock:
             if self._left > 0 and not self._closed:
                 self._send()
+
+
+class _Guard(NamedTuple):
+    """A dead-man with what it was made from."""
+
+    publisher: Publisher
+    stop: Stop
+    dead_man: DeadMan
+
+
+class DeadMen:
+    """The dead-men of all topics that routes with a stop command.
+
+    Each holds a publisher of its own, because the route that it was made for may go first.
+    """
+
+    def __init__(
+        self, ros: RosSide, timers: Timers, log: logging.Logger, clock: Callable[[], float]
+    ) -> None:
+        self._ros = ros
+        self._timers = timers
+        self._log = log
+        self._clock = clock
+        self._guards: list[_Guard] = []
+
+    def of(self, route: RedisToRos, topic: str) -> DeadMan | None:
+        """Return the dead-man of the route's topic (its full name); None without a stop.
+
+        Raises PayloadError for a stop message that does not fit the type.
+        """
+        stop = route.stop
+        if stop is None:
+            return None
+        for guard in self._guards:
+            if (guard.publisher.name, guard.stop) == (topic, stop):
+                return guard.dead_man
+        publisher = self._ros.publisher(*publisher_of(route))
+        stop_message = cdr_write.writer(publisher.message)(stop.message)
+        dead_man = DeadMan(
+            stop,
+            lambda: publisher.publish(stop_message),
+            self._timers,
+            self._log,
+            topic=topic,
+            clock=self._clock,
+        )
+        self._guards.append(_Guard(publisher, stop, dead_man))
+        return dead_man
+
+    def keep(self, used: Collection[DeadMan]) -> None:
+        """Close all others, which sends their stop messages if commands were in force."""
+        unused = [guard for guard in self._guards if guard.dead_man not in used]
+        self._guards = [guard for guard in self._guards if guard.dead_man in used]
+        for guard in unused:
+            guard.dead_man.close()
+        for guard in unused:
+            guard.publisher.wait_for_acked(STOP_ACKED_WITHIN_S)
+            self._ros.release(guard.publisher)
+
+
+def publisher_of(route: RedisToRos) -> tuple[str, str, Qos, bool]:
+    """Return the arguments of `RosSide.publisher` for the route's topic."""
+    return route.topic, route.type, route.qos, not route.source.is_event

@@ -8,15 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from redis_bridge.errors import InterfaceError
-from redis_bridge.mapping.model import (
-    ChannelSinkConfig,
-    HashSinkConfig,
-    KeySinkConfig,
-    RosToRedis,
-    SinkConfig,
-)
+from redis_bridge.mapping.model import KeySinkConfig, RosToRedis, SinkConfig
 from redis_bridge.messages.types import Message
-from redis_bridge.payloads.codecs import CODECS, hash_encoder
+from redis_bridge.payloads import CODECS
+from redis_bridge.payloads.hash_fields import hash_encoder
 from redis_bridge.ports import Payload
 from redis_bridge.protocol.meta import Meta
 
@@ -29,29 +24,17 @@ def key_of(route: RosToRedis) -> KeySinkConfig | None:
     return next((sink for sink in route.sinks if isinstance(sink, KeySinkConfig)), None)
 
 
-def is_state(sink: SinkConfig) -> bool:
-    """Return whether of a sink's values only the newest counts."""
-    return isinstance(sink, (KeySinkConfig, HashSinkConfig))
-
-
-def is_notice(sink: SinkConfig) -> bool:
-    """Return whether a sink only reports that the route's key has changed."""
-    return isinstance(sink, ChannelSinkConfig) and sink.send == 'notice'
-
-
-def recipe(sink: SinkConfig) -> tuple[str, ...]:
+def recipe(sink: SinkConfig) -> tuple[object, ...]:
     """Return what a sink's payload depends on; sinks with equal recipes share an encoder."""
-    if isinstance(sink, HashSinkConfig):
-        return (sink.kind,)
-    return (sink.encoding, 'notice') if is_notice(sink) else (sink.encoding, sink.arrays)
+    return (sink.is_notice, sink.encoding, sink.arrays)
 
 
 def sink_encoder(route: RosToRedis, sink: SinkConfig, message: Message) -> Encode:
     """Return what encodes a sample for a sink; raises InterfaceError."""
-    if isinstance(sink, HashSinkConfig):
+    if sink.encoding is None:
         to_hash = hash_encoder(message, route.fields)
         return lambda sample, _: to_hash(sample)
-    if is_notice(sink):
+    if sink.is_notice:
         return _notice_encoder(route, sink.encoding)
     encode = CODECS[sink.encoding].encoder(message, route.field, route.fields, sink.arrays)
     return encode if route.meta else lambda sample, _: encode(sample, None)
@@ -65,7 +48,7 @@ def body_encoder(route: RosToRedis, encoding: str, arrays: str, message: Message
 
 def is_bare(route: RosToRedis, sink: KeySinkConfig) -> bool:
     """Return whether a sink's payload holds no metadata, and so is its own body."""
-    return not route.meta or route.field is not None or sink.encoding in ('text', 'cdr')
+    return not route.meta or route.field is not None or not CODECS[sink.encoding].carries_meta
 
 
 def _notice_encoder(route: RosToRedis, encoding: str) -> Encode:

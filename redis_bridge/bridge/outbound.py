@@ -18,8 +18,6 @@ from redis_bridge.bridge.encoders import (
     Encode,
     body_encoder,
     is_bare,
-    is_notice,
-    is_state,
     key_of,
     recipe,
     sink_encoder,
@@ -29,7 +27,7 @@ from redis_bridge.bridge.report import RouteReport
 from redis_bridge.counters import Counters, add_up
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.log_once import LogOnChange, RateLimitedLog
-from redis_bridge.mapping.model import HashSinkConfig, KeySinkConfig, RosToRedis, SinkConfig
+from redis_bridge.mapping.model import RosToRedis, SinkConfig
 from redis_bridge.messages.types import Message
 from redis_bridge.ports import Payload, RedisSide, Sink, Timers, Write
 from redis_bridge.protocol.meta import Meta
@@ -72,7 +70,7 @@ class OutboundRoute:
         self._lock = threading.RLock()
         self._state = 'waiting for a publisher'
         self._is_open = False  # the type is known, and the route is not closed
-        self._takes_only_newest = all(map(is_state, route.sinks))
+        self._takes_only_newest = not any(sink.is_event for sink in route.sinks)
         self._period_s = 1 / route.max_rate_hz if route.max_rate_hz else 0.0
         self._due = 0.0
         self._waiting: tuple[bytes, bytes | None] | None = None  # held back by the rate, its body
@@ -90,6 +88,8 @@ class OutboundRoute:
     def opened(self, message: Message) -> None:
         """Compile the encoders, now that the type is known; an error is the route's state."""
         with self._lock:
+            self._is_open = False
+            self._waiting = self._last = self._last_body = None  # may be of another type
             try:
                 self._compile(message)
             except (InterfaceError, PayloadError) as error:
@@ -154,9 +154,7 @@ class OutboundRoute:
                 age_ms = (self._clock() - when) * 1000
                 meta = Meta(self._origin, self._seq, self._redis.now())
                 for sink, number, config in self._outputs:
-                    if isinstance(config, (KeySinkConfig, HashSinkConfig)) and age_ms < (
-                        config.ttl_ms or math.inf
-                    ):
+                    if not config.is_event and age_ms < (config.ttl_ms or math.inf):
                         payload = self._encoders[number][0](sample, meta)
                         sink.write([Write(payload, meta if self.route.meta else None)])
 
@@ -172,12 +170,13 @@ class OutboundRoute:
     def _compile(self, message: Message) -> None:
         """Compile one encoder per distinct payload, however many sinks share it."""
         route = self.route
-        numbers: dict[tuple[str, ...], int] = {}
+        self._encoders, self._outputs = [], []
+        numbers: dict[tuple[object, ...], int] = {}
         for config, sink in zip(route.sinks, self._sinks):
             how = recipe(config)
             if how not in numbers:
                 numbers[how] = len(self._encoders)
-                most = sys.maxsize if is_notice(config) else route.max_bytes
+                most = sys.maxsize if config.is_notice else route.max_bytes
                 self._encoders.append((sink_encoder(route, config, message), most))
             self._outputs.append((sink, numbers[how], config))
         key = key_of(route)
@@ -205,7 +204,7 @@ class OutboundRoute:
         self._counters.drop('unchanged')
         self._drop_held_back()
         for sink, _, config in self._outputs:
-            if is_state(config):
+            if not config.is_event:
                 sink.renew()
 
     def _reject(self, error: PayloadError) -> None:
@@ -283,7 +282,7 @@ class OutboundRoute:
         if not self._writes:
             return
         for sink, number, config in self._outputs:
-            batch = self._new_writes if is_state(config) else self._writes
+            batch = self._writes if config.is_event else self._new_writes
             if batch:
                 sink.write([writes[number] for writes in batch])
         self._writes, self._new_writes = [], []

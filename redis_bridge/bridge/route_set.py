@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
-from redis_bridge.bridge.dead_man import DeadMan
+from redis_bridge.bridge.dead_man import DeadMen, publisher_of
 from redis_bridge.bridge.describe import describe_source
 from redis_bridge.bridge.encoders import body_encoder, key_of
 from redis_bridge.bridge.guards import check_paths
@@ -19,20 +19,15 @@ from redis_bridge.bridge.inbound import InboundRoute, Mirror
 from redis_bridge.bridge.last_value import LastValue
 from redis_bridge.bridge.outbound import OutboundRoute
 from redis_bridge.errors import BridgeError, MappingError, Problem
-from redis_bridge.mapping.model import KeySourceConfig, RedisToRos, RosToRedis, Route, Stop
-from redis_bridge.messages import cdr
+from redis_bridge.mapping.model import KeySourceConfig, RedisToRos, RosToRedis, Route
 from redis_bridge.messages.types import Message
 from redis_bridge.ports import (
-    Publisher,
     RedisSide,
     RosSide,
     SourceRequest,
     Timers,
     TopicRequest,
 )
-
-STOP_ACKED_WITHIN_S = 0.3
-
 
 RunningRoute = OutboundRoute | InboundRoute
 R = TypeVar('R', OutboundRoute, InboundRoute)
@@ -51,14 +46,6 @@ class _Wanted(NamedTuple):
         """Return both without their places in the file, which do not make them differ."""
         partner = self.partner
         return replace(self.route, where=''), partner and replace(partner, where='')
-
-
-class _Guard(NamedTuple):
-    """The dead-man of a topic, with what it was made from."""
-
-    publisher: Publisher
-    stop: Stop
-    dead_man: DeadMan
 
 
 class RouteSet:
@@ -81,12 +68,11 @@ class RouteSet:
         self._ros = ros
         self._redis = redis
         self._timers = timers
-        self._stop_timers = stop_timers
         self._log = log
         self._clock = clock
         self._wanted: dict[str, _Wanted] = {}
         self._running: dict[str, RunningRoute] = {}
-        self._guards: list[_Guard] = []
+        self._dead_men = DeadMen(ros, stop_timers, log, clock)
         self._last_values: dict[str, LastValue] = {}  # of mirrored keys
 
     def running(self) -> dict[str, RunningRoute]:
@@ -104,8 +90,8 @@ class RouteSet:
     def apply(self, routes: Iterable[Route]) -> None:
         """Run exactly these routes; those that stay equal go on undisturbed.
 
-        Raises MappingError, with the errors of all routes, for what only the message types can
-        tell: unknown types, paths that a type does not have, values that do not fit. Nothing is
+        Raises MappingError, with the errors of all routes, for errors that only the message types
+        show: unknown types, paths that a type does not have, values that do not fit. Nothing is
         changed then.
         """
         wanted = _by_id(routes)
@@ -161,8 +147,7 @@ class RouteSet:
         )
 
     def _open_inbound(self, route: RedisToRos, partner: Route | None) -> InboundRoute:
-        is_state = isinstance(route.source, KeySourceConfig)
-        publisher = self._ros.publisher(route.topic, route.type, route.qos, is_state)
+        publisher = self._ros.publisher(*publisher_of(route))
         try:
             check_paths(route, publisher.message)
             return InboundRoute(
@@ -171,7 +156,7 @@ class RouteSet:
                 self._redis,
                 self._log,
                 ros_now=self._ros.now,
-                dead_man=self._dead_man(route, publisher),
+                dead_man=self._dead_men.of(route, publisher.name),
                 mirror=self._mirror(partner, publisher.message),
                 clock=self._clock,
             )
@@ -189,25 +174,6 @@ class RouteSet:
     def _last_value(self, key: str) -> LastValue:
         return self._last_values.setdefault(key, LastValue())
 
-    def _dead_man(self, route: RedisToRos, publisher: Publisher) -> DeadMan | None:
-        """Return the topic's dead-man, shared by all routes that command it."""
-        if route.stop is None:
-            return None
-        for guard in self._guards:
-            if guard.publisher is publisher and guard.stop == route.stop:
-                return guard.dead_man
-        stop_message = cdr.writer(publisher.message)(route.stop.message)
-        dead_man = DeadMan(
-            route.stop,
-            lambda: publisher.publish(stop_message),
-            self._stop_timers,
-            self._log,
-            topic=publisher.name,
-            clock=self._clock,
-        )
-        self._guards.append(_Guard(publisher, route.stop, dead_man))
-        return dead_man
-
     def _close(self, gone: Sequence[RunningRoute]) -> None:
         """Close routes that are no longer among the running ones.
 
@@ -216,13 +182,7 @@ class RouteSet:
         inbound = _only(InboundRoute, gone)
         for route in inbound:
             route.close()
-        used = [route.dead_man for route in self.inbound()]
-        unused = [guard for guard in self._guards if guard.dead_man not in used]
-        self._guards = [guard for guard in self._guards if guard.dead_man in used]
-        for guard in unused:
-            guard.dead_man.close()
-        for guard in unused:
-            guard.publisher.wait_for_acked(STOP_ACKED_WITHIN_S)
+        self._dead_men.keep([route.dead_man for route in self.inbound() if route.dead_man])
         for route in inbound:
             self._ros.release(route.publisher)
         for outbound in _only(OutboundRoute, gone):

@@ -34,9 +34,9 @@ ROS_PATHS = ('LD_LIBRARY_PATH', '_ROS_WHEELS_BOOTSTRAP_COMPLETE', 'AMENT_PREFIX_
 
 
 class Fleet:
-    """Server, robots, bridges and steering scripts; who enters it has them all started.
+    """Server, robots, bridges and steering scripts, all started on entering.
 
-    `children` are in the order of their start, so the first dead one is the likeliest cause.
+    `children` are in the order of their start, so the first dead one is the most likely cause.
     """
 
     def __init__(self) -> None:
@@ -110,7 +110,7 @@ class Fleet:
         return command
 
     def death_within(self, seconds: float) -> str | None:
-        """Wait for a death that shows in its effects already; None if there is none in time."""
+        """Return how a process ended that ends within the time; None if none does."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             death = self.first_death()
@@ -151,7 +151,7 @@ def plain_environ(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def free_domains(count: int, first: int = 0) -> tuple[int, ...]:
-    """Return ROS domain ids, searching from one on, that nobody on this machine uses now."""
+    """Return ROS domain ids, searching from one on, that nothing on this machine uses now."""
     ids = (1 + (first + i) % LAST_DOMAIN for i in range(LAST_DOMAIN))
     free = tuple(islice(filter(_is_free, ids), count))
     if len(free) < count:
@@ -160,7 +160,7 @@ def free_domains(count: int, first: int = 0) -> tuple[int, ...]:
 
 
 def _is_free(domain: int) -> bool:
-    """Tell whether the discovery ports of a domain's first participant are free (DDSI-RTPS)."""
+    """Return whether the discovery ports of a domain's first participant are free (DDSI-RTPS)."""
     base = 7400 + 250 * domain
     try:
         for port in (base, base + 10):  # multicast, unicast

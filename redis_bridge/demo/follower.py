@@ -13,6 +13,7 @@ import math
 import os
 import sys
 import time
+import typing
 
 import redis
 
@@ -21,14 +22,16 @@ PERIOD_S = 0.05
 MAX_LINEAR = 0.9
 MAX_ANGULAR = 1.5
 
+Odometry = dict[str, typing.Any]  # as JSON has it
 
-def heading(odom):
+
+def heading(odom: Odometry) -> float:
     """Return the heading of an odometry message, in radians."""
     q = odom['pose']['pose']['orientation']
     return 2 * math.atan2(q['z'], q['w'])
 
 
-def pursue(leader, follower):
+def pursue(leader: Odometry, follower: Odometry) -> tuple[float, float]:
     """Return the speeds (m/s, rad/s) that bring the follower to its gap behind the leader."""
     target, own = leader['pose']['pose']['position'], follower['pose']['pose']['position']
     dx, dy = target['x'] - own['x'], target['y'] - own['y']
@@ -38,15 +41,15 @@ def pursue(leader, follower):
     return min(max(linear, 0.0), MAX_LINEAR), min(max(2.5 * aside, -MAX_ANGULAR), MAX_ANGULAR)
 
 
-def main(url, leader, follower):
+def main(url: str, leader: str, follower: str) -> None:
     """Steer until the process is ended."""
     db = redis.Redis.from_url(url)
     origin = f'follower/{os.getpid()}'
     seq = 0
     while True:
-        poses = db.mget(f'{leader}:odom', f'{follower}:odom')
-        if all(poses):
-            linear, angular = pursue(*(json.loads(pose) for pose in poses))
+        target, own = db.mget(f'{leader}:odom', f'{follower}:odom')
+        if target and own:
+            linear, angular = pursue(json.loads(target), json.loads(own))
             seconds, microseconds = db.time()  # the bridge judges a command's age by this clock
             seq += 1
             command = {

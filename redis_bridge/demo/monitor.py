@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections import deque
@@ -17,8 +16,8 @@ import redis
 
 from redis_bridge.demo.world import Pose
 from redis_bridge.errors import PayloadError
-from redis_bridge.payloads.codecs import unpack
-from redis_bridge.protocol import names
+from redis_bridge.payloads import CODECS
+from redis_bridge.protocol import names, robot_status
 
 WINDOW_S = 2.0  # rates and latencies are those of the last two seconds
 REFRESH_S = 0.25  # how often the keys are read
@@ -97,7 +96,7 @@ class Monitor:
         self._topics.close()
 
     def read(self, seconds: float) -> None:
-        """Take what comes within a time, and refresh what stands in keys."""
+        """Take what comes within a time, and refresh what is in keys."""
         until = time.monotonic() + seconds
         while True:
             now = time.monotonic()
@@ -135,7 +134,7 @@ class Monitor:
             view.driven = 0.0
 
     def _see_odom(self, view: RobotView, payload: bytes) -> None:
-        odom, _ = unpack('msgpack', payload)
+        odom, _ = CODECS['msgpack'].unpack(payload)
         stamp = odom['header']['stamp']
         position = odom['pose']['pose']['position']
         q = odom['pose']['pose']['orientation']
@@ -147,8 +146,8 @@ class Monitor:
         view.trail.append((pose.x, pose.y))
         now = time.monotonic()
         view.odom.add(now, time.time() - stamp['sec'] - stamp['nanosec'] / 1e9)
-        poses = [each.pose for each in self.views.values()]
-        if None not in poses:
+        poses = [each.pose for each in self.views.values() if each.pose is not None]
+        if len(poses) == len(self.views):
             first, second = poses
             gap = math.hypot(first.x - second.x, first.y - second.y)
             self.first_gap = gap if self.first_gap is None else self.first_gap
@@ -156,9 +155,9 @@ class Monitor:
 
     def _see_command(self, view: RobotView, payload: bytes) -> None:
         try:
-            _, meta = unpack('json', payload)
+            _, meta = CODECS['json'].unpack(payload)
         except PayloadError:
-            return  # somebody tries what the bridge does about it: it refuses, and counts that
+            return  # somebody tries what the bridge does about it: it rejects and counts that
         if meta is not None:
             # The stamp is of the server's clock, which is ours, as it runs on this machine.
             view.commands.add(time.monotonic(), time.time() - meta.stamp)
@@ -166,17 +165,17 @@ class Monitor:
     def _read_keys(self) -> None:
         for robot, view in self.views.items():
             with self._db.pipeline(transaction=False) as batch:
-                batch.get(f'{robot}:scan').get(f'{robot}:temperature')
+                batch.get(f'{robot}:scan')
+                batch.get(f'{robot}:temperature')
                 batch.hgetall(names.robot_key(robot))
                 scan, temperature, bridge = batch.execute()
             view.temperature = temperature and temperature.decode()
-            routes = sorted(name for name in bridge if name.startswith(b'route:'))
-            view.routes = [json.loads(bridge[name]) for name in routes]
-            view.hits = _hits(view.pose, unpack('msgpack', scan)[0]) if scan else []
+            view.routes = robot_status.read(robot, bridge, time.time()).status['routes']
+            view.hits = _hits(view.pose, CODECS['msgpack'].unpack(scan)[0]) if scan else []
             view.walls.update((round(x, 1), round(y, 1)) for x, y in view.hits)
 
 
-def _hits(pose: Pose | None, scan: dict) -> list[tuple[float, float]]:
+def _hits(pose: Pose | None, scan: dict[str, Any]) -> list[tuple[float, float]]:
     """Return where in the room the beams of a scan ended."""
     if pose is None:
         return []

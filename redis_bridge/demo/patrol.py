@@ -22,12 +22,12 @@ MAX_ANGULAR = 1.5
 PERIOD_S = 0.05
 
 
-def point(phase):
+def point(phase: float) -> tuple[float, float]:
     """Return the point of the figure of eight at a phase; 2 pi is once round."""
     return LENGTH_M / 2 * math.sin(phase), WIDTH_M / 2 * math.sin(2 * phase)
 
 
-def main(url, robot):
+def main(url: str, robot: str) -> None:
     """Drive until the process is ended."""
     db = redis.Redis.from_url(url)
     origin = f'patrol/{os.getpid()}'

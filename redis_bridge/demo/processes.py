@@ -83,19 +83,19 @@ class Child:
         return self._log.read_text(errors='replace').splitlines()[-count:]
 
     def send(self, number: int) -> None:
-        """Send a signal to the process and what it started; harmless once it has ended."""
+        """Send a signal to the process and what it started; harmless after its end."""
         if self._process.poll() is None:  # until then, nobody else can have got its number
             os.killpg(self._process.pid, number)
 
     def wait(self, deadline: float) -> bool:
-        """Wait for the end until a moment of the monotonic clock; tell whether it came."""
+        """Return whether the process has ended by a moment of the monotonic clock."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(max(0.0, deadline - time.monotonic()))
         return self._process.poll() is not None
 
 
 def stop(children: Sequence[Child], seconds: float) -> None:
-    """End processes together, by SIGTERM, and by SIGKILL where that has not helped in time."""
+    """End processes together, by SIGTERM, then by SIGKILL those that still run after the time."""
     for child in children:
         child.send(signal.SIGTERM)
     deadline = time.monotonic() + seconds

@@ -32,7 +32,7 @@ class Screen:
     def __init__(self, stream: TextIO) -> None:
         self.is_live = stream.isatty()
         self._stream = stream
-        self._height = 0  # lines of the frame that stands there
+        self._height = 0  # lines of the frame that is shown
 
     def __enter__(self) -> Screen:
         if self.is_live:
@@ -44,7 +44,7 @@ class Screen:
             self._write(SHOW_CURSOR)
 
     def say(self, text: str) -> None:
-        """Write lines that stay; a frame that stands there stays above them."""
+        """Write lines that stay, below the frame that is shown."""
         self._height = 0
         self._write(text + '\n')
 

@@ -65,7 +65,8 @@ def _free_port() -> int:
     """Return a port that is free now (and may be taken a moment later, so callers try again)."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _answers(server: Child, port: int) -> bool:

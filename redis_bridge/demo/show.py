@@ -41,7 +41,7 @@ def run(seconds: float | None) -> int:
         with _signals() as received, Screen(sys.stdout) as screen:
             return _run(screen, received, seconds)
     except BrokenPipeError:
-        # Whoever read the output is gone. Nothing more can be said, not at the exit either.
+        # The reader of the output is gone: write nothing more, at the exit neither.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
@@ -98,7 +98,7 @@ class _Show:
         self._above = 0
 
     def wait_until_all_run(self) -> None:
-        """Wait until everything that is to be seen in Redis has been seen."""
+        """Wait until everything that the demo shows has been seen in Redis."""
         deadline = time.monotonic() + START_S
         while self._monitor.missing():
             self._read(0.1)
@@ -121,7 +121,7 @@ class _Show:
             self._read(LIVE_S if self._screen.is_live else LINE_S)
             self._show(time.monotonic() - start)
         views = self._monitor.views
-        driven = tuple(views[robot].driven for robot in ROBOTS)
+        driven = [views[robot].driven for robot in ROBOTS]
         monitor = self._monitor
         verdict = judge(monitor.gaps, monitor.first_gap, driven, start, time.monotonic())
         self._screen.say(str(verdict))
@@ -170,7 +170,7 @@ class _Show:
 
 
 def _command() -> str:
-    """Return how a shell here calls `redis-bridge`, which may stand in an environment only."""
+    """Return how a shell here calls `redis-bridge`, which may be in a virtual environment only."""
     if shutil.which('redis-bridge'):
         return 'redis-bridge'
     return os.path.relpath(os.path.join(sys.prefix, 'bin', 'redis-bridge'))

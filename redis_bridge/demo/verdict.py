@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 WANTED_M = 1.0  # the gap that the follower keeps
@@ -31,7 +31,7 @@ class Verdict:
 def judge(
     gaps: Iterable[tuple[float, float]],
     first_gap: float | None,
-    driven: tuple[float, float],
+    driven: Sequence[float],
     start: float,
     end: float,
 ) -> Verdict:

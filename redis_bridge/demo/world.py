@@ -38,7 +38,7 @@ class Room:
     pillars: tuple[Pillar, ...] = ()
 
     def is_free(self, x: float, y: float, radius: float) -> bool:
-        """Tell whether a round body fits there without touching a wall or a pillar."""
+        """Return whether a round body fits there without touching a wall or a pillar."""
         return (
             abs(x) <= self.length / 2 - radius
             and abs(y) <= self.width / 2 - radius

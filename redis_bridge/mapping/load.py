@@ -13,7 +13,8 @@ from collections.abc import Mapping as MappingOf
 from typing import Any
 
 from redis_bridge.errors import InterfaceError, MappingError, Problem
-from redis_bridge.mapping import cross_checks, redis_url, schema
+from redis_bridge.mapping import cross_checks, schema
+from redis_bridge.mapping import redis_url as urls
 from redis_bridge.mapping import yaml12 as documents
 from redis_bridge.mapping.model import (
     ChannelSinkConfig,
@@ -146,8 +147,8 @@ def _redis(document: Document, url_given: str | None) -> RedisSettings:
     path = ('redis', 'url')
     url = RedisSettings.url
     if url_given:
-        problem = redis_url.problem(url_given, '')
-        if redis_url.has_password(url_given):
+        problem = _url_problem(url_given)
+        if urls.has_password(url_given):
             problem = (
                 'the url that was given carries a password, which others can read there: name a '
                 'file as redis.password_file, or let redis.url take it from the environment'
@@ -157,7 +158,9 @@ def _redis(document: Document, url_given: str | None) -> RedisSettings:
         url = url_given
     elif 'url' in section and document.sound(path):
         url = section['url']
-        problem = redis_url.problem(url, document.masks.get(path, url))
+        problem = _url_problem(url)
+        if problem is None and urls.has_password(document.masks.get(path, url)):
+            problem = schema.NO_PASSWORD
         if problem:
             document.blame(path, problem)
     tls = _tls(document, section.get('tls') or {}, url)
@@ -167,6 +170,14 @@ def _redis(document: Document, url_given: str | None) -> RedisSettings:
         password_file=_beside(document, section.get('password_file')),
         tls=tls,
     )
+
+
+def _url_problem(url: str) -> str | None:
+    try:
+        urls.parse(url)
+    except urls.RedisUrlError as error:
+        return str(error)
+    return None
 
 
 def _tls(document: Document, options: dict[str, Any], url: str) -> Tls | None:

@@ -1,16 +1,16 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a mapping says, as plain data: routes, their ends and the settings beside them."""
+"""A mapping as plain data: its routes, their ends, its settings."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
-MAX_BYTES = 1 << 20  # of a payload that comes in
-MAX_BYTES_OUT = 16 << 20  # of a payload that goes out: a camera image passes
+MAX_BYTES = 1 << 20  # of an inbound payload
+MAX_BYTES_OUT = 16 << 20  # of an outbound payload: a camera image passes
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,25 @@ class Qos:
     depth: int | None = None
 
 
+# All sinks have `payload`, the encoding of the payloads that they take (None: it takes no payload,
+# as a hash, or makes it itself, as a notice), `is_event` (each sample counts, not only the last
+# one) and `ttl_ms` (the time to live that each write renews).
 @dataclass(frozen=True)
 class KeySinkConfig:
     """SET: the last value under one name."""
 
     kind: ClassVar[str] = 'key'
+    is_event: ClassVar[bool] = False
+    is_notice: ClassVar[bool] = False
     name: str
     encoding: str = 'msgpack'
     arrays: str = 'list'
     ttl_ms: int | None = None
+
+    @property
+    def payload(self) -> str | None:
+        """The encoding of a payload."""
+        return self.encoding
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,11 @@ class HashSinkConfig:
     """HSET: the last value as dotted fields."""
 
     kind: ClassVar[str] = 'hash'
+    is_event: ClassVar[bool] = False
+    is_notice: ClassVar[bool] = False
+    encoding: ClassVar[str | None] = None
+    arrays: ClassVar[str] = 'list'
+    payload: ClassVar[str | None] = None
     name: str
     ttl_ms: int | None = None
 
@@ -47,22 +62,42 @@ class StreamSinkConfig:
     """XADD: the history, trimmed to about `maxlen` entries."""
 
     kind: ClassVar[str] = 'stream'
+    is_event: ClassVar[bool] = True
+    is_notice: ClassVar[bool] = False
+    ttl_ms: ClassVar[int | None] = None
     name: str
     encoding: str = 'msgpack'
     arrays: str = 'list'
     maxlen: int = 10000
     durability: str = 'memory'  # memory | replicated | fsynced
 
+    @property
+    def payload(self) -> str | None:
+        """The encoding of a payload."""
+        return self.encoding
+
 
 @dataclass(frozen=True)
 class ChannelSinkConfig:
-    """PUBLISH: events, or with `send='notice'` only word that the route's key is new."""
+    """PUBLISH: events, or with `send='notice'` short messages that the key has changed."""
 
     kind: ClassVar[str] = 'channel'
+    is_event: ClassVar[bool] = True
+    ttl_ms: ClassVar[int | None] = None
     name: str
     encoding: str = 'msgpack'
     arrays: str = 'list'
     send: str = 'payload'  # payload | notice
+
+    @property
+    def is_notice(self) -> bool:
+        """Whether only notices of the route's key are sent."""
+        return self.send == 'notice'
+
+    @property
+    def payload(self) -> str | None:
+        """The encoding of a payload; None for notices, which `encoding` encodes too."""
+        return None if self.is_notice else self.encoding
 
 
 SinkConfig = KeySinkConfig | HashSinkConfig | StreamSinkConfig | ChannelSinkConfig
@@ -73,6 +108,7 @@ class ChannelSourceConfig:
     """SUBSCRIBE: every message while connected."""
 
     kind: ClassVar[str] = 'channel'
+    is_event: ClassVar[bool] = True
     name: str
 
 
@@ -81,8 +117,9 @@ class KeySourceConfig:
     """A key that is watched: its value, and each change of it."""
 
     kind: ClassVar[str] = 'key'
+    is_event: ClassVar[bool] = False
     name: str
-    initial: str = 'publish'  # publish | skip: what stands there at start and after a reconnect
+    initial: str = 'publish'  # publish | skip: the value at start and after a reconnect
 
 
 @dataclass(frozen=True)
@@ -90,6 +127,7 @@ class StreamSourceConfig:
     """XREAD or XREADGROUP: the entries of a stream, in order."""
 
     kind: ClassVar[str] = 'stream'
+    is_event: ClassVar[bool] = True
     name: str
     start: str = 'new'  # new | last | beginning | group
     group: str | None = None
@@ -97,10 +135,14 @@ class StreamSourceConfig:
 
 SourceConfig = ChannelSourceConfig | KeySourceConfig | StreamSourceConfig
 
+# The kinds of Redis names that routes write and read.
+SINK_KINDS: tuple[str, ...] = tuple(config.kind for config in get_args(SinkConfig))
+SOURCE_KINDS: tuple[str, ...] = tuple(config.kind for config in get_args(SourceConfig))
+
 
 @dataclass(frozen=True)
 class Stop:
-    """The dead-man: what is published when commands fall silent."""
+    """The dead-man: the stop message, and the time without a command after which it is sent."""
 
     after_ms: int
     message: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -139,9 +181,9 @@ class RedisToRos:
     encoding: str = 'msgpack'
     max_bytes: int = MAX_BYTES
     max_age_ms: int | None = None
-    unstamped: str = 'refuse'  # refuse | accept; only read where max_age_ms stands
+    unstamped: str = 'refuse'  # refuse | accept; only read if max_age_ms is set
     deliver: str = 'all'  # all | latest
-    # The next three go by dotted paths.
+    # By dotted paths:
     limits: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     required: tuple[str, ...] = ()
     set: dict[str, Any] = dataclasses.field(default_factory=dict)  # 'now' for a Time
@@ -150,7 +192,7 @@ class RedisToRos:
 
     @property
     def is_command(self) -> bool:
-        """Whether the route travels in the lane of its own for commands."""
+        """Whether the route uses the priority connection."""
         return self.max_age_ms is not None or self.stop is not None
 
     def __str__(self) -> str:
@@ -162,7 +204,7 @@ Route = RosToRedis | RedisToRos
 
 @dataclass(frozen=True)
 class Tls:
-    """Files and floor of a TLS connection."""
+    """Files of a TLS connection, and its lowest version."""
 
     ca: str | None = None
     cert: str | None = None
@@ -183,7 +225,7 @@ class RedisSettings:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """How often a bridge says that it lives, and when it counts as gone."""
+    """Period of the heartbeats, and the time after which a bridge counts as gone."""
 
     every_ms: int = 2000
     ttl_ms: int = 6000

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from redis_bridge.mapping import loops, redis_url
+from redis_bridge.mapping import loops
+from redis_bridge.mapping import redis_url as urls
 from redis_bridge.mapping.model import (
     ChannelSinkConfig,
     HashSinkConfig,
@@ -76,7 +77,7 @@ def plan(mapping: Mapping, distro: str = 'kilted') -> Plan:
 # --- what is printed ---------------------------------------------------------------------------
 def _lines(mapping: Mapping, distro: str) -> Iterator[str]:
     yield f'{mapping.path}: robot {mapping.robot}, ROS {distro}, executor {mapping.executor}'
-    yield f'redis: {redis_url.address(mapping.redis.url)}'
+    yield f'redis: {urls.parse(mapping.redis.url).address}'
     if mapping.ros_to_redis:
         yield from ('', 'ros_to_redis')
     for number, route in enumerate(mapping.ros_to_redis):
@@ -247,9 +248,10 @@ def _why_guard(missing: list[str]) -> str:
 
 
 def _plaintext(mapping: Mapping) -> Iterator[str]:
-    if redis_url.is_plaintext_elsewhere(mapping.redis.url):
+    url = urls.parse(mapping.redis.url)
+    if url.is_plaintext_elsewhere:
         yield (
-            f'redis: {redis_url.address(mapping.redis.url)} is another machine, and redis:// is '
+            f'redis: {url.address} is another machine, and redis:// is '
             'not encrypted: passwords and payloads can be read on the way, rediss:// is'
         )
 

@@ -15,10 +15,13 @@ from typing import Any
 
 import jsonschema
 
-from redis_bridge.mapping.redis_url import NO_PASSWORD
+from redis_bridge.errors import did_you_mean
 from redis_bridge.mapping.yaml12 import Document, Path, retyped
-from redis_bridge.protocol.names import suggestion
 
+NO_PASSWORD = (
+    'do not write a password in the mapping: use redis.password_file, or an environment variable '
+    'in the url (`${REDIS_PASSWORD}`)'
+)
 _TYPES = {
     'string': 'a text',
     'object': 'a map',
@@ -133,7 +136,7 @@ def _unknown_keys(error: jsonschema.ValidationError, path: Path) -> _Found:
         if not advice and other and key in schema()['definitions'][other]['properties']:
             advice = f'{key!r} is an option of {other} routes'
         if not advice:
-            near = suggestion(key, known)
+            near = did_you_mean(key, known)
             advice = f'unknown key {key!r}' + (near or f', expected one of {", ".join(known)}')
         yield (*path, key), advice
 
@@ -152,7 +155,7 @@ def _type(error: jsonschema.ValidationError, path: Path) -> _Found:
 def _enum(error: jsonschema.ValidationError, path: Path) -> _Found:
     words = [word for word in error.validator_value if isinstance(word, str)]
     got = shown(error.instance, path)
-    near = suggestion(error.instance, words) if isinstance(error.instance, str) else ''
+    near = did_you_mean(error.instance, words) if isinstance(error.instance, str) else ''
     yield path, f'expected one of {", ".join(words)}, got {got}{near}'
 
 

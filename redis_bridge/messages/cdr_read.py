@@ -54,7 +54,7 @@ def _reader(message: Message, fields: tuple[str, ...], typed: bool) -> Reader:
 
 @lru_cache(COMPILED)
 def checker(message: Message) -> Checker:
-    """Return a function that walks all of a CDR payload and raises PayloadError if it is broken."""
+    """Return a function that walks through CDR and raises PayloadError if it is broken."""
     return _compile(message, False, False)
 
 

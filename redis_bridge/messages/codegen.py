@@ -92,7 +92,9 @@ class Source(ABC):
         self.constants[name] = value
         return name
 
-    def add_pending(self, code: str, name: str | None, size: int, items: int | None = None) -> None:
+    def add_pending(
+        self, code: str, name: str | None, size: int, items: int | None = None
+    ) -> None:
         self._pending.append(Pending(code, name, items))
         self._ahead += size
         self.place = self.place.moved(size)

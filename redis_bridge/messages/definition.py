@@ -185,9 +185,7 @@ class _Parser:
             return Field(field_name, type_)
         return Field.with_default(field_name, type_, _parse_default(type_, default.strip()))
 
-    def _item(
-        self, base: str, bound: str | None, name: str, inside: tuple[str, ...]
-    ) -> Item:
+    def _item(self, base: str, bound: str | None, name: str, inside: tuple[str, ...]) -> Item:
         if base in ('string', 'wstring'):
             return String(base == 'wstring', None if bound is None else int(bound[:12]))
         if bound is not None:
@@ -203,7 +201,8 @@ _ITEM = re.compile(rf'\s*({_STRING}|[^,"\']*[^,"\'\s])\s*(?:,|$)')
 
 
 def _without_comment(line: str) -> str:
-    code = _COMMENT.match(line)[0]
+    match = _COMMENT.match(line)  # always matches
+    code = match[0] if match else line
     return code if code == line or line[len(code)] == '#' else line
 
 

@@ -82,7 +82,7 @@ class _Value(Walk[tuple[Any, str], None]):
                 known = ', '.join(fields) or 'no fields'
                 raise _wrong(
                     child(path, name if isinstance(name, str) else show(name)),
-                    f'no such field{did_you_mean(name, fields)} ({type_} has {known})',
+                    f'no such field{did_you_mean(str(name), fields)} ({type_} has {known})',
                 )
             self.visit(fields[name], (item, child(path, name)))
 
@@ -119,9 +119,7 @@ class _Value(Walk[tuple[Any, str], None]):
     def numbers(self, type_: Sequence, item: Primitive, at: tuple[Any, str]) -> None:
         self._each_number(type_, item, at)
 
-    def _each_number(
-        self, type_: Array | Sequence, item: Primitive, at: tuple[Any, str]
-    ) -> None:
+    def _each_number(self, type_: Array | Sequence, item: Primitive, at: tuple[Any, str]) -> None:
         kinds: tuple[type, ...] = (list, tuple)
         if item.name != 'boolean':
             kinds += (array,)
@@ -134,9 +132,7 @@ class _Value(Walk[tuple[Any, str], None]):
             if type(number) not in kinds or not low <= number <= high:
                 self.number(item, (number, f'{path}[{index}]'))
 
-    def items(
-        self, type_: Array | Sequence, item: String | Message, at: tuple[Any, str]
-    ) -> None:
+    def items(self, type_: Array | Sequence, item: String | Message, at: tuple[Any, str]) -> None:
         value, path = self._checked(type_, at, (list, tuple))
         for index, part in enumerate(value):
             self.visit(item, (part, f'{path}[{index}]'))

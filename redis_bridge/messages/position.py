@@ -83,9 +83,7 @@ class Layout(Walk[Alignment, Alignment]):
     def numbers(self, type_: Sequence, item: Primitive, at: Alignment) -> Alignment:
         return self.behind_numbers(item, at.aligned(4).moved(4))
 
-    def items(
-        self, type_: Array | Sequence, item: String | Message, at: Alignment
-    ) -> Alignment:
+    def items(self, type_: Array | Sequence, item: String | Message, at: Alignment) -> Alignment:
         is_fixed = isinstance(type_, Array)
         return self.behind_items(type_, item, at if is_fixed else at.aligned(4).moved(4))
 

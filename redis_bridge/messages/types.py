@@ -40,11 +40,6 @@ class _Type:
         return False
 
     @property
-    def is_scalar(self) -> bool:
-        """Return whether it is a number, a boolean or a string."""
-        return False
-
-    @property
     def min_size(self) -> int:
         """Return the least number of bytes that a value takes in CDR."""
         return 4  # of a length
@@ -74,10 +69,6 @@ class Primitive(_Type):
         return self.size
 
     @property
-    def is_scalar(self) -> bool:
-        return True
-
-    @property
     def is_float(self) -> bool:
         """Return whether it is a float32 or float64."""
         return self.code in 'fd'
@@ -88,7 +79,11 @@ class Primitive(_Type):
         if self.code in '?fd':
             return None
         bits = 8 * self.size
-        return (-(1 << bits - 1), (1 << bits - 1) - 1) if self.code.islower() else (0, (1 << bits) - 1)
+        return (
+            (-(1 << bits - 1), (1 << bits - 1) - 1)
+            if self.code.islower()
+            else (0, (1 << bits) - 1)
+        )
 
     def default(self) -> bool | int | float:
         """Return the plain value of a field that is left out."""
@@ -105,10 +100,6 @@ class String(_Type):
     def __str__(self) -> str:
         bound = '' if self.bound is None else f'<={self.bound}'
         return ('wstring' if self.wide else 'string') + bound
-
-    @property
-    def is_scalar(self) -> bool:
-        return True
 
     def default(self) -> str:
         """Return the plain value of a field that is left out."""
@@ -139,7 +130,9 @@ class Array(_Items):
 
     def default(self) -> bytes | list[Any]:
         """Return a new plain value of a field that is left out."""
-        return bytes(self.size) if self.is_bytes else [self.item.default() for _ in range(self.size)]
+        return (
+            bytes(self.size) if self.is_bytes else [self.item.default() for _ in range(self.size)]
+        )
 
 
 @dataclass(frozen=True)

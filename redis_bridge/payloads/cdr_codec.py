@@ -32,8 +32,13 @@ class Cdr(Codec):
     ) -> Encode:
         if field or fields:
             raise InterfaceError('cdr carries whole messages, without field or fields')
-        checked = _checked(message)
-        return lambda payload, _=None: checked(payload)
+        check = cdr_read.checker(message)
+
+        def encode(payload: bytes, _: Meta | None = None) -> bytes:
+            check(payload)
+            return payload
+
+        return encode
 
     def decoder(self, message: Message, field: str | None = None) -> Decode:
         if field:
@@ -46,21 +51,10 @@ class Cdr(Codec):
     ) -> tuple[Decode, ToCdr]:
         if field or guards != Guards():
             return super().inbound(message, field, guards, now)
-        return (lambda payload: (payload, None)), _checked(message)
+        return (lambda payload: (payload, None)), self.encoder(message)
 
     def pack(self, value: Any, meta: Meta | None = None, arrays: str = 'list') -> bytes:
         raise PayloadError('cdr cannot be written without the message type: see encoder')
 
     def unpack(self, payload: bytes) -> tuple[Any, Meta | None]:
         raise PayloadError('cdr cannot be read without the message type: see decoder')
-
-
-def _checked(message: Message) -> ToCdr:
-    """Return a function that returns CDR as it is, once it was walked."""
-    check = cdr_read.checker(message)
-
-    def checked(payload: bytes) -> bytes:
-        check(payload)
-        return payload
-
-    return checked

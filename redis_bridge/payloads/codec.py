@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from redis_bridge.errors import PayloadError
 from redis_bridge.messages import cdr_read, cdr_write
@@ -17,9 +17,15 @@ from redis_bridge.messages.paths import field_at, get_at
 from redis_bridge.messages.types import FieldType, Message
 from redis_bridge.protocol.meta import META, Meta, take_meta
 
-Encode = Callable[[bytes, Meta | None], bytes]  # (CDR, metadata) to a payload
 Decode = Callable[[bytes], tuple[Any, Meta | None]]
 ToCdr = Callable[[Any], bytes]
+
+
+class Encode(Protocol):
+    """A function from CDR and metadata to a payload."""
+
+    def __call__(self, cdr: bytes, meta: Meta | None = None, /) -> bytes:
+        """Return the payload."""
 
 
 class Codec(ABC):
@@ -85,9 +91,7 @@ class MapCodec(Codec):
     ) -> Encode:
         typed = self.carries_arrays and arrays == 'typed'
         if field:
-            read_field = cdr_read.reader(message, (field,), typed)
-            dump_field, path = self.dumper(field_at(message, field)), field
-            return lambda payload, _=None: dump_field(get_at(read_field(payload), path))
+            return self._field_encoder(message, field, typed)
         read, dump = cdr_read.reader(message, fields, typed), self.dumper(message)
 
         def encode(payload: bytes, meta: Meta | None = None) -> bytes:
@@ -95,6 +99,17 @@ class MapCodec(Codec):
             if meta is not None:
                 value[META] = meta._asdict()
             return dump(value)
+
+        return encode
+
+    def _field_encoder(self, message: Message, field: str, typed: bool) -> Encode:
+        read, dump = (
+            cdr_read.reader(message, (field,), typed),
+            self.dumper(field_at(message, field)),
+        )
+
+        def encode(payload: bytes, _: Meta | None = None) -> bytes:
+            return dump(get_at(read(payload), field))
 
         return encode
 

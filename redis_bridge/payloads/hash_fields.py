@@ -30,7 +30,9 @@ def hash_encoder(message: Message, fields: Sequence[str] = ()) -> HashEncode:
     for path in fields:
         type_ = field_at(message, path)
         paths.update(leaves(type_, f'{path}.') if isinstance(type_, Message) else {path: type_})
-    steps = [(path, _field_encoder(type_)) for path, type_ in (paths or dict(leaves(message))).items()]
+    steps = [
+        (path, _field_encoder(type_)) for path, type_ in (paths or dict(leaves(message))).items()
+    ]
 
     def encode(payload: bytes) -> dict[str, bytes]:
         value = read(payload)

@@ -28,6 +28,7 @@ Convert = Callable[[Any], Any]
 
 
 def float_name(value: float) -> str:
+    """Return the name of NaN or an infinity."""
     return 'NaN' if value != value else 'Infinity' if value > 0 else '-Infinity'
 
 
@@ -193,5 +194,3 @@ def _untyped_to_json(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         return _exact(value)
     return value
-
-

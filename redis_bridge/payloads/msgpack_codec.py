@@ -9,7 +9,7 @@ import struct
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Union
 
 import msgpack
 
@@ -20,7 +20,7 @@ from redis_bridge.payloads import msgpack_direct
 from redis_bridge.payloads.codec import Encode, MapCodec, no_duplicates
 from redis_bridge.protocol.meta import META, Meta, take_meta, with_meta
 
-Numbers = array  # of ints or floats
+Numbers = Union['array[int]', 'array[float]']
 
 # The end of the metadata, of fixed width: seq, stamp's name and stamp.
 _META_END = struct.Struct('>BQ7sd')
@@ -39,7 +39,8 @@ def _packed_meta(meta: Meta) -> bytes:
 
 @lru_cache(_ORIGINS)
 def _meta_start(origin: str) -> bytes:
-    return _META_START + msgpack.packb(origin) + _META_SEQ
+    packed: bytes = msgpack.packb(origin)
+    return _META_START + packed + _META_SEQ
 
 
 def _named_entries(pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
@@ -107,7 +108,9 @@ class Msgpack(MapCodec):
         if field or fields:
             return super().encoder(message, field, fields, arrays)
         pack = msgpack_direct.to_msgpack(message, typed=arrays == 'typed')
-        return lambda payload, meta=None: pack(payload, b'' if meta is None else _packed_meta(meta))
+        return lambda payload, meta=None: pack(
+            payload, b'' if meta is None else _packed_meta(meta)
+        )
 
     def pack(self, value: Any, meta: Meta | None = None, arrays: str = 'list') -> bytes:
         default = _to_ext if arrays == 'typed' else to_list

@@ -164,7 +164,6 @@ class _Source(Source, Walk[None, None]):
             return self.base + ahead
         return f'{self.base} + {ahead}' if ahead else self.base
 
-
     def emit_alignment(self, size: int) -> None:
         self.emit(f'o = {rounded(self.base, size)}')
         self.base = 'o'
@@ -353,11 +352,13 @@ def _order_to_list(count: int, size: int) -> bytes:
 
 
 def _integers(code: str, data: bytes) -> bytes:
-    return msgpack.packb(array(code, data).tolist())
+    packed: bytes = msgpack.packb(array(code, data).tolist())
+    return packed
 
 
 def _booleans(data: bytes) -> bytes:
-    return msgpack.packb([byte != 0 for byte in data])
+    packed: bytes = msgpack.packb([byte != 0 for byte in data])
+    return packed
 
 
 _RUNTIME = {

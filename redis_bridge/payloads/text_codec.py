@@ -87,7 +87,9 @@ def _scalar(message: Message, field: str | None) -> tuple[str, Primitive | Strin
                 f'{field}: text carries one scalar, but this is {type_} of {message.name}'
             )
         return field, type_
-    scalars = [pair for pair in leaves(message) if isinstance(pair[1], (Primitive, String))]
+    scalars = [
+        (path, type_) for path, type_ in leaves(message) if isinstance(type_, (Primitive, String))
+    ]
     if len(scalars) != 1:
         names = ', '.join(path for path, _ in scalars[:8]) + (', ...' if len(scalars) > 8 else '')
         raise InterfaceError(
@@ -120,7 +122,11 @@ class Text(Codec):
             raise InterfaceError('text carries one scalar: give it as field, not as fields')
         path, type_ = _scalar(message, field)
         read, text = cdr_read.reader(message, (path,)), to_text(type_)
-        return lambda payload, _=None: text(get_at(read(payload), path)).encode()
+
+        def encode(payload: bytes, _: Meta | None = None) -> bytes:
+            return text(get_at(read(payload), path)).encode()
+
+        return encode
 
     def decoder(self, message: Message, field: str | None = None) -> Decode:
         path, type_ = _scalar(message, field)

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from redis_bridge.errors import InterfaceError
+from redis_bridge.errors import InterfaceError, did_you_mean
 
 PROTOCOL = 1  # of the payloads and of the hashes below; stands in the type and robot hashes
 
@@ -50,12 +49,6 @@ _PACKAGE = re.compile(r'[a-z][a-z0-9_]*')
 _TYPE = re.compile(r'[A-Z][A-Za-z0-9_]*')
 _FIELD_PATH = re.compile(r'[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)*')
 _CONTROL = re.compile(r'[\x00-\x1f\x7f]')
-
-
-def suggestion(word: object, known: Iterable[str]) -> str:
-    """Return `, did you mean 'x'?` for the known word nearest to a mistyped one, else ''."""
-    near = difflib.get_close_matches(str(word), list(known), n=1)
-    return f', did you mean {near[0]!r}?' if near else ''
 
 
 def topic_problem(name: str) -> str | None:
@@ -165,7 +158,7 @@ def expand(template: str, variables: Mapping[str, str]) -> str:
             known = ', '.join(sorted(variables)) or 'none'
             raise ValueError(
                 f'unknown variable {{{name}}} in {template!r}'
-                f'{suggestion(name, variables)} (known: {known})'
+                f'{did_you_mean(name, variables)} (known: {known})'
             )
         return variables[name] if place['tag'] is None else '{' + variables[name] + '}'
 

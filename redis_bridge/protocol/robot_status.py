@@ -5,8 +5,8 @@
 
 `boot`, `host` and `pid` name the process that holds the robot's name, `since` is its start and
 `stamp` the last heartbeat (seconds since 1970, `stamp` by the Redis server's clock). `state` is a
-JSON object of connection role -> state. `route:<id>`, such as `route:ros_to_redis[0]`, is the JSON
-report of a route; earlier versions numbered the routes as `route:0`.
+JSON object of connection role -> state. `route:<id>`, such as `route:/odom -> key robot1:odom`,
+is the JSON report of a route; earlier versions numbered the routes as `route:0`.
 """
 
 from __future__ import annotations

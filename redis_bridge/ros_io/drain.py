@@ -14,8 +14,8 @@ inside rclpy, so it has a module of its own, with a test for each distribution.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from rclpy import subscription
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -26,8 +26,14 @@ from rclpy.subscription import Subscription
 MOST = 256  # in one batch
 LONGEST_S = 0.05  # that one topic may take before the others have their turn
 
-# Serialized messages with their info: source_timestamp, and publisher_gid where rclpy has it.
-Taken = list[tuple[bytes, dict[str, Any]]]
+Info = Mapping[str, object]  # source_timestamp, and publisher_gid if rclpy has it
+Taken = list[tuple[bytes, Info]]  # serialized messages
+
+# Only newer versions of rclpy make the class generic.
+if TYPE_CHECKING:
+    RawSubscription = Subscription[Any]
+else:
+    RawSubscription = Subscription
 
 
 def has_publisher_gid() -> bool:
@@ -36,7 +42,7 @@ def has_publisher_gid() -> bool:
     return kinds is not None and 'publisher_gid' in kinds.__annotations__
 
 
-class Drained(Subscription):
+class Drained(RawSubscription):
     """A raw subscription whose messages go to `deliver` in batches."""
 
     deliver: Callable[[Taken], None]
@@ -65,7 +71,7 @@ class Drained(Subscription):
 
 def create(
     node: Node, message_class: type, topic: str, qos: QoSProfile, deliver: Callable[[Taken], None]
-) -> Subscription:
+) -> RawSubscription:
     """Make the subscription; `deliver` is called in the executor's thread and must not raise."""
     made = node.create_subscription(
         message_class,
@@ -77,5 +83,5 @@ def create(
         event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
     )
     made.__class__ = Drained
-    made.deliver = deliver
+    vars(made)['deliver'] = deliver
     return made

@@ -71,7 +71,7 @@ class Spinner:
 def _executor(kind: str, context: Context) -> Executor:
     if kind == 'events':
         try:
-            from rclpy.experimental import EventsExecutor
+            from rclpy.experimental.events_executor import EventsExecutor
         except ImportError:  # older than Jazzy's later releases
             return SingleThreadedExecutor(context=context)
         return EventsExecutor(context=context)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-from redis_bridge.ros_io.drain import Taken
+from redis_bridge.ros_io.drain import Info, Taken
 from redis_bridge.ros_io.graph import Gid, PublisherWatch, identified
 
 REMEMBERED = 1000
@@ -61,7 +60,7 @@ class OriginFilter:
         self.waiting = waiting[-REMEMBERED:]
         return others
 
-    def _is_bridges(self, info: dict[str, Any]) -> bool | None:
+    def _is_bridges(self, info: Info) -> bool | None:
         """Return whether a bridge published; None if the graph has not named the node yet."""
         if not info:  # one bridge on the topic makes all suspect that come without info
             return any(self._is_bridge.values())
@@ -78,7 +77,7 @@ class OriginFilter:
                 self._is_bridge.setdefault(gid_of(info), False)
 
 
-def gid_of(info: dict[str, Any]) -> Gid:
+def gid_of(info: Info) -> Gid:
     """Return the GID of the publisher of a message."""
     gid = info.get('publisher_gid')
-    return bytes(gid['data'][:16]) if gid else b''
+    return bytes(gid['data'][:16]) if isinstance(gid, dict) else b''

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 
 from redis_bridge.ros_io import graph, types
@@ -26,7 +28,7 @@ class TopicPublisher:
         self.message = types.describe(message_class)
         self._node = node
         self._profile = profile
-        self._publisher = node.create_publisher(
+        self._publisher: Publisher[Any] = node.create_publisher(
             message_class,
             name,
             profile,

@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 

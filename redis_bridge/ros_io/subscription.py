@@ -8,11 +8,9 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Collection
-from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from redis_bridge.errors import InterfaceError
@@ -37,13 +35,13 @@ class Topic:
         self._asked = Qos()
         self._message_class: type | None = None
         self._message: Message | None = None
-        self._subscription: Subscription | None = None
+        self._subscription: drain.RawSubscription | None = None
         self._profile: QoSProfile | None = None
         self._state = ''
         self._publishers = graph.PublisherWatch(node, name)
         self._origins = OriginFilter(self._publishers, self._drop) if has_gid else None
         self._loop_risk = False
-        self._seen: OrderedDict[tuple[graph.Gid, int], None] = OrderedDict()
+        self._seen: OrderedDict[tuple[graph.Gid, object], None] = OrderedDict()
 
     def want(self, requests: Collection[TopicRequest]) -> None:
         """Serve exactly these requests; each may set what others leave open."""
@@ -151,7 +149,7 @@ class Topic:
             taken = [sample for sample in taken if self._is_new(sample[1])]
         return [message for message, _ in taken]
 
-    def _is_new(self, info: dict[str, Any]) -> bool:
+    def _is_new(self, info: drain.Info) -> bool:
         """Return whether a latched sample is not one that a new subscription delivers again."""
         if not info:
             return True

@@ -76,7 +76,7 @@ class Graph:
 
     def until_matched(
         self,
-        *publishers: Publisher,
+        *publishers: Publisher[Any],
         count: int = 1,
         reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE,
     ) -> None:

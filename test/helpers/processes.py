@@ -42,7 +42,7 @@ class BridgeProcess:
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, '-m', 'redis_bridge.node', '--ros-args']
-            + [word for name, value in parameters.items() for word in ('-p', f'{name}:={value}')]
+            + [part for name, value in parameters.items() for part in ('-p', f'{name}:={value}')]
             + list(ros_args),
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -50,7 +50,7 @@ class BridgeProcess:
         )
 
     def hash(self) -> dict[str, Any]:
-        """Return the robot's hash as it stands, with its JSON fields read."""
+        """Return the robot's hash, with its JSON fields read."""
         fields = self._client.hgetall(f'redis_bridge:robot:{self.robot}')
         return {
             name.decode(): json.loads(value) if value[:1] in b'{[' else value.decode()
@@ -58,13 +58,9 @@ class BridgeProcess:
         }
 
     def routes(self) -> list[dict[str, Any]]:
-        """Return the routes' reports of the last heartbeat."""
+        """Return the routes' reports of the last heartbeat, by id."""
         fields = self.hash()
-        return [
-            fields[f'route:{number}']
-            for number in range(len(fields))
-            if f'route:{number}' in fields
-        ]
+        return [fields[name] for name in sorted(fields) if name.startswith('route:')]
 
     def ready(self, *, waiting: bool = False) -> BridgeProcess:
         """Wait until every route is open, or with `waiting` at least set up."""

@@ -47,7 +47,7 @@ def in_language(wanted: str) -> list[str]:
 
 def command(line: str) -> list[str]:
     """Return a `redis-bridge` command of the README as words to run here."""
-    return [sys.executable, '-m', 'redis_bridge.cli.main', *shlex.split(line)[1:]]
+    return [sys.executable, '-m', 'redis_bridge.cli', *shlex.split(line)[1:]]
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from processes import BridgeProcess
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Float64, String
 
-from redis_bridge.payloads import codecs
+from redis_bridge.payloads import CODECS
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.ros_io.drain import has_publisher_gid
 
@@ -59,7 +59,7 @@ class Commander:
         self.seq += 1
         seconds, micros = self.client.time()
         meta = Meta('laptop/1', self.seq, seconds + micros / 1e6)
-        payload = codecs.pack('json', {'linear': {'x': speed}}, meta)
+        payload = CODECS['json'].pack({'linear': {'x': speed}}, meta)
         assert self.client.publish(self.name, payload) == 1
 
     def keep_sending(self, speed, until):
@@ -199,7 +199,7 @@ def test_a_value_outlives_a_killed_server_and_events_go_on(ros, redis_server, tm
         assert numbers[0] <= at_the_fault - 50  # what was acknowledged before the fault is back
 
 
-@pytest.mark.skipif(not has_publisher_gid(), reason='refused where publishers are not told')
+@pytest.mark.skipif(not has_publisher_gid(), reason='rejected if publishers are not identified')
 @pytest.mark.parametrize('apart', [1, 0], ids=['two graphs', 'one graph'])
 def test_two_bridges_that_mirror_both_ways_carry_each_message_once(
     ros, redis_server, tmp_path, apart
@@ -239,13 +239,13 @@ def test_two_bridges_that_mirror_both_ways_carry_each_message_once(
         crossed = []
         while (message := pubsub.get_message(timeout=0.5)) is not None:
             if message['type'] == 'message':
-                crossed.append(codecs.unpack('msgpack', message['data'])[0]['data'])
+                crossed.append(CODECS['msgpack'].unpack(message['data'])[0]['data'])
         assert crossed == ['again'] * 3 + ['answer', 'over']
         pubsub.close()
 
 
-@pytest.mark.skipif(has_publisher_gid(), reason='guarded where publishers are told')
-def test_a_route_that_could_circle_is_refused_with_the_reason(redis_server, tmp_path):
+@pytest.mark.skipif(has_publisher_gid(), reason='carried if publishers are identified')
+def test_a_route_that_could_loop_is_rejected_with_the_reason(redis_server, tmp_path):
     mapping = """
         ros_to_redis:
           - {topic: /chat, to: {channel: chat}}
@@ -257,13 +257,13 @@ def test_a_route_that_could_circle_is_refused_with_the_reason(redis_server, tmp_
         assert 'circle' in bridge.text()
 
 
-@pytest.mark.skipif(not has_publisher_gid(), reason='refused where publishers are not told')
-def test_a_ring_of_two_bridges_in_one_graph_does_not_circle(ros, redis_server, tmp_path):
-    inward = """
+@pytest.mark.skipif(not has_publisher_gid(), reason='rejected if publishers are not identified')
+def test_a_ring_of_two_bridges_in_one_graph_does_not_loop(ros, redis_server, tmp_path):
+    inbound = """
         redis_to_ros:
           - {channel: ring, topic: /ring, type: std_msgs/msg/String, encoding: text}
     """
-    outward = """
+    outbound = """
         ros_to_redis:
           - {topic: /ring, type: std_msgs/msg/String, encoding: text, to: {channel: ring}}
     """
@@ -271,8 +271,8 @@ def test_a_ring_of_two_bridges_in_one_graph_does_not_circle(ros, redis_server, t
     ros.start()
     client = redis_server.client()
     with (
-        BridgeProcess(tmp_path, inward, redis_server, 'robot1', DOMAIN) as one,
-        BridgeProcess(tmp_path, outward, redis_server, 'robot2', DOMAIN) as two,
+        BridgeProcess(tmp_path, inbound, redis_server, 'robot1', DOMAIN) as one,
+        BridgeProcess(tmp_path, outbound, redis_server, 'robot2', DOMAIN) as two,
     ):
         one.ready()
         two.ready(waiting=True)
@@ -442,7 +442,7 @@ def test_one_executor_for_all_does_the_same_work(ros, redis_server, tmp_path):
         redis_to_ros:
           - {channel: tell, topic: /told, type: std_msgs/msg/String, encoding: text}
     """
-    told = ros.collect(String, '/told')
+    heard = ros.collect(String, '/told')
     say = ros.node.create_publisher(String, '/say', LATCHED)
     say.publish(String(data='hello'))
     ros.start()
@@ -452,7 +452,27 @@ def test_one_executor_for_all_does_the_same_work(ros, redis_server, tmp_path):
         eventually(lambda: client.get('said') == b'hello')
         eventually(lambda: client.pubsub_numsub('tell')[0][1] == 1)
         client.publish('tell', 'you')
-        eventually(lambda: [message.data for message in told] == ['you'])
+        eventually(lambda: [message.data for message in heard] == ['you'])
+
+
+def test_a_start_logs_a_summary_and_each_route_only_at_debug(redis_server, tmp_path):
+    mapping = """
+        ros_to_redis:
+          - {topic: /say, type: std_msgs/msg/String, to: {key: said}}
+        redis_to_ros:
+          - {channel: call, topic: /called, type: std_msgs/msg/String}
+    """
+    summary = 'robot robot1: 1 routes to Redis, 1 to ROS'
+    with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
+        bridge.ready(waiting=True)
+        eventually(lambda: summary in bridge.text())
+    assert '->' not in bridge.output
+    level = ('--log-level', 'redis_bridge:=debug')
+    with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN, ros_args=level) as bridge:
+        bridge.ready(waiting=True)
+        eventually(lambda: summary in bridge.text())
+        eventually(lambda: '/say -> key said' in bridge.text())
+        eventually(lambda: 'channel call -> /called' in bridge.text())
 
 
 def test_a_stream_read_by_a_group_waits_for_a_subscriber_and_is_acknowledged(
@@ -528,7 +548,7 @@ def test_namespace_and_remappings_apply_to_the_mapping_s_topics(ros, redis_serve
         ),
     ],
 )
-def test_mistakes_end_the_node_with_their_place(redis_server, tmp_path, mapping, expected):
+def test_errors_end_the_node_with_their_place(redis_server, tmp_path, mapping, expected):
     with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
         assert bridge.process.wait(20) == 1
         text = bridge.text()
@@ -537,7 +557,7 @@ def test_mistakes_end_the_node_with_their_place(redis_server, tmp_path, mapping,
         assert 'Traceback' not in text
 
 
-def test_a_url_with_a_password_is_refused_as_a_parameter_and_not_printed(tmp_path):
+def test_a_url_with_a_password_is_rejected_as_a_parameter_and_not_printed(tmp_path):
     path = tmp_path / 'm.yaml'
     path.write_text('version: 1\nros_to_redis: [{topic: /a, to: {key: b}}]\n')
     ended = subprocess.run(

@@ -31,7 +31,7 @@ BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 class Heard:
-    """A listener that keeps all it is told."""
+    """A route that keeps what it is given."""
 
     def __init__(self) -> None:
         self.message = None
@@ -134,7 +134,7 @@ def test_five_latched_publishers_are_all_heard_by_a_bridge_that_comes_late(bridg
     assert sorted(heard.texts()) == ['0', '1', '2', '3', '4']
 
 
-def test_a_latched_sample_is_not_told_twice_when_the_match_changes(bridge_graph, peer):
+def test_a_latched_sample_is_not_carried_twice_when_the_match_changes(bridge_graph, peer):
     publisher = peer.node.create_publisher(String, '/match', LATCHED)
     publisher.publish(String(data='one'))
     (heard,) = listening(bridge_graph, '/match')
@@ -184,8 +184,8 @@ def test_an_unknown_type_is_an_error_of_the_route_only(bridge_graph, peer):
     assert wrong.states == ['waiting for a publisher']
 
 
-@pytest.mark.skipif(not has_publisher_gid(), reason='this ROS does not tell the publisher')
-def test_what_a_bridge_published_is_not_carried_outwards(bridge_graph, peer):
+@pytest.mark.skipif(not has_publisher_gid(), reason='this ROS does not identify publishers')
+def test_what_a_bridge_published_is_not_carried_to_redis(bridge_graph, peer):
     (heard,) = listening(bridge_graph, '/loop', type_name='std_msgs/msg/String')
     other_bridge = peer.add_node(f'{BRIDGE_NODE}other')
     looped = other_bridge.create_publisher(String, '/loop', 10)
@@ -201,7 +201,8 @@ def test_without_publisher_ids_another_bridge_on_the_topic_is_an_error(bridge_gr
     (heard,) = listening(bridge_graph, '/risk', type_name='std_msgs/msg/String', has_gid=False)
     other_bridge = peer.add_node(f'{BRIDGE_NODE}other')
     publisher = other_bridge.create_publisher(String, '/risk', 10)
-    eventually(lambda: heard.states[-1].startswith('error: another bridge publishes on this topic'))
+    error = 'error: another bridge publishes on this topic'
+    eventually(lambda: heard.states[-1].startswith(error))
     peer.until_matched(publisher)
     publisher.publish(String(data='x'))
     eventually(lambda: heard.dropped == {'unguarded': 1})

@@ -24,8 +24,8 @@ from redis_bridge.mapping.model import (
     Stop,
     StreamSourceConfig,
 )
-from redis_bridge.messages import cdr
-from redis_bridge.payloads import codecs
+from redis_bridge.messages import cdr_read, cdr_write
+from redis_bridge.payloads import CODECS
 from redis_bridge.ports import Received
 from redis_bridge.protocol.meta import Meta
 
@@ -45,13 +45,13 @@ class Inbound:
         )
         self.dead_man = route.stop and DeadMan(
             route.stop,
-            lambda: self.publisher.publish(cdr.writer(message)({})),
+            lambda: self.publisher.publish(cdr_write.writer(message)({})),
             self.clock,
             LOG,
             topic='/n',
             clock=self.clock,
         )
-        encode = mirror and codecs.encoder(message, route.encoding)
+        encode = mirror and CODECS[route.encoding].encoder(message)
         self.route = InboundRoute(
             route,
             self.publisher,
@@ -68,7 +68,7 @@ class Inbound:
 
     @property
     def values(self):
-        read = cdr.reader(self.publisher.message)
+        read = cdr_read.reader(self.publisher.message)
         return [read(message) for message in self.publisher.published]
 
     @property
@@ -109,7 +109,7 @@ def test_what_comes_in_is_published_in_order():
         {'data': 1, '_meta': {'origin': 5, 'seq': 1, 'stamp': 1}},
     ],
 )
-def test_bad_payloads_are_refused_counted_and_warned_about(payload, caplog):
+def test_bad_payloads_are_rejected_counted_and_warned_about(payload, caplog):
     inbound = Inbound()
     inbound.carry(payload, {'data': 7})
     assert inbound.values == [{'data': 7.0}]
@@ -117,7 +117,7 @@ def test_bad_payloads_are_refused_counted_and_warned_about(payload, caplog):
     assert 'channel c -> /n: dropped a sample, bad_payload: ' in caplog.text
 
 
-def test_a_payload_over_the_limit_is_refused_before_it_is_read():
+def test_a_payload_over_the_limit_is_rejected_before_it_is_read():
     inbound = Inbound(max_bytes=20)
     inbound.carry({'data': 1}, b' ' * 21)
     assert inbound.values == [{'data': 1.0}]
@@ -148,7 +148,7 @@ def test_a_gap_in_the_sequence_is_counted_per_origin():
     assert inbound.noted == {'gap': 1, 'missed': 2}
 
 
-def test_age_limits_refuse_the_old_the_unstamped_and_the_future():
+def test_age_limits_reject_the_old_the_unstamped_and_the_future():
     inbound = Inbound(max_age_ms=200)
     inbound.carry(
         {'data': 1, '_meta': meta(age_s=0.19)},
@@ -191,7 +191,7 @@ def test_deliver_latest_takes_the_newest_of_what_waits():
     assert inbound.dropped == {'superseded': 2}
 
 
-def test_limits_refuse_what_lies_outside_and_what_is_not_finite():
+def test_limits_reject_what_lies_outside_and_what_is_not_finite():
     inbound = Inbound(TWIST, limits={'linear.x': (-0.5, 0.5), 'angular.z': (-1.0, 1.0)})
     inbound.carry(
         {'linear': {'x': 0.5}, 'angular': {'z': -1}},
@@ -221,7 +221,7 @@ def test_numbers_of_typed_arrays_and_of_cdr_are_limited_too():
     inbound = Inbound(JOINTS, limits={'position': (-3.0, 3.0)}, encoding='msgpack')
     import array
 
-    inbound.carry(codecs.pack('msgpack', {'position': array.array('d', [9.0])}, arrays='typed'))
+    inbound.carry(CODECS['msgpack'].pack({'position': array.array('d', [9.0])}, arrays='typed'))
     assert inbound.dropped == {'out_of_limits': 1}
     inbound = Inbound(NUMBER, limits={'data': (0.0, 1.0)}, encoding='cdr')
     inbound.carry(number(0.5), number(2.0), number(math.nan))
@@ -264,7 +264,7 @@ def test_cdr_is_walked_before_it_passes():
     assert inbound.dropped == {'bad_payload': 3}
 
 
-def test_refused_commands_do_not_keep_the_dead_man_quiet():
+def test_rejected_commands_do_not_keep_the_dead_man_quiet():
     inbound = Inbound(TWIST, stop=Stop(after_ms=500, repeat=1), limits={'linear.x': (-0.5, 0.5)})
     inbound.carry({'linear': {'x': 0.4}})
     for _ in range(4):
@@ -313,7 +313,7 @@ def test_group_entries_stay_open_while_subscribers_have_not_acknowledged():
     assert inbound.noted == {'unacked': 1}
 
 
-def test_group_entries_that_are_refused_are_kept_as_dead_and_echoes_are_not():
+def test_group_entries_that_are_rejected_are_kept_as_dead_and_echoes_are_not():
     inbound = Inbound(source=StreamSourceConfig('s', start='group', group='g'), max_age_ms=100)
     done = []
     metas = [Meta('x/1', 1, SERVER_TIME - 9), None, Meta('robot1/boot', 1, SERVER_TIME)]
@@ -363,12 +363,28 @@ def test_a_mirrored_value_settles_between_both_directions():
     outbound.opened(NUMBER)
     inbound = Inbound(source=KeySourceConfig('k'), mirror=mirror, encoding='text')
     outbound.forward([number(0.5)])
-    inbound.carry(b'0.5')  # the watch tells of our own write
+    inbound.carry(b'0.5')  # the watch reports our own write
     assert inbound.values == []
     inbound.carry(b'0.25')  # somebody else's
-    outbound.forward(inbound.publisher.published)  # a ROS that does not tell whose it is
+    outbound.forward(inbound.publisher.published)  # a ROS that does not identify publishers
     assert inbound.values == [{'data': 0.25}]
     assert redis.sinks['k'].payloads == [b'0.5']
     outbound.forward([number(0.5)])  # a genuine change back
     assert redis.sinks['k'].payloads == [b'0.5', b'0.5']
     assert inbound.dropped == {'mirrored': 1}
+
+
+def test_the_state_is_the_publishers_unless_redis_is_away_or_the_name_is_anothers():
+    inbound = Inbound()
+    assert inbound.route.report().state == 'open'
+    inbound.redis.holder = False
+    assert inbound.route.report().state == 'closed: another bridge holds the name robot1'
+    inbound.redis.by_role['presence'] = 'connecting: refused'
+    assert inbound.route.report().state == 'Redis: connecting: refused'
+
+
+def test_latency_counts_from_the_stamp_and_never_below_zero():
+    inbound = Inbound()
+    inbound.carry({'_meta': meta(age_s=0.25)}, {'_meta': meta(age_s=-9)}, {})
+    report = inbound.route.report()
+    assert (report.latency_sum_s, report.latency_count) == (pytest.approx(0.25), 3)

@@ -22,8 +22,8 @@ from redis_bridge.mapping.model import (
     RosToRedis,
     StreamSinkConfig,
 )
-from redis_bridge.messages import cdr
-from redis_bridge.payloads import codecs
+from redis_bridge.messages import cdr_write
+from redis_bridge.payloads import CODECS
 from redis_bridge.protocol.meta import Meta
 
 LOG = logging.getLogger('test')
@@ -65,7 +65,7 @@ def test_every_sample_goes_to_every_sink_with_its_metadata():
     assert outbound.values == [1.5, 2.5]
     key, stream, channel = outbound.sinks
     assert channel.payloads == key.payloads
-    assert codecs.unpack('msgpack', stream.payloads[1]) == (
+    assert CODECS['msgpack'].unpack(stream.payloads[1]) == (
         {'data': 2.5},
         Meta('robot1/boot', 2, SERVER_TIME),
     )
@@ -90,7 +90,7 @@ def test_without_meta_the_payload_holds_the_fields_only():
 
 def test_a_hash_gets_dotted_fields():
     outbound = Outbound(HashSinkConfig('h'), message=TWIST, fields=('linear.x', 'angular'))
-    outbound.route.forward([cdr.writer(TWIST)({'linear': {'x': 0.5}})])
+    outbound.route.forward([cdr_write.writer(TWIST)({'linear': {'x': 0.5}})])
     assert outbound.sinks[0].payloads == [
         {'linear.x': b'0.5', 'angular.x': b'0.0', 'angular.y': b'0.0', 'angular.z': b'0.0'}
     ]
@@ -141,6 +141,16 @@ def test_a_type_that_the_encoding_cannot_carry_is_an_error_of_the_route(caplog):
     outbound.route.set_state('open')
     assert outbound.route.report().state.startswith('error: text carries one scalar')
     assert caplog.text.count('text carries one scalar') == 1
+
+
+def test_a_topic_may_change_its_type():
+    outbound = Outbound(CHANNEL)
+    outbound.carry(1.0)
+    outbound.route.opened(TWIST)
+    outbound.route.rewrite()
+    outbound.route.forward([cdr_write.writer(TWIST)({'linear': {'x': 0.5}})])
+    assert json.loads(outbound.sinks[0].payloads[-1])['linear']['x'] == 0.5
+    assert len(outbound.sinks[0].written) == 2
 
 
 def test_names_are_described_once_the_type_is_known():
@@ -237,7 +247,7 @@ def test_on_change_takes_nan_as_equal_to_nan():
 
 def test_on_change_only_looks_at_the_chosen_fields():
     outbound = Outbound(CHANNEL, message=TWIST, fields=('linear.x',), on_change=True)
-    write = cdr.writer(TWIST)
+    write = cdr_write.writer(TWIST)
     outbound.route.forward(
         [write({'linear': {'x': 1, 'y': 1}}), write({'linear': {'x': 1, 'y': 2}})]
     )
@@ -307,7 +317,7 @@ def test_accounts_balance():
     assert len(outbound.sinks[1].written) + sum(outbound.dropped.values()) == sent
 
 
-def test_a_reconnect_leaves_a_mirrored_key_to_whoever_wrote_it_last():
+def test_a_reconnect_leaves_a_mirrored_key_to_its_last_writer():
     mirror = LastValue()
     outbound = Outbound(KeySinkConfig('k', encoding='text'), mirror=mirror)
     outbound.carry(0.5)

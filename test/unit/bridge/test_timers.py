@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Timers ring in order of their times, whatever the order they were set in."""
+"""Timers are called in the order of their times, whatever the order they were set in."""
 
 import logging
 import threading
@@ -21,34 +21,34 @@ def timers():
     timers.close()
 
 
-def test_the_earlier_alarm_rings_first_even_if_set_later(timers):
-    rung = []
+def test_the_earlier_timer_is_called_first_even_if_set_later(timers):
+    called = []
     now = time.monotonic()
-    timers.call_at(now + 0.10, lambda: rung.append('late'))
-    timers.call_at(now + 0.05, lambda: rung.append('early'))
-    eventually(lambda: len(rung) == 2)
-    assert rung == ['early', 'late']
+    timers.call_at(now + 0.10, lambda: called.append('late'))
+    timers.call_at(now + 0.05, lambda: called.append('early'))
+    eventually(lambda: len(called) == 2)
+    assert called == ['early', 'late']
     assert time.monotonic() >= now + 0.10
 
 
-def test_an_alarm_that_fails_does_not_silence_the_next(timers, caplog):
-    rung = threading.Event()
+def test_a_timer_that_fails_does_not_stop_the_next(timers, caplog):
+    called = threading.Event()
     timers.call_at(0, lambda: 1 / 0)
-    timers.call_at(0, rung.set)
-    assert rung.wait(5)
+    timers.call_at(0, called.set)
+    assert called.wait(5)
     assert 'ZeroDivisionError' in caplog.text
 
 
-def test_an_alarm_may_set_the_next_one(timers):
-    rung = threading.Event()
-    timers.call_at(0, lambda: timers.call_at(0, rung.set))
-    assert rung.wait(5)
+def test_a_timer_may_set_the_next_one(timers):
+    called = threading.Event()
+    timers.call_at(0, lambda: timers.call_at(0, called.set))
+    assert called.wait(5)
 
 
 def test_closing_forgets_what_is_not_due_and_ends_the_thread(timers):
-    rung = []
-    timers.call_at(time.monotonic() + 60, lambda: rung.append(1))
+    called = []
+    timers.call_at(time.monotonic() + 60, lambda: called.append(1))
     timers.close()
     timers.close()
-    assert rung == []
+    assert called == []
     assert not any(thread.name == 'test' for thread in threading.enumerate())

@@ -389,8 +389,8 @@ def test_the_url_given_wins_over_the_file(tmp_path):
 
 SECRET = 'hunter2'
 LITERAL = (
-    "a password does not stand in a mapping: name a file that holds it as 'password_file', or let "
-    'the url take it from the environment by ${...}'
+    'do not write a password in the mapping: use redis.password_file, or an environment variable '
+    'in the url (`${REDIS_PASSWORD}`)'
 )
 
 
@@ -467,7 +467,7 @@ def test_urls_that_redis_knows_pass(tmp_path, url):
 # --- mistakes ------------------------------------------------------------------------------------
 NOT_A_URL = (
     'expected a url such as redis://host:6379/0, rediss://host:6379/0 or unix:///path?db=0 '
-    '(special characters in a user name or password are written percent-encoded)'
+    '(percent-encode special characters in a user name or password)'
 )
 INTO = 'channel: c, topic: /a, type: std_msgs/String'
 NO_STAMP = (
@@ -544,8 +544,8 @@ MISTAKES = [
     ('version: 1\nredis: {url: "redis://h:99999"}', f'2: redis.url: {NOT_A_URL}'),
     ('version: 1\nredis: {url: "redis://h/x"}', '2: redis.url: expected the number of a database '
      'at the end of the url, as in redis://host:6379/0'),
-    ('version: 1\nredis: {url: "redis://h?ssl_cert_reqs=none"}', '2: redis.url: options do not '
-     'stand in the url: they have keys of their own under redis'),
+    ('version: 1\nredis: {url: "redis://h?ssl_cert_reqs=none"}', '2: redis.url: a url takes no '
+     'option but db: use the keys of the redis section'),
     ('version: 1\nredis: {url: "unix://run/x"}', '2: redis.url: expected '
      'unix:///path/of/the/socket, with three slashes'),
     ('version: 1\nredis: {url: "redis+sentinel://h"}', '2: redis.url: redis+sentinel:// is not '

@@ -155,8 +155,8 @@ WARNINGS = [
     ),
     (
         'redis: {url: "redis://10.0.0.7"}',
-        'redis: redis://10.0.0.7 is another machine, and redis:// is not encrypted: passwords and '
-        'payloads can be read on the way, rediss:// is',
+        'redis: redis://10.0.0.7:6379/0 is another machine, and redis:// is not encrypted: '
+        'passwords and payloads can be read on the way, rediss:// is',
     ),
     (
         'ros_to_redis: [{topic: /rosout, to: {channel: c}}]',

@@ -1,0 +1,110 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the commands share: their description, option types, exit status and connection."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from redis_bridge.errors import RedisError
+from redis_bridge.mapping import redis_url
+
+if TYPE_CHECKING:
+    from redis_bridge.client.client import Client
+
+OK, INVALID, USAGE, UNREACHABLE, NOT_FOUND, INTERRUPTED = 0, 1, 2, 3, 4, 130
+CONNECTION = ('url', 'username', 'password_file')
+DEFAULT_URL = 'redis://localhost:6379/0'
+
+
+class UsageError(Exception):
+    """An invalid command line that argparse could not find."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: its help texts, options and function."""
+
+    name: str
+    summary: str
+    details: str
+    examples: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+    connection: tuple[str, ...] = CONNECTION  # the connection options that it takes
+
+
+def add_connection(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Add the connection options, which may precede or follow the command."""
+    group = parser.add_argument_group('connection')
+    group.add_argument(
+        '--url',
+        default=default,
+        metavar='URL',
+        help='address of Redis, without a password: redis://, rediss:// or unix:// '
+        f'(default: $REDIS_URL, else {DEFAULT_URL})',
+    )
+    group.add_argument('--username', default=default, metavar='NAME', help='ACL user')
+    group.add_argument(
+        '--password-file',
+        default=default,
+        metavar='FILE',
+        help='file whose first line is the password',
+    )
+
+
+def connect(args: argparse.Namespace) -> Client:
+    """Return the client for the connection options."""
+    from redis_bridge.client.client import Client
+
+    if args.url is not None:
+        reject_password(args.url, '--url')
+    url = args.url or os.environ.get('REDIS_URL') or DEFAULT_URL
+    try:
+        return Client(url, username=args.username, password_file=args.password_file)
+    except RedisError as error:
+        raise UsageError(str(error).replace('redis.url', 'the URL of Redis')) from None
+
+
+def reject_password(url: str, option: str) -> None:
+    """Raise UsageError for a URL on the command line that carries a password."""
+    if redis_url.has_password(url):
+        raise UsageError(
+            f'{option} carries a password, which every user of this machine could read in the '
+            'list of processes: put the URL into the environment variable REDIS_URL, or the '
+            'password into a file and give --password-file FILE'
+        )
+
+
+# -- types of options ---------------------------------------------------------------------------
+
+
+def name_and_value(text: str) -> tuple[str, str]:
+    """Return the parts of NAME=VALUE."""
+    name, equals, value = text.partition('=')
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f'expected NAME=VALUE, got {text!r}')
+    return name, value
+
+
+def count(text: str) -> int:
+    """Return a whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'expected a whole number from 1, got {text!r}')
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """Return a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f'expected a number above 0, got {text!r}')
+    return value

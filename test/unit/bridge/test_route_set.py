@@ -1,0 +1,250 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The running routes follow the wanted ones, and what stays equal goes on undisturbed."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+from fakes import FakeClock, FakeRedis, FakeRos
+from samples import NUMBER, TWIST, number
+
+from redis_bridge.bridge.bridge import Bridge
+from redis_bridge.bridge.route_set import RouteSet
+from redis_bridge.errors import MappingError
+from redis_bridge.mapping.model import (
+    ChannelSinkConfig,
+    ChannelSourceConfig,
+    KeySinkConfig,
+    KeySourceConfig,
+    Mapping,
+    Qos,
+    RedisToRos,
+    RosToRedis,
+    Stop,
+)
+from redis_bridge.messages import cdr_write
+from redis_bridge.ports import Received
+
+LOG = logging.getLogger('test')
+
+
+def out(topic='/a', name='k', where='m.yaml:1: ros_to_redis[0]', **options):
+    sinks = (KeySinkConfig(name, encoding='text'),)
+    return RosToRedis(where=where, topic=topic, sinks=sinks, **options)
+
+
+def into(topic='/b', name='c', where='m.yaml:9: redis_to_ros[0]', **options):
+    options.setdefault('type', NUMBER.name)
+    options.setdefault('source', ChannelSourceConfig(name))
+    return RedisToRos(where=where, topic=topic, encoding='json', **options)
+
+
+def command(topic='/cmd_vel', name='cmd', after_ms=500, **options):
+    return into(topic, name, type=TWIST.name, stop=Stop(after_ms, repeat=1), **options)
+
+
+class World:
+    """A set of routes between two sides that keep what they are asked for."""
+
+    def __init__(self):
+        self.clock = FakeClock()
+        self.ros = FakeRos(NUMBER, TWIST)
+        self.redis = FakeRedis()
+        self.routes = RouteSet(
+            self.ros,
+            self.redis,
+            timers=self.clock,
+            stop_timers=self.clock,
+            log=LOG,
+            clock=self.clock,
+        )
+
+    def receive(self, name, payload):
+        self.redis.receiver(name).receive([Received(payload)])
+
+    def published(self, topic):
+        (publisher,) = [p for p in self.ros.publishers.values() if p.name == topic]
+        return publisher.published
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def test_both_sides_are_asked_for_the_whole_set(world):
+    world.routes.apply([out(type=NUMBER.name, qos=Qos('reliable')), into(max_bytes=7)])
+    (topic,) = world.ros.topics
+    assert (topic.topic, topic.type, topic.qos) == ('/a', NUMBER.name, Qos('reliable'))
+    (source,) = world.redis.sources
+    assert (source.config.name, source.is_command, source.max_bytes) == ('c', False, 7)
+    world.routes.apply([out('/x', 'x'), command()])
+    assert [topic.topic for topic in world.ros.topics] == ['/x']
+    assert [source.is_command for source in world.redis.sources] == [True]
+
+
+def test_routes_that_stay_equal_go_on_undisturbed(world):
+    world.routes.apply([out(), into()])
+    before = world.routes.running()
+    world.routes.apply([out('/new', 'n'), into(where='m.yaml:12: redis_to_ros[1]'), out()])
+    after = world.routes.running()
+    assert list(after) == ['/new -> key n', 'channel c -> /b', '/a -> key k']
+    assert all(after[name] is before[name] for name in before)
+    assert not world.redis.sinks['k'].closed
+
+
+def test_a_route_that_changes_is_closed_and_opened_anew(world):
+    world.routes.apply([out()])
+    (before,) = world.routes.outbound()
+    sink = world.redis.sinks['k']
+    world.routes.apply([out(max_rate_hz=5)])
+    (after,) = world.routes.outbound()
+    assert after is not before
+    assert sink.closed
+    assert not world.redis.sinks['k'].closed
+    assert world.ros.topics[0].receiver is after
+
+
+def test_a_route_that_is_gone_releases_all_it_had(world):
+    world.routes.apply([out(), into()])
+    world.routes.apply([])
+    assert world.redis.sinks['k'].closed
+    assert world.ros.publishers == {}
+    assert world.ros.topics == world.redis.sources == []
+
+
+def test_routes_share_a_publisher_until_the_last_is_gone(world):
+    world.routes.apply([into(name='one'), into(name='two')])
+    assert len(world.ros.publishers) == 1
+    world.routes.apply([into(name='two')])
+    assert len(world.ros.publishers) == 1
+    world.receive('two', b'{"data": 1}')
+    assert len(world.published('/b')) == 1
+
+
+def test_the_errors_of_all_routes_are_reported_and_nothing_changes(world):
+    world.routes.apply([into()])
+    before = world.routes.running()
+    with pytest.raises(MappingError) as caught:
+        world.routes.apply(
+            [
+                into(),
+                into('/good', 'good'),
+                into('/x', 'x', type='no/msg/Type', where='m.yaml:2'),
+                into('/y', 'y', limits={'datum': (0, 1)}, where='m.yaml:3'),
+                command('/z', 'z', where='m.yaml:4', set={'linear.x': 'fast'}),
+            ]
+        )
+    places = [str(error).partition(': ') for error in caught.value.errors]
+    assert [place for place, _, _ in places] == ['m.yaml:2', 'm.yaml:3', 'm.yaml:4']
+    assert [text.partition(':')[0] for _, _, text in places] == ['no/msg/Type', 'datum', 'set']
+    assert world.routes.running() is before
+    assert [source.config.name for source in world.redis.sources] == ['c']
+    assert [publisher.name for publisher in world.ros.publishers.values()] == ['/b']
+    assert [said.name for said in world.redis.described] == ['c']
+
+
+def test_two_routes_with_one_text_are_two_routes(world):
+    sinks = (ChannelSinkConfig('c'),)
+    world.routes.apply(
+        [replace(out(), sinks=sinks, field='x'), replace(out(), sinks=sinks, field='y')]
+    )
+    assert list(world.routes.running()) == ['/a -> channel c', '/a -> channel c #2']
+
+
+def test_a_key_that_goes_both_ways_does_not_loop(world):
+    back = into('/a', 'k', source=KeySourceConfig('k'))
+    world.routes.apply([out(), replace(back, encoding='text')])
+    world.ros.receiver('/a').opened(NUMBER)
+    world.ros.receiver('/a').forward([number(0.5)])
+    world.receive('k', b'0.5')
+    assert world.published('/a') == []
+    world.receive('k', b'0.75')
+    assert world.published('/a') == [number(0.75)]
+
+
+def test_a_route_whose_key_starts_to_go_both_ways_is_opened_anew(world):
+    world.routes.apply([out()])
+    (before,) = world.routes.outbound()
+    back = replace(into('/a', source=KeySourceConfig('k')), encoding='text')
+    world.routes.apply([out(), back])
+    (after,) = world.routes.outbound()
+    assert after is not before
+    world.routes.apply([out(), replace(back, where='elsewhere')])
+    assert world.routes.outbound() == [after]
+
+
+def test_routes_to_one_topic_share_its_dead_man(world):
+    world.routes.apply([command(name='one'), command(name='two')])
+    world.receive('one', b'{"linear": {"x": 1}}')
+    world.clock.move(0.4)
+    world.receive('two', b'{"linear": {"x": 2}}')
+    world.clock.move(0.4)
+    assert len(world.published('/cmd_vel')) == 2
+    world.clock.move(0.2)
+    assert world.published('/cmd_vel')[2:] == [cdr_write.writer(TWIST)({})]
+    one, two = world.routes.inbound()
+    assert (one.report().noted, two.report().noted) == ({}, {'stop': 1})
+
+
+def test_a_dead_man_is_shared_by_routes_with_other_publishers_and_outlives_the_first(world):
+    key = replace(command(), source=KeySourceConfig('k'))
+    world.routes.apply([command(), key])
+    assert len(world.ros.publishers) == 2  # one is latched
+    world.receive('cmd', b'{"linear": {"x": 1}}')
+    world.clock.move(0.4)
+    world.receive('k', b'{"linear": {"x": 1}}')
+    world.clock.move(0.4)
+    (first,) = [p for p in world.ros.publishers.values() if len(p.published) and p.users == 2]
+    assert len(first.published) == 1
+    world.routes.apply([key])
+    world.clock.move(0.2)
+    assert first.published[1:] == [cdr_write.writer(TWIST)({})]
+    world.routes.apply([])
+    assert world.ros.publishers == {}
+
+
+def test_a_command_route_that_is_gone_stops_the_robot_first(world):
+    world.routes.apply([command()])
+    world.receive('cmd', b'{"linear": {"x": 1}}')
+    published = world.published('/cmd_vel')
+    world.routes.apply([])
+    assert published[1:] == [cdr_write.writer(TWIST)({})]
+
+
+def test_a_command_route_that_changes_hands_its_armed_dead_man_on(world):
+    world.routes.apply([command()])
+    world.receive('cmd', b'{"linear": {"x": 1}}')
+    world.routes.apply([command(max_age_ms=100, unstamped='accept')])
+    assert len(world.published('/cmd_vel')) == 1
+    world.clock.move(0.6)
+    assert len(world.published('/cmd_vel')) == 2
+
+
+def test_another_stop_is_another_dead_man(world):
+    world.routes.apply([command()])
+    world.receive('cmd', b'{"linear": {"x": 1}}')
+    world.routes.apply([command(after_ms=100)])
+    assert len(world.published('/cmd_vel')) == 2
+    world.receive('cmd', b'{"linear": {"x": 1}}')
+    world.clock.move(0.11)
+    assert len(world.published('/cmd_vel')) == 4
+
+
+def test_a_bridge_runs_its_mapping_and_closes_it():
+    ros, redis = FakeRos(NUMBER), FakeRedis()
+    mapping = Mapping('m.yaml', 'robot1', ros_to_redis=(out(),), redis_to_ros=(into(),))
+    with Bridge(mapping, ros, redis, log=LOG) as bridge:
+        assert ros.calls == ['want', 'start']
+        assert redis.calls == ['want', 'start']
+        fields = bridge.status()
+        assert set(fields) == {'state', 'route:/a -> key k', 'route:channel c -> /b'}
+        redis.connected[0](False)
+        ros.receiver('/a').opened(NUMBER)
+        ros.receiver('/a').forward([number(1.5)])
+        redis.connected[0](True)
+        assert redis.sinks['k'].payloads == [b'1.5', b'1.5']
+    assert ros.topics == redis.sources == []
+    bridge.close()

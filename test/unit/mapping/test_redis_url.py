@@ -1,0 +1,134 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""URLs of Redis servers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from redis_bridge.mapping import redis_url
+from redis_bridge.mapping.redis_url import RedisUrl, RedisUrlError
+
+SECRET = 'hunter2'
+
+
+@pytest.mark.parametrize(
+    ('url', 'parsed', 'address'),
+    [
+        ('redis://localhost', RedisUrl('redis', 'localhost'), 'redis://localhost:6379/0'),
+        ('redis://[::1]:1/0', RedisUrl('redis', '::1', 1), 'redis://[::1]:1/0'),
+        ('redis://h?db=2', RedisUrl('redis', 'h', database=2), 'redis://h:6379/2'),
+        (
+            'rediss://us%40er:p%3Aw@h:7/3/',
+            RedisUrl('rediss', 'h', 7, database=3, username='us@er', password='p:w'),
+            'rediss://h:7/3',
+        ),
+        ('unix:///run/re%20dis', RedisUrl('unix', path='/run/re dis'), 'unix:///run/re dis'),
+        (
+            'unix://u:p@/run/redis?db=3',
+            RedisUrl('unix', path='/run/redis', database=3, username='u', password='p'),
+            'unix:///run/redis?db=3',
+        ),
+    ],
+)
+def test_a_url_has_an_address_without_user_and_password(url, parsed, address):
+    assert redis_url.parse(url) == parsed
+    assert parsed.address == address
+
+
+@pytest.mark.parametrize('url', ['redis://u:hunter2@h', 'unix://u:hunter2@/run/x'])
+def test_a_repr_shows_no_password(url):
+    assert SECRET not in repr(redis_url.parse(url))
+
+
+NOT_A_URL = (
+    'expected a url such as redis://host:6379/0, rediss://host:6379/0 or unix:///path?db=0 '
+    '(percent-encode special characters in a user name or password)'
+)
+NO_DATABASE = 'expected the number of a database at the end of the url, as in redis://host:6379/0'
+
+
+@pytest.mark.parametrize(
+    ('url', 'reason'),
+    [
+        ('', NOT_A_URL),
+        ('localhost', NOT_A_URL),
+        ('rdis://h', f"{NOT_A_URL}, did you mean 'redis'?"),
+        (f'http://u:{SECRET}@h', NOT_A_URL),
+        ('redis://', NOT_A_URL),
+        ('redis://h:0', NOT_A_URL),
+        ('redis://h:99999', NOT_A_URL),
+        (f'redis://h:{SECRET}', NOT_A_URL),
+        (f'redis://u:{SECRET}@[h', NOT_A_URL),
+        (f'redis://:{SECRET}#x@h', NOT_A_URL),
+        ('redis://h/0#x', NOT_A_URL),
+        ('redis://h /0', NOT_A_URL),
+        ('redis://h?db', NOT_A_URL),
+        ('redis://h/x', NO_DATABASE),
+        ('redis://h/٣', NO_DATABASE),
+        ('redis://h/9999999999', NO_DATABASE),
+        (
+            f'redis://h?password={SECRET}',
+            'a url takes no option but db: use the keys of the redis section',
+        ),
+        ('unix://run/x', 'expected unix:///path/of/the/socket, with three slashes'),
+        ('unix:///', 'expected unix:///path/of/the/socket, with three slashes'),
+        ('redis+sentinel://h', 'redis+sentinel:// is not yet supported'),
+        ('rediss+cluster://h', 'rediss+cluster:// is not yet supported'),
+    ],
+)
+def test_other_urls_are_rejected_with_a_reason_that_shows_no_secret(url, reason):
+    with pytest.raises(RedisUrlError) as error:
+        redis_url.parse(url)
+    assert str(error.value) == reason
+
+
+@given(st.text(st.sampled_from('redis:/[]@?=&#%0 \n\0x٣'), max_size=30))
+def test_any_text_is_a_url_or_is_rejected(text):
+    for url in (text, f'redis://{text}', f'unix://{text}'):
+        try:
+            parsed = redis_url.parse(url)
+        except RedisUrlError:
+            continue
+        if '%' not in url:
+            again = redis_url.parse(parsed.address)
+            assert (again.host, again.port, again.path, again.database) == (
+                parsed.host, parsed.port, parsed.path, parsed.database,
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('url', 'has'),
+    [
+        (f'redis://:{SECRET}@h', True),
+        (f'redis://a:{SECRET}@:x', True),
+        (f'redis://h?Password={SECRET}', True),
+        ('redis://u:\0x@h', True),
+        ('redis://u:\0@h', False),
+        ('redis://user@h', False),
+        ('redis://h:1/2', False),
+        ('\0', False),
+    ],
+)
+def test_a_password_is_found_in_valid_and_invalid_urls(url, has):
+    assert redis_url.has_password(url) is has
+
+
+@pytest.mark.parametrize(
+    ('url', 'is_plaintext'),
+    [
+        ('redis://10.0.0.7', True),
+        ('redis://far.example', True),
+        ('rediss://far.example', False),
+        ('redis://127.0.0.2', False),
+        ('redis://[::1]', False),
+        ('redis://localhost', False),
+        ('redis://a.localhost', False),
+        ('unix:///run/x', False),
+    ],
+)
+def test_plaintext_to_another_machine_is_noticed(url, is_plaintext):
+    assert redis_url.parse(url).is_plaintext_elsewhere is is_plaintext

@@ -1,0 +1,68 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""What is logged once, and at which level."""
+
+import logging
+
+import pytest
+from fakes import FakeClock
+
+from redis_bridge.log_once import LogOnChange, RateLimitedLog
+
+LOG = logging.getLogger('test')
+
+
+@pytest.fixture
+def lines(caplog):
+    caplog.set_level(logging.DEBUG, LOG.name)
+    return lambda: [f'{record.levelname} {record.getMessage()}' for record in caplog.records]
+
+
+def test_a_state_is_logged_when_it_changes(lines):
+    log = LogOnChange(LOG)
+    assert [log.update('a', state) for state in ('open', 'open', 'waiting')] == [
+        True, False, True,
+    ]  # fmt: skip
+    assert lines() == ['DEBUG a: open', 'DEBUG a: waiting']
+
+
+def test_a_problem_is_logged_at_its_level_and_its_end_at_info(lines):
+    log = LogOnChange(LOG)
+    log.update('a', 'error: x', logging.ERROR)
+    log.update('a', 'error: x', logging.ERROR)
+    log.update('a', 'error: y', logging.WARNING)
+    log.update('a', 'open')
+    log.update('a', 'waiting')
+    assert lines() == [
+        'ERROR a: error: x',
+        'WARNING a: error: y',
+        'INFO a: open',
+        'DEBUG a: waiting',
+    ]
+
+
+def test_each_subject_has_a_state_of_its_own(lines):
+    log = LogOnChange(LOG)
+    log.update('a', 'error', logging.ERROR)
+    log.update('b', 'error', logging.ERROR)
+    log.forget('a')
+    log.update('a', 'open')
+    assert lines() == ['ERROR a: error', 'ERROR b: error', 'DEBUG a: open']
+
+
+def test_a_drop_is_warned_of_every_ten_seconds_for_each_reason(lines):
+    clock = FakeClock()
+    log = RateLimitedLog(LOG, '/a -> key k', clock)
+    for _ in range(3):
+        log.warn('bad_payload', 'no map')
+        log.warn('too_old', '300 ms')
+        clock.move(5.1)
+    assert (
+        lines()
+        == [
+            'WARNING /a -> key k: dropped a sample, bad_payload: no map',
+            'WARNING /a -> key k: dropped a sample, too_old: 300 ms',
+        ]
+        * 2
+    )
