@@ -9,14 +9,10 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from redis_bridge.ports import Received, Receiver
-from redis_bridge.redis_io.connection import (
-    Address,
-    Connection,
-    ConnectionThread,
-    Health,
-    Pings,
-    Timing,
-)
+from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.connection import Connection, Pings
+from redis_bridge.redis_io.connection_thread import ConnectionThread
+from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.resp import raise_if_error
 
 BATCH = 1000  # messages read before they are handed on, if that many come

@@ -19,15 +19,10 @@ import redis
 
 from redis_bridge.mapping.model import KeySourceConfig
 from redis_bridge.ports import Received, Receiver
-from redis_bridge.redis_io.connection import (
-    Address,
-    Command,
-    Connection,
-    ConnectionThread,
-    Health,
-    Pings,
-    Timing,
-)
+from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.connection import Command, Connection, Pings
+from redis_bridge.redis_io.connection_thread import ConnectionThread
+from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.resp import code_of, raise_if_error
 
 INVALIDATE = b'__redis__:invalidate'

@@ -20,15 +20,11 @@ import redis
 
 from redis_bridge.mapping.model import Heartbeat
 from redis_bridge.protocol import names
-from redis_bridge.redis_io.connection import (
-    Address,
-    Clock,
-    Command,
-    Connection,
-    ConnectionThread,
-    Health,
-    Timing,
-)
+from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.clock import Clock
+from redis_bridge.redis_io.connection import Command, Connection
+from redis_bridge.redis_io.connection_thread import ConnectionThread
+from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.resp import code_of, raise_if_error
 
 Status = Callable[[], 'dict[str, str]']

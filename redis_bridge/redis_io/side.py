@@ -27,8 +27,11 @@ from redis_bridge.mapping.model import (
 from redis_bridge.ports import Receiver, Sink, SourceRequest
 from redis_bridge.protocol import names
 from redis_bridge.protocol.descriptions import NameDescription
+from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.channel_source import ChannelReader
-from redis_bridge.redis_io.connection import Address, Clock, ConnectionThread, Health, Timing
+from redis_bridge.redis_io.clock import Clock
+from redis_bridge.redis_io.connection_thread import ConnectionThread
+from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.key_source import KeyWatcher
 from redis_bridge.redis_io.outbox import Outbox
 from redis_bridge.redis_io.presence import Presence

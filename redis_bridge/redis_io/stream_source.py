@@ -24,15 +24,10 @@ from redis_bridge.mapping.model import StreamSourceConfig
 from redis_bridge.ports import Received, Receiver
 from redis_bridge.protocol import names
 from redis_bridge.protocol.meta import Meta
-from redis_bridge.redis_io.connection import (
-    Address,
-    Command,
-    Connection,
-    ConnectionThread,
-    Health,
-    NoReply,
-    Timing,
-)
+from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.connection import Command, Connection, NoReply
+from redis_bridge.redis_io.connection_thread import ConnectionThread
+from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.outbox import RING_S
 from redis_bridge.redis_io.resp import code_of, raise_if_error
 from redis_bridge.redis_io.sinks import StreamId, id_number, id_text
