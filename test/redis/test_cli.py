@@ -22,7 +22,7 @@ from redis_bridge.cli import main
 from redis_bridge.messages import cdr_write
 from redis_bridge.messages.definition import definition_text, parse_definition, type_hash
 from redis_bridge.payloads import CODECS
-from redis_bridge.protocol import names
+from redis_bridge.protocol import keys
 from redis_bridge.protocol.meta import Meta
 
 ROOT = Path(main.__file__).resolve().parents[2]
@@ -94,14 +94,14 @@ def nowhere():
 
 def describe(db, message, name, **kinds):
     db.hset(
-        names.type_key(message.name),
+        keys.type_key(message.name),
         mapping={
             'definition': definition_text(message),
             'type_hash': type_hash(message),
             'protocol': '1',
         },
     )
-    db.hset(names.meta_key(name), mapping={'type': message.name, 'robot': 'r', **kinds})
+    db.hset(keys.meta_key(name), mapping={'type': message.name, 'robot': 'r', **kinds})
 
 
 def is_watched(db, channel):
@@ -542,7 +542,7 @@ def robot(db):
         'carried': 1203, 'dropped': {'over_rate': 33}, 'rate_hz': 20.04, 'latency_ms': 0.812,
     }  # fmt: skip
     db.hset(
-        names.robot_key('robot1'),
+        keys.robot_key('robot1'),
         mapping={
             'boot': '3f2a', 'protocol': '1', 'host': 'pi4', 'pid': '77',
             'since': str(seconds - 3700), 'stamp': str(seconds - 1),
