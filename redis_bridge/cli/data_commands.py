@@ -17,7 +17,7 @@ from redis_bridge.cli.options import OK, Command, UsageError, connect, count, po
 from redis_bridge.cli.output import cut, printable, to_json, to_yaml
 from redis_bridge.mapping import yaml12
 from redis_bridge.mapping.model import SINK_KINDS, SOURCE_KINDS
-from redis_bridge.payloads.codecs import CODECS
+from redis_bridge.payloads import CODECS
 
 if TYPE_CHECKING:
     from redis_bridge.client.client import Notice, Update

@@ -20,7 +20,7 @@ from redis_bridge.mapping.model import (
     SinkConfig,
     StreamSinkConfig,
 )
-from redis_bridge.payloads import codecs
+from redis_bridge.payloads import CODECS
 from redis_bridge.ports import Write
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.connection import Command, pack_prefix
@@ -193,7 +193,7 @@ class NoticeWriter(ChannelWriter):
 
     def _notice(self, meta: Meta) -> bytes:
         notice = {'key': self._key, 'seq': meta.seq, 'stamp': meta.stamp}
-        return codecs.pack(self._encoding, notice)
+        return CODECS[self._encoding].pack(notice)
 
 
 class StreamLog:

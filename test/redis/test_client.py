@@ -21,8 +21,10 @@ from support import eventually
 import redis_bridge
 from redis_bridge.errors import InterfaceError, NotFoundError, PayloadError, RedisError
 from redis_bridge.mapping.model import ChannelSinkConfig, Heartbeat, KeySinkConfig, RedisSettings
-from redis_bridge.messages import cdr, types
-from redis_bridge.payloads import codecs
+from redis_bridge.messages import cdr_write
+from redis_bridge.messages.definition import definition_text, parse_definition, type_hash
+from redis_bridge.payloads import CODECS
+from redis_bridge.payloads.hash_fields import hash_encoder
 from redis_bridge.protocol import keys
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.side import RedisSide
@@ -31,7 +33,7 @@ INNER = """\
 float64 a
 float64[3] v
 """
-SAMPLE = types.parse_definition(
+SAMPLE = parse_definition(
     'demo_msgs/msg/Sample',
     f"""\
 float64 x
@@ -45,8 +47,8 @@ demo_msgs/Inner inner
 MSG: demo_msgs/Inner
 {INNER}""",
 )
-SCALAR = types.parse_definition('std_msgs/msg/Float64', 'float64 data\n')
-TEXT = types.parse_definition('std_msgs/msg/String', 'string data\n')
+SCALAR = parse_definition('std_msgs/msg/Float64', 'float64 data\n')
+TEXT = parse_definition('std_msgs/msg/String', 'string data\n')
 
 VALUE = {
     'x': 1.5,
@@ -71,8 +73,8 @@ def describe(db, message, name, **kinds):
     db.hset(
         keys.type_key(message.name),
         mapping={
-            'definition': types.definition(message),
-            'type_hash': types.type_hash(message),
+            'definition': definition_text(message),
+            'type_hash': type_hash(message),
             'protocol': '1',
         },
     )
@@ -81,8 +83,8 @@ def describe(db, message, name, **kinds):
 
 def encoded(encoding, value=VALUE, message=SAMPLE, meta=META, **options):
     """Return the payload that a bridge makes of a message."""
-    encode = codecs.encoder(message, encoding, **options)
-    return encode(cdr.writer(message)(value), None if encoding in ('cdr', 'text') else meta)
+    encode = CODECS[encoding].encoder(message, **options)
+    return encode(cdr_write.writer(message)(value), None if encoding in ('cdr', 'text') else meta)
 
 
 def plain(value):
@@ -122,7 +124,7 @@ def test_get_returns_a_field_that_the_bridge_names(db, client, field):
 
 def test_get_returns_a_hash_as_the_map_it_was_written_from(db, client):
     describe(db, SAMPLE, 'robot1:battery', hash='text')
-    fields = codecs.hash_encoder(SAMPLE)(cdr.writer(SAMPLE)(VALUE))
+    fields = hash_encoder(SAMPLE)(cdr_write.writer(SAMPLE)(VALUE))
     db.hset('robot1:battery', mapping=fields)
     assert plain(client.get('robot1:battery')) == VALUE
 
@@ -227,7 +229,7 @@ def test_get_reads_what_the_bridges_redis_side_writes(redis_server, client):
         log=logging.getLogger('test'),
         presence=Heartbeat(),
     )
-    description = (types.definition(SAMPLE), types.type_hash(SAMPLE))
+    description = (definition_text(SAMPLE), type_hash(SAMPLE))
     endpoints.register('r9:sample', 'key', SAMPLE.name, 'cdr', *description)
     sink = endpoints.sink(KeySinkConfig('r9:sample', 'cdr'), redis_bridge.counters.Counters())
     endpoints.start(lambda: {'state': json.dumps({'writer': 'connected'})})
@@ -269,7 +271,7 @@ def test_publish_sends_what_the_bridge_that_reads_expects(db, client, encoding):
     before = time.time()
     assert client.publish('robot1:in', VALUE) == 1
     assert client.publish('robot1:in', {'x': 2}) == 1
-    first, second = (codecs.decoder(SAMPLE, encoding)(received(pubsub)) for _ in range(2))
+    first, second = (CODECS[encoding].decoder(SAMPLE)(received(pubsub)) for _ in range(2))
     assert plain(first[0]) == VALUE
     assert second[0]['x'] == 2
     if encoding != 'cdr':
@@ -392,7 +394,7 @@ def test_watch_sees_channels_keys_hashes_and_streams(db, client):
         assert plain(watch.wait(5)) == ('k', 'key', VALUE, META, None)  # what stands there
         db.publish('c', encoded('msgpack'))
         assert plain(watch.wait(5)) == ('c', 'channel', VALUE, META, None)
-        db.hset('h', mapping=codecs.hash_encoder(SAMPLE)(cdr.writer(SAMPLE)(VALUE)))
+        db.hset('h', mapping=hash_encoder(SAMPLE)(cdr_write.writer(SAMPLE)(VALUE)))
         update = watch.wait(5)
         assert (update.name, update.kind, plain(update.value)) == ('h', 'hash', VALUE)
         id_ = db.xadd('s', {'data': encoded('cdr'), 'origin': 'r/1', 'seq': 1, 'stamp': 2.5})
@@ -663,7 +665,7 @@ def test_the_channel_sink_and_a_watch_agree(redis_server, db, client):
         presence=Heartbeat(),
     )
     sink = endpoints.sink(ChannelSinkConfig('r9:c', 'msgpack'), redis_bridge.counters.Counters())
-    description = (types.definition(SAMPLE), types.type_hash(SAMPLE))
+    description = (definition_text(SAMPLE), type_hash(SAMPLE))
     endpoints.register('r9:c', 'channel', SAMPLE.name, 'msgpack', *description)
     endpoints.start(dict)
     try:
@@ -708,7 +710,7 @@ def test_a_scalar_that_a_bridge_describes_with_its_field_is_read_as_that(
     redis_side_at, redis_server, client
 ):
     endpoints = redis_side_at(redis_server.url)
-    description = (types.definition(SAMPLE), types.type_hash(SAMPLE))
+    description = (definition_text(SAMPLE), type_hash(SAMPLE))
     endpoints.register('Temperature', 'key', SAMPLE.name, 'text', *description, field='x')
     endpoints.register('gain', 'from_key', SAMPLE.name, 'json', *description, field='inner.a')
     endpoints.start(dict)
