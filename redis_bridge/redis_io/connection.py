@@ -414,10 +414,15 @@ class Health:
         with self._lock:
             self._problems[role] = 'not started'
 
+    def remove(self, role: str) -> None:
+        """Forget a role that needs no connection now."""
+        with self._lock:
+            self._problems.pop(role, None)
+
     def mark_connected(self, role: str) -> None:
         """Note that a role is connected."""
         with self._lock:
-            was, self._problems[role] = self._problems[role], None
+            was, self._problems[role] = self._problems.get(role, 'idle'), None
             if was is None or any(self._problems.values()):
                 return
             self._told.clear()
@@ -464,6 +469,7 @@ class ConnectionThread:
         timing: Timing,
         on_disconnect: Callable[[], None] = lambda: None,
         gate: Callable[[], str | None] = lambda: None,
+        is_idle: Callable[[], bool] = lambda: False,
         interrupt_to_stop: bool = False,
     ) -> None:
         self.role = role
@@ -475,6 +481,7 @@ class ConnectionThread:
         self._health = health
         self._on_disconnect = on_disconnect
         self._gate = gate
+        self._is_idle = is_idle  # whether the role needs no connection now
         self._interrupt_to_stop = interrupt_to_stop
         self._is_up = False
         self._pause_s = timing.retry_first_s
@@ -538,6 +545,10 @@ class ConnectionThread:
 
     def _run(self) -> None:
         while not self.closing.is_set():
+            if self._is_idle():
+                self._health.remove(self.role)
+                self.closing.wait(GATE_POLL_S)
+                continue
             reason = self._gate()
             if reason is not None:
                 self._health.mark_disconnected(self.role, reason, quiet=True)
@@ -561,7 +572,7 @@ class ConnectionThread:
                 self._health.bug(self.role, self.redact(e))
             finally:
                 self._hang_up()
-            if not self.closing.is_set():
+            if not self.closing.is_set() and not self._is_idle():
                 self._recover(problem, refused)
         self._health.mark_disconnected(self.role, 'closed', quiet=True)
         self.waker.close()
