@@ -15,7 +15,9 @@ import redis
 
 from redis_bridge.errors import RedisError
 from redis_bridge.mapping.model import RedisSettings
-from redis_bridge.redis_io.connection import Address, Clock, Command, Connection, Timing
+from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.clock import Clock
+from redis_bridge.redis_io.connection import Command, Connection
 
 CLOCK_FRESH_S = 10.0
 

@@ -12,7 +12,9 @@ from typing import Any, Protocol
 
 import redis
 
-from redis_bridge.redis_io.connection import Address, Connection, Health, Pings, Timing
+from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.connection import Connection, Pings
+from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.source import Gate, Source, SourceReceiver
 
 BATCH = 1000  # messages read before they are handed on, if that many come

@@ -16,9 +16,11 @@ from typing import Any, NamedTuple, Protocol
 import redis
 
 from redis_bridge.protocol import names
-from redis_bridge.redis_io.connection import Address, Command, Connection, Health, Timing
+from redis_bridge.protocol.stream_ids import StreamId, id_number
+from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.connection import Command, Connection
+from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.resp import code_of
-from redis_bridge.redis_io.sinks import StreamId, id_number
 from redis_bridge.redis_io.source import Gate, SourceReceiver
 from redis_bridge.redis_io.stream_source import COUNT, Entry, Followed, Info, StreamReading
 

@@ -15,7 +15,9 @@ from typing import Any, Protocol
 
 import redis
 
-from redis_bridge.redis_io.connection import Address, Command, Connection, Health, Pings, Timing
+from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.connection import Command, Connection, Pings
+from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.source import Gate, Source, SourceReceiver
 from redis_bridge.redis_io.tracking import Tracking
 

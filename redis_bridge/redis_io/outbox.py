@@ -32,15 +32,11 @@ import redis
 
 from redis_bridge.counters import Counters
 from redis_bridge.mapping.model import SinkConfig
-from redis_bridge.redis_io.connection import (
-    Address,
-    Clock,
-    Command,
-    Connection,
-    ConnectionThread,
-    Health,
-    Timing,
-)
+from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.clock import Clock
+from redis_bridge.redis_io.connection import Command, Connection
+from redis_bridge.redis_io.connection_thread import ConnectionThread
+from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.resp import code_of
 from redis_bridge.redis_io.sinks import (
     SINKS,

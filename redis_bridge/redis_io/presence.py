@@ -17,15 +17,12 @@ import redis
 from redis_bridge.mapping.model import Heartbeat
 from redis_bridge.protocol import names, robot_status
 from redis_bridge.protocol.descriptions import NameDescription
+from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.claim import ClaimState, claim, release, run
-from redis_bridge.redis_io.connection import (
-    Address,
-    Clock,
-    Connection,
-    ConnectionThread,
-    Health,
-    Timing,
-)
+from redis_bridge.redis_io.clock import Clock
+from redis_bridge.redis_io.connection import Connection
+from redis_bridge.redis_io.connection_thread import ConnectionThread
+from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.resp import code_of
 
 Status = Callable[[], 'dict[str, str]']

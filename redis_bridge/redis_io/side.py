@@ -26,9 +26,12 @@ from redis_bridge.mapping.model import (
 )
 from redis_bridge.ports import Sink, SourceRequest
 from redis_bridge.protocol.descriptions import NameDescription
+from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.channel_source import ChannelReceiver, ChannelSource
-from redis_bridge.redis_io.connection import Address, Clock, ConnectionThread, Health, Timing
+from redis_bridge.redis_io.clock import Clock
+from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.group_source import GroupReceiver, GroupSource
+from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.key_source import KeyReceiver, KeySource
 from redis_bridge.redis_io.outbox import Outbox
 from redis_bridge.redis_io.presence import Presence

@@ -23,7 +23,7 @@ from redis_bridge.mapping.model import (
 from redis_bridge.payloads import codecs
 from redis_bridge.ports import Write
 from redis_bridge.protocol.meta import Meta
-from redis_bridge.redis_io.connection import Command, start
+from redis_bridge.redis_io.connection import Command, pack_prefix
 
 if TYPE_CHECKING:
     from redis_bridge.redis_io.outbox import Outbox
@@ -136,11 +136,11 @@ class KeyWriter(LatestSink):
     def __init__(self, outbox: Outbox, config: KeySinkConfig, counts: Counters) -> None:
         super().__init__(outbox, config, counts)
         self._options: Command = () if self.ttl_ms is None else ('PX', self.ttl_ms)
-        self._start = start(('SET', self.name), 3 + len(self._options))
+        self._prefix = pack_prefix(('SET', self.name), 3 + len(self._options))
 
     def set_commands(self, payload: bytes) -> list[Command]:
         """Return the SET, which replaces the time to live too."""
-        return [(self._start, payload, *self._options)]
+        return [(self._prefix, payload, *self._options)]
 
 
 class HashWriter(LatestSink):
@@ -170,11 +170,11 @@ class ChannelWriter(OutboxSink):
 
     def __init__(self, outbox: Outbox, config: ChannelSinkConfig, counts: Counters) -> None:
         super().__init__(outbox, config, counts)
-        self._start = start(('PUBLISH', self.name), 3)
+        self._prefix = pack_prefix(('PUBLISH', self.name), 3)
 
     def commands(self, item: Item) -> list[Command]:
         """Return the PUBLISH."""
-        return [(self._start, item.payload)]
+        return [(self._prefix, item.payload)]
 
 
 class NoticeWriter(ChannelWriter):

@@ -12,7 +12,10 @@ from typing import Generic, Protocol, TypeVar
 
 import redis
 
-from redis_bridge.redis_io.connection import Address, Connection, ConnectionThread, Health, Timing
+from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.connection import Connection
+from redis_bridge.redis_io.connection_thread import ConnectionThread
+from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.resp import code_of
 
 Gate = Callable[[], 'str | None']

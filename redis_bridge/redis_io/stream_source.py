@@ -16,17 +16,12 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import redis
 
-from redis_bridge.redis_io.connection import (
-    Address,
-    Command,
-    Connection,
-    Health,
-    NoReply,
-    Timing,
-)
+from redis_bridge.protocol.stream_ids import StreamId, id_number, id_text
+from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.connection import Command, Connection, NoReply
+from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.outbox import RING_S
 from redis_bridge.redis_io.resp import raise_if_error
-from redis_bridge.redis_io.sinks import StreamId, id_number, id_text
 from redis_bridge.redis_io.source import Gate, R, Source, SourceReceiver
 
 COUNT = 100

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import redis
 
 from redis_bridge.protocol.meta import DATA, Meta, from_entry
-from redis_bridge.redis_io.connection import Address, Connection, ConnectionThread, Pings, Timing
+from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.connection import Connection, Pings
+from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.resp import code_of, raise_if_error
 from redis_bridge.redis_io.tracking import INVALIDATE, disjoint_prefixes
 

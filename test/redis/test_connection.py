@@ -34,15 +34,10 @@ from redis_bridge.mapping.model import (
 )
 from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
 from redis_bridge.protocol.meta import Meta
-from redis_bridge.redis_io.connection import (
-    LARGE_BYTES,
-    Address,
-    Clock,
-    Connection,
-    Health,
-    Timing,
-    packed,
-)
+from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.clock import Clock
+from redis_bridge.redis_io.connection import LARGE_BYTES, Connection, packed
+from redis_bridge.redis_io.health import Health
 
 SECRET = 'hunter2/#%'
 

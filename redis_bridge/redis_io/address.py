@@ -1,0 +1,168 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Where the server is, and the connections that the settings ask for."""
+
+from __future__ import annotations
+
+import inspect
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis import connection as redis_connection
+
+from redis_bridge.errors import RedisError
+from redis_bridge.mapping.model import RedisSettings
+
+# From the URL's query only these count. The rest is either a matter of this module (timeouts,
+# retries, protocol) or would weaken TLS (ssl_cert_reqs, ssl_check_hostname).
+URL_OPTIONS = {
+    'host', 'port', 'path', 'db', 'username', 'password', 'connection_class',
+    'ssl_ca_certs', 'ssl_certfile', 'ssl_keyfile', 'ssl_min_version',
+}  # fmt: skip
+
+TLS_VERSIONS = {'1.2': ssl.TLSVersion.TLSv1_2, '1.3': ssl.TLSVersion.TLSv1_3}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long each role waits for what."""
+
+    connect_s: float = 2.0
+    reply_s: float = 5.0
+    ping_s: float = 2.0
+    pings: int = 3  # unanswered ones after which the peer counts as gone
+    retry_first_s: float = 0.1  # doubles up to one of the next two, with full jitter
+    retry_max_s: float = 5.0
+    refused_max_s: float = 30.0  # wrong password or missing rights: nothing heals that quickly
+    block_ms: int = 1000  # of a blocking read; less than reply_s
+
+
+class InvalidSettings(redis.ConnectionError):
+    """A connection that cannot come about as the settings are (a file that cannot be read)."""
+
+
+class Address:
+    """Makes unconnected redis-py connections from settings, whichever redis-py is installed.
+
+    Raises RedisError for settings that can never work.
+    """
+
+    def __init__(self, settings: RedisSettings, client_name: str, timing: Timing) -> None:
+        self._settings = settings
+        self._secrets: set[str] = set()
+        options = self._url_options(settings.url)
+        self._class = options.pop('connection_class', redis_connection.Connection)
+        if self._class is redis_connection.UnixDomainSocketConnection:
+            self.where = f'unix:{options.get("path", "")}'
+        else:
+            self.where = f'{options.get("host", "localhost")}:{options.get("port", 6379)}'
+            options.update(socket_keepalive=True, socket_keepalive_options=_keepalive())
+        if db := options.get('db'):
+            self.where += f'/{db}'
+        if settings.username is not None:
+            options['username'] = settings.username
+        if settings.tls is not None and not issubclass(
+            self._class, redis_connection.SSLConnection
+        ):
+            raise RedisError(f'redis.tls needs a rediss:// URL, not that of {self.where}')
+        known = _parameters(self._class)
+        if issubclass(self._class, redis_connection.SSLConnection):
+            options.update(self._tls_options(known))
+        options.update(socket_timeout=timing.reply_s, client_name=client_name)
+        # RESP2 has one shape of reply on every server and client and needs no HELLO. It also
+        # keeps the notices of Redis Enterprise about its maintenance away.
+        for name, value in (
+            ('protocol', 2), ('driver_info', None), ('socket_connect_timeout', timing.connect_s),
+        ):  # fmt: skip
+            if name in known:
+                options[name] = value
+        if 'driver_info' not in known and 'lib_name' in known:
+            options.update(lib_name=None, lib_version=None)
+        self._options = options
+
+    def _url_options(self, url: str) -> dict[str, Any]:
+        # The text of the error is not passed on: it may hold a piece of the password.
+        try:
+            options = redis_connection.parse_url(url)
+        except ValueError:
+            raise RedisError(
+                'redis.url: expected redis://, rediss:// or unix://, with special characters in '
+                'the password percent-encoded'
+            ) from None
+        if password := options.get('password'):
+            self._secrets.add(password)
+        unknown = sorted(set(options) - URL_OPTIONS)
+        if unknown:
+            raise RedisError(f'redis.url: these options are not for the URL: {", ".join(unknown)}')
+        return options
+
+    def _tls_options(self, known: set[str]) -> dict[str, Any]:
+        options: dict[str, Any] = {'ssl_cert_reqs': 'required', 'ssl_check_hostname': True}
+        tls = self._settings.tls
+        if tls is None:
+            return options
+        for name, value in (
+            ('ssl_ca_certs', tls.ca), ('ssl_certfile', tls.cert), ('ssl_keyfile', tls.key),
+        ):  # fmt: skip
+            if value is not None:
+                options[name] = value
+        if tls.min_version is not None:
+            version = TLS_VERSIONS.get(tls.min_version)
+            if version is None:
+                raise RedisError(
+                    f'redis.tls.min_version: expected one of 1.2, 1.3, got {tls.min_version!r}'
+                )
+            if 'ssl_min_version' in known:
+                options['ssl_min_version'] = version
+            elif version > ssl.create_default_context().minimum_version:
+                raise RedisError(
+                    f'redis.tls.min_version: redis-py {redis.__version__} cannot hold to '
+                    f'{tls.min_version}, install redis 5 or newer'
+                )
+        return options
+
+    def connection(self) -> Any:
+        """Return a new connection, not yet connected; the password is read now."""
+        options = dict(self._options)
+        path = self._settings.password_file
+        if path is not None:
+            try:
+                options['password'] = Path(path).read_text(encoding='utf-8').rstrip('\r\n')
+            except OSError as error:
+                raise InvalidSettings(f'password_file {path}: {error.strerror}') from error
+            except UnicodeDecodeError:
+                raise InvalidSettings(f'password_file {path}: expected UTF-8 text') from None
+            if options['password']:
+                self._secrets.add(options['password'])
+        return self._class(**options)
+
+    def redact(self, error: BaseException) -> str:
+        """Return the text of an error without secrets."""
+        text = ' '.join(str(error).split()) or type(error).__name__
+        for secret in self._secrets:
+            text = text.replace(secret, '***')
+        return text
+
+
+def _parameters(kind: type) -> set[str]:
+    """Return the names of all parameters that a connection class takes."""
+    known: set[str] = set()
+    for base in kind.__mro__:
+        if '__init__' in vars(base):
+            parameters = inspect.signature(base.__init__).parameters
+            known |= set(parameters)
+            if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+                break  # nothing is passed on to the next base
+    return known
+
+
+def _keepalive() -> dict[int, int]:
+    wanted = {'TCP_KEEPIDLE': 5, 'TCP_KEEPINTVL': 2, 'TCP_KEEPCNT': 3, 'TCP_USER_TIMEOUT': 10000}
+    return {
+        getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)
+    }
