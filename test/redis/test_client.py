@@ -98,14 +98,14 @@ def plain(value):
     ('encoding', 'options'),
     [('msgpack', {}), ('msgpack', {'arrays': 'typed'}), ('json', {}), ('cdr', {})],
 )
-def test_get_returns_the_same_value_whatever_the_encoding(db, client, encoding, options):
+def test_get_returns_the_same_value_in_every_encoding(db, client, encoding, options):
     describe(db, SAMPLE, 'robot1:sample', key=encoding)
     db.set('robot1:sample', encoded(encoding, **options))
     assert plain(client.get('robot1:sample')) == VALUE
     assert client.read('robot1:sample').meta == (None if encoding == 'cdr' else META)
 
 
-def test_get_returns_a_text_as_the_scalar_that_it_is(db, client):
+def test_get_returns_text_as_the_scalar_that_it_is(db, client):
     describe(db, SCALAR, 'Temperature', key='text')
     db.set('Temperature', '21.5')
     assert client.get('Temperature') == 21.5
@@ -176,7 +176,7 @@ def test_get_of_a_missing_name_is_a_clear_key_error(db, client):
         client.get('only:sent')
 
 
-def test_get_refuses_kinds_that_no_bridge_uses(db, client):
+def test_get_rejects_kinds_that_no_bridge_uses(db, client):
     db.rpush('queue', 'a')
     with pytest.raises(PayloadError, match=r"'queue' is a list"):
         client.get('queue')
@@ -189,7 +189,7 @@ def test_get_says_which_payload_cannot_be_decoded(db, client):
         client.get('robot1:sample')
 
 
-def test_cdr_of_another_version_of_the_type_is_refused(db, client):
+def test_cdr_of_another_version_of_the_type_is_rejected(db, client):
     describe(db, SAMPLE, 'robot1:sample', key='cdr', type_hash='RIHS01_' + 64 * '0')
     db.set('robot1:sample', encoded('cdr'))
     with pytest.raises(InterfaceError, match='two versions'):
@@ -282,7 +282,7 @@ def test_publish_sends_what_the_bridge_that_reads_expects(db, client, encoding):
     pubsub.close()
 
 
-def test_publish_is_json_where_nobody_tells(db, client):
+def test_publish_is_json_if_no_bridge_describes_the_name(db, client):
     pubsub = subscribed(db, 'free')
     client.publish('free', {'a': 1})
     sent = json.loads(received(pubsub))
@@ -307,7 +307,7 @@ def test_publish_to_a_key_and_to_a_stream(db, client):
     assert abs(float(entries[0][b'stamp']) - time.time()) < 2
 
 
-def test_publish_finds_the_kind_by_what_stands_there(db, client):
+def test_publish_finds_the_kind_by_what_is_stored(db, client):
     db.set('k', 'x')
     db.xadd('s', {'data': 'x'})
     assert client.target('k').kind == 'key'
@@ -328,7 +328,7 @@ def test_publish_finds_the_kind_by_what_stands_there(db, client):
         ({'text': 5}, 'text'),
     ],
 )
-def test_publish_finds_mistakes_before_sending(db, client, encoding, value, where):
+def test_publish_finds_errors_before_sending(db, client, encoding, value, where):
     describe(db, SAMPLE, 'robot1:in', from_key=encoding)
     with pytest.raises(PayloadError, match=where.replace('.', r'\.')):
         client.publish('robot1:in', value)
@@ -345,7 +345,7 @@ def test_publish_checks_scalars_as_text(db, client):
     assert client.get('learning_rate') == 0.001
 
 
-def test_publish_of_a_bare_field_is_checked_where_the_bridge_names_it(db, client):
+def test_publish_of_a_bare_field_is_checked_if_the_bridge_names_it(db, client):
     describe(db, SAMPLE, 'x', from_key='json', from_field='inner.a')
     with pytest.raises(PayloadError, match=r'inner\.a'):
         client.publish('x', 'high')
@@ -373,7 +373,7 @@ def test_publish_does_not_touch_the_names_of_the_bridge_itself(client):
         client.publish('redis_bridge:robot:robot1', {}, kind='key')
 
 
-def test_publish_asks_which_kind_where_there_are_two(db, client):
+def test_publish_asks_for_the_kind_if_there_are_two(db, client):
     describe(db, SAMPLE, 'both', from_key='json', from_channel='json')
     with pytest.raises(PayloadError, match=r'read as (key and as channel|channel and as key)'):
         client.publish('both', {})
@@ -402,7 +402,7 @@ def test_watch_sees_channels_keys_hashes_and_streams(db, client):
         assert update[3:] == (Meta('r/1', 1, 2.5), id_.decode())
 
 
-def test_watch_tells_of_each_change_of_a_key_and_of_its_end(db, client):
+def test_watch_yields_each_change_of_a_key_and_its_end(db, client):
     db.set('k', 'a')
     db.set('kk', 'beside')  # a name that begins with another
     with client.watch('k', 'kk') as watch:
@@ -521,7 +521,7 @@ def test_watch_comes_back_after_the_server_was_killed(redis_server, client):
     db.close()
 
 
-def test_watch_refuses_another_kind_than_what_stands_there(db, client):
+def test_watch_rejects_another_kind_than_the_stored_one(db, client):
     db.set('k', 'x')
     with pytest.raises(PayloadError, match="'k' is a key, not a stream"):
         client.watch('k', kind='stream')
@@ -550,7 +550,7 @@ def test_many_watches_leave_no_connections_behind(db, client):
 
 
 # --- robots ------------------------------------------------------------------------------------
-def test_robots_are_listed_with_what_they_tell(db, client):
+def test_robots_are_listed_with_what_they_report(db, client):
     assert client.robots() == []
     seconds, _ = db.time()
     route = {'route': '/odom -> key r:odom', 'carried': 3, 'dropped': {'over_rate': 1}}
@@ -579,7 +579,7 @@ def test_robots_are_listed_with_what_they_tell(db, client):
         client.robot('robot3')
 
 
-def test_a_robot_that_tells_little_is_listed_too(db, client):
+def test_a_robot_that_reports_little_is_listed_too(db, client):
     db.hset(names.robot_key('robot1'), 'state', '{broken')
     robot = client.robot('robot1')
     assert (robot.boot, robot.protocol, robot.age) == (None, None, None)
@@ -587,7 +587,7 @@ def test_a_robot_that_tells_little_is_listed_too(db, client):
 
 
 # --- connection --------------------------------------------------------------------------------
-def test_a_server_that_is_not_there_is_told_plainly():
+def test_an_unreachable_server_is_a_clear_error():
     with (
         redis_bridge.Client('redis://:sesame@127.0.0.1:1/0') as client,
         pytest.raises(RedisError, match=r'^Redis at 127\.0\.0\.1:1: .*refused') as failure,
@@ -620,7 +620,7 @@ def test_a_connection_that_the_server_closed_is_made_anew(db, client):
     assert client.get('k') == 'x'
 
 
-def test_what_the_users_rights_forbid_is_told(db, redis_server, tmp_path):
+def test_what_the_user_may_not_do_is_a_clear_error(db, redis_server, tmp_path):
     db.execute_command(
         'ACL', 'SETUSER', 'bob', 'on', '>sesame', '~mine', '~redis_bridge:*', '&*', '+@all'
     )
@@ -688,7 +688,7 @@ def test_errors_of_redis_py_do_not_leak(redis_server, client):
         client.get('x')
 
 
-def test_who_may_not_ask_for_the_time_stamps_by_its_own_clock(db, redis_server, tmp_path):
+def test_without_permission_for_time_stamps_are_by_the_local_clock(db, redis_server, tmp_path):
     db.execute_command(
         'ACL', 'SETUSER', 'eve', 'on', '>sesame', '~*', '&*', '+@all', '-time'
     )  # fmt: skip
