@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import redis
 
-from redis_bridge.protocol import names
+from redis_bridge.protocol import keys
 from redis_bridge.protocol.stream_ids import StreamId, id_number
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.connection import Command, Connection
@@ -252,7 +252,7 @@ def done_commands(group: str, stream: bytes, entry: Entry, is_good: bool) -> lis
     """Return what acknowledges an entry, and keeps one that was given up as a dead letter."""
     commands: list[Command] = [('XACK', stream, group, entry.id)]
     if not is_good and entry.fields is not None:
-        dead = names.dead_stream(stream.decode())
+        dead = keys.dead_stream(stream.decode())
         letter = (*entry.fields, b'id', entry.id)
         commands.insert(0, ('XADD', dead, 'MAXLEN', '~', DEAD_MAXLEN, '*', *letter))
     return commands

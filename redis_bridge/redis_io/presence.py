@@ -15,7 +15,7 @@ from collections.abc import Callable
 import redis
 
 from redis_bridge.mapping.model import Heartbeat
-from redis_bridge.protocol import names, robot_status
+from redis_bridge.protocol import keys, robot_status
 from redis_bridge.protocol.descriptions import NameDescription
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.claim import ClaimState, claim, release, run
@@ -44,7 +44,7 @@ class Presence:
         timing: Timing,
     ) -> None:
         self._robot = robot
-        self._key = names.robot_key(robot)
+        self._key = keys.robot_key(robot)
         self._boot = boot
         self._written: set[str] = set()  # our fields of the hash
         self._heartbeat = heartbeat

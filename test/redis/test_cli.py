@@ -21,7 +21,7 @@ from support import eventually
 from redis_bridge.cli import main
 from redis_bridge.messages import cdr, types
 from redis_bridge.payloads import codecs
-from redis_bridge.protocol import names
+from redis_bridge.protocol import keys
 from redis_bridge.protocol.meta import Meta
 
 ROOT = Path(main.__file__).resolve().parents[2]
@@ -93,14 +93,14 @@ def nowhere():
 
 def describe(db, message, name, **kinds):
     db.hset(
-        names.type_key(message.name),
+        keys.type_key(message.name),
         mapping={
             'definition': types.definition(message),
             'type_hash': types.type_hash(message),
             'protocol': '1',
         },
     )
-    db.hset(names.meta_key(name), mapping={'type': message.name, 'robot': 'r', **kinds})
+    db.hset(keys.meta_key(name), mapping={'type': message.name, 'robot': 'r', **kinds})
 
 
 def is_watched(db, channel):
@@ -541,7 +541,7 @@ def robot(db):
         'carried': 1203, 'dropped': {'over_rate': 33}, 'rate_hz': 20.04, 'latency_ms': 0.812,
     }  # fmt: skip
     db.hset(
-        names.robot_key('robot1'),
+        keys.robot_key('robot1'),
         mapping={
             'boot': '3f2a', 'protocol': '1', 'host': 'pi4', 'pid': '77',
             'since': str(seconds - 3700), 'stamp': str(seconds - 1),

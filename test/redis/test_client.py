@@ -23,7 +23,7 @@ from redis_bridge.errors import InterfaceError, NotFoundError, PayloadError, Red
 from redis_bridge.mapping.model import ChannelSinkConfig, Heartbeat, KeySinkConfig, RedisSettings
 from redis_bridge.messages import cdr, types
 from redis_bridge.payloads import codecs
-from redis_bridge.protocol import names
+from redis_bridge.protocol import keys
 from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.side import RedisSide
@@ -70,14 +70,14 @@ def client(redis_server):
 def describe(db, message, name, **kinds):
     """Say of a name what a bridge says; `kinds` as `key='json'` or `from_channel='cdr'`."""
     db.hset(
-        names.type_key(message.name),
+        keys.type_key(message.name),
         mapping={
             'definition': types.definition(message),
             'type_hash': types.type_hash(message),
             'protocol': '1',
         },
     )
-    db.hset(names.meta_key(name), mapping={'type': message.name, 'robot': 'robot1', **kinds})
+    db.hset(keys.meta_key(name), mapping={'type': message.name, 'robot': 'robot1', **kinds})
 
 
 def encoded(encoding, value=VALUE, message=SAMPLE, meta=META, **options):
@@ -207,16 +207,16 @@ def test_cdr_of_another_version_of_the_type_is_rejected(db, client):
 def test_cdr_needs_a_description_that_is_whole(db, client, fields, text):
     describe(db, SAMPLE, 'robot1:sample', key='cdr')
     db.set('robot1:sample', encoded('cdr'))
-    db.hset(names.type_key(SAMPLE.name), mapping=fields)
+    db.hset(keys.type_key(SAMPLE.name), mapping=fields)
     with pytest.raises(InterfaceError, match=text):
         client.get('robot1:sample')
-    db.delete(names.type_key(SAMPLE.name))
+    db.delete(keys.type_key(SAMPLE.name))
     with pytest.raises(InterfaceError, match='no bridge describes'):
         client.get('robot1:sample')
 
 
 def test_json_is_read_without_a_description_too(db, client):
-    db.hset(names.meta_key('j'), mapping={'type': 'unknown_msgs/msg/X', 'key': 'json'})
+    db.hset(keys.meta_key('j'), mapping={'type': 'unknown_msgs/msg/X', 'key': 'json'})
     db.set('j', b'{"x": 1, "_meta": {"origin": "a/b", "seq": 1, "stamp": 2.0}}')
     assert client.read('j') == ('j', 'key', {'x': 1}, Meta('a/b', 1, 2.0), None)
 
@@ -244,7 +244,7 @@ def test_get_reads_what_the_bridges_redis_side_writes(redis_server, client):
         assert plain(eventually(lambda: isinstance(described(), dict) and described())) == VALUE
         robot = eventually(lambda: client.robots())[0]
         assert (robot.name, f'robot9/{robot.boot}') == ('robot9', endpoints.origin)
-        assert robot.protocol == names.PROTOCOL
+        assert robot.protocol == keys.PROTOCOL
         assert 0 <= robot.age < 5
         assert robot.status['state'] == {'writer': 'connected'}
     finally:
@@ -556,7 +556,7 @@ def test_robots_are_listed_with_what_they_report(db, client):
     route = {'route': '/odom -> key r:odom', 'carried': 3, 'dropped': {'over_rate': 1}}
     for name in ('robot2', 'robot1'):
         db.hset(
-            names.robot_key(name),
+            keys.robot_key(name),
             mapping={
                 'boot': '12e4', 'protocol': '1', 'host': '007', 'since': '12.5',
                 'stamp': seconds - 2, 'state': '{"writer": "connected"}',
@@ -580,7 +580,7 @@ def test_robots_are_listed_with_what_they_report(db, client):
 
 
 def test_a_robot_that_reports_little_is_listed_too(db, client):
-    db.hset(names.robot_key('robot1'), 'state', '{broken')
+    db.hset(keys.robot_key('robot1'), 'state', '{broken')
     robot = client.robot('robot1')
     assert (robot.boot, robot.protocol, robot.age) == (None, None, None)
     assert robot.status == {'state': '{broken', 'routes': []}
@@ -668,7 +668,7 @@ def test_the_channel_sink_and_a_watch_agree(redis_server, db, client):
     endpoints.describe(NameDescription('r9:c', 'channel', False, 'msgpack', None, type_))
     endpoints.start(dict)
     try:
-        eventually(lambda: db.exists(names.meta_key('r9:c')))
+        eventually(lambda: db.exists(keys.meta_key('r9:c')))
         eventually(lambda: endpoints.states().get('writer') == 'connected')
         with client.watch('r9:c') as watch:
             sink.write([(encoded('msgpack'), META)])
