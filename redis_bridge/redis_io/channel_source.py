@@ -71,8 +71,9 @@ class ChannelReader:
         """Hand on what waits, each receiver's part in the order it came."""
         batches: defaultdict[bytes, list[Received]] = defaultdict(list)
         for reply in map(raise_if_error, connection.replies(BATCH)):
-            if reply[0] == b'message':
-                batches[reply[1]].append(Received(reply[2]))
+            if isinstance(reply, tuple):
+                channel, payload = reply
+                batches[channel].append(Received(payload))
         if self._gate() is not None:
             return  # the name was lost this moment
         for channel, batch in batches.items():

@@ -35,7 +35,7 @@ from redis_bridge.mapping.model import (
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.clock import Clock
-from redis_bridge.redis_io.connection import LARGE_BYTES, Connection, packed
+from redis_bridge.redis_io.connection import LARGE_BYTES, Connection, pack
 from redis_bridge.redis_io.health import Health
 
 SECRET = 'hunter2/#%'
@@ -183,7 +183,7 @@ def test_what_comes_over_tls_is_read_to_its_end(tls_server):
     while len(got) < 3:
         assert connection.has_reply(5)
         got += connection.replies(1000)
-    assert [reply[2] for reply in got] == [b'%d' % number * 20_000 for number in range(3)]
+    assert [payload for _, payload in got] == [b'%d' % number * 20_000 for number in range(3)]
     connection.close()
 
 
@@ -453,7 +453,7 @@ def test_of_several_measurements_of_the_clock_the_tightest_counts(monkeypatch):
 
 
 def test_commands_are_packed_as_the_protocol_says():
-    assert b''.join(packed([('SET', 'ключ', b'\0\r\n', 'PX', 100), ('PING',)])) == (
+    assert b''.join(pack([('SET', 'ключ', b'\0\r\n', 'PX', 100), ('PING',)])) == (
         b'*5\r\n$3\r\nSET\r\n$8\r\n' + 'ключ'.encode() + b'\r\n$3\r\n\0\r\n\r\n'
         b'$2\r\nPX\r\n$3\r\n100\r\n*1\r\n$4\r\nPING\r\n'
     )
@@ -461,7 +461,7 @@ def test_commands_are_packed_as_the_protocol_says():
 
 def test_a_large_value_is_sent_without_a_copy(redis_server):
     value = os.urandom(3 * LARGE_BYTES)
-    assert any(piece is value for piece in packed([('SET', 'k', value), ('PING',)]))
+    assert any(piece is value for piece in pack([('SET', 'k', value), ('PING',)]))
     made = address(redis_server.url).connection()
     connection = Connection(made)
     connection.connect()
