@@ -84,10 +84,10 @@ def open_files():
 @pytest.mark.parametrize(
     ('url', 'text'),
     [
-        ('http://localhost', 'expected redis://, rediss:// or unix://'),
-        ('redis://u:pa/ss@h:6379', 'percent-encoded'),
-        ('rediss://h?ssl_cert_reqs=none', 'ssl_cert_reqs'),
-        ('redis://h?socket_timeout=0', 'socket_timeout'),
+        ('http://localhost', 'expected a url such as redis://host:6379/0, rediss://'),
+        ('redis://u:pa/ss@h:6379', 'percent-encode'),
+        ('rediss://h?ssl_cert_reqs=none', 'takes no option but db'),
+        ('redis://h?socket_timeout=0', 'takes no option but db'),
     ],
 )
 def test_a_url_that_cannot_work_is_refused_without_being_repeated(url, text):
