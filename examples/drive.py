@@ -14,9 +14,9 @@ It fits a route such as
       max_age_ms: 500
       stop: {after_ms: 500, message: {}}
 
-The bridge refuses commands that are older than `max_age_ms` by the Redis server's clock, so each
-carries that clock's time. When they fall silent, the bridge's dead-man stops the robot; this
-script says so itself before it ends.
+The bridge rejects commands that are older than `max_age_ms` by the Redis server's clock, so each
+carries that clock's time. When no more commands arrive, the dead-man timeout of the bridge stops
+the robot; this script sends a stop itself before it ends.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Driver:
         self._seq = 0
 
     def send(self, linear: float, angular: float) -> int:
-        """Send one command (m/s, rad/s); return how many were listening."""
+        """Send one command (m/s, rad/s); return the number of subscribers."""
         seconds, microseconds = self._db.time()
         self._seq += 1
         command = {
@@ -59,14 +59,14 @@ class Driver:
 def main(
     robot: str = 'robot1', linear: str = '0.2', angular: str = '0', seconds: str = '2'
 ) -> str | None:
-    """Drive, then stop; return what is wrong, for the exit status."""
+    """Drive, then stop; return an error text, for the exit status."""
     with redis.Redis.from_url(os.environ.get('REDIS_URL', 'redis://localhost:6379/0')) as db:
         driver = Driver(db, robot)
         end = time.monotonic() + float(seconds)
         try:
             while time.monotonic() < end:
                 if not driver.send(float(linear), float(angular)):
-                    return f'nobody listens to commands for {robot}: does its bridge run?'
+                    return f'nobody subscribes to the commands for {robot}: does its bridge run?'
                 time.sleep(PERIOD_S)
         finally:
             driver.send(0.0, 0.0)

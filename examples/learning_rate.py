@@ -6,8 +6,9 @@
     pip install redis
     python examples/learning_rate.py               # REDIS_URL says where Redis is
 
-It fits routes that mirror either key both ways, so that a ROS node sees what the job does and can
-change it while the job runs. For the learning rate (the batch size is a std_msgs/msg/Int32):
+It fits routes that mirror each key in both directions, so that a ROS node sees what the job does
+and can change it while the job runs. For the learning rate (the batch size is a
+std_msgs/msg/Int32):
     ros_to_redis:
       - topic: /tuner/learning_rate
         encoding: text
@@ -19,7 +20,7 @@ change it while the job runs. For the learning rate (the batch size is a std_msg
         encoding: text
 
 The job itself fits a straight line by stochastic gradient descent. Before each epoch it takes the
-values that stand in the keys, whoever wrote them; when the loss no longer falls, it writes half
+values from the keys, which others may have written; when the loss no longer falls, it writes half
 the learning rate and twice the batch size.
 """
 
@@ -32,13 +33,13 @@ import sys
 import redis
 
 START = {'learning_rate': '0.1', 'batch_size': '4'}
-SLOPE, OFFSET, NOISE = 2.0, -1.0, 0.1  # what is to be found, and how well it hides
+SLOPE, OFFSET, NOISE = 2.0, -1.0, 0.1  # of the line to find, and of the noise around it
 
 
 def train(db: redis.Redis, epochs: int) -> tuple[float, float]:
-    """Train, and return the slope and the offset that were found."""
+    """Train; return the slope and offset found."""
     for name, value in START.items():
-        db.set(name, value, nx=True)  # what somebody has set already stands
+        db.set(name, value, nx=True)  # a value that somebody has set stays
     chance = random.Random(1)
     data = [
         (x, SLOPE * x + OFFSET + chance.gauss(0, NOISE)) for x in (i / 100 for i in range(200))

@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Prints where a robot is, once, from a key that its bridge keeps: plain redis-py, no ROS.
+"""Prints where a robot is, once, from a key that its bridge writes: plain redis-py, no ROS.
 
     pip install redis
     python examples/read_pose.py robot1            # REDIS_URL says where Redis is
@@ -22,11 +22,11 @@ import redis
 
 
 def main(robot: str) -> str | None:
-    """Print the pose; return what is wrong, for the exit status."""
+    """Print the pose; return an error text, for the exit status."""
     with redis.Redis.from_url(os.environ.get('REDIS_URL', 'redis://localhost:6379/0')) as db:
         value = db.get(f'{robot}:odom')
     if value is None:  # the key has a time to live: missing means stale, or never written
-        return f'{robot} has not told lately where it is'
+        return f'the pose of {robot} is not in Redis, or has expired'
     pose = json.loads(value)['pose']['pose']
     x, y = pose['position']['x'], pose['position']['y']
     heading = 2 * math.atan2(pose['orientation']['z'], pose['orientation']['w'])

@@ -1,13 +1,13 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Follows names in Redis with redis_bridge.Client, whatever their encoding: no ROS.
+"""Watches names in Redis in any encoding with redis_bridge.Client: no ROS.
 
     pip install redis_bridge
     python examples/watch_client.py robot1:odom robot1:temperature     # Ctrl-C ends it
 
 The client looks up what a bridge says about each name (channel, key or stream, encoding, type),
-decodes each message and connects again by itself. Notices such as gaps go to stderr.
+decodes each message, and restores a lost connection. Notices such as gaps go to stderr.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from redis_bridge.client.calls import Calls
 from redis_bridge.errors import InterfaceError
 from redis_bridge.messages import types
 from redis_bridge.messages.types import Message
-from redis_bridge.protocol import names
+from redis_bridge.protocol import keys
 from redis_bridge.protocol.descriptions import NameInfo, type_description
 from redis_bridge.redis_io.watching import pairs
 
@@ -25,7 +25,7 @@ class Lookup:
 
     def name(self, name: str) -> tuple[str, NameInfo]:
         """Return the Redis type of a name, as TYPE gives it, and what bridges say about it."""
-        redis_type, fields = self._calls.pipe([('TYPE', name), ('HGETALL', names.meta_key(name))])
+        redis_type, fields = self._calls.pipe([('TYPE', name), ('HGETALL', keys.meta_key(name))])
         return redis_type.decode(), NameInfo.of(pairs(fields))
 
     def known_message(self, name: str | None) -> Message | None:
@@ -53,7 +53,7 @@ class Lookup:
         """Return a message type and its hash."""
         if name is None:
             raise InterfaceError('the message type is needed, and no bridge names it')
-        fields = pairs(self._calls.call('HGETALL', names.type_key(name)))
+        fields = pairs(self._calls.call('HGETALL', keys.type_key(name)))
         described = type_description(name, fields)
         key = name, described.definition
         known = self._types.get(key)

@@ -17,7 +17,7 @@ import redis
 from redis_bridge.demo.world import Pose
 from redis_bridge.errors import PayloadError
 from redis_bridge.payloads.codecs import unpack
-from redis_bridge.protocol import names, robot_status
+from redis_bridge.protocol import keys, robot_status
 
 WINDOW_S = 2.0  # rates and latencies are those of the last two seconds
 REFRESH_S = 0.25  # how often the keys are read
@@ -167,7 +167,7 @@ class Monitor:
             with self._db.pipeline(transaction=False) as batch:
                 batch.get(f'{robot}:scan')
                 batch.get(f'{robot}:temperature')
-                batch.hgetall(names.robot_key(robot))
+                batch.hgetall(keys.robot_key(robot))
                 scan, temperature, bridge = batch.execute()
             view.temperature = temperature and temperature.decode()
             view.routes = robot_status.read(robot, bridge, time.time()).status['routes']

@@ -17,7 +17,7 @@ from redis_bridge.mapping.model import (
     StreamSourceConfig,
 )
 from redis_bridge.mapping.yaml12 import Path, dotted
-from redis_bridge.protocol import names
+from redis_bridge.protocol import keys
 
 _Outbound = dict[Path, RosToRedis]
 _Inbound = dict[Path, RedisToRos]
@@ -113,7 +113,7 @@ def _sources_agree(outbound: _Outbound, inbound: _Inbound) -> _Found:
 
 def _dead_streams_are_free(outbound: _Outbound, inbound: _Inbound) -> _Found:
     dead = {
-        names.dead_stream(route.source.name): route.source.name
+        keys.dead_stream(route.source.name): route.source.name
         for route in inbound.values()
         if route.source.kind == StreamSourceConfig.kind
     }

@@ -13,7 +13,7 @@ from collections.abc import Mapping as MappingOf
 from typing import Any
 
 from redis_bridge.errors import InterfaceError, MappingError, Problem
-from redis_bridge.mapping import cross_checks, schema
+from redis_bridge.mapping import cross_checks, patterns, schema
 from redis_bridge.mapping import redis_url as urls
 from redis_bridge.mapping import yaml12 as documents
 from redis_bridge.mapping.model import (
@@ -234,7 +234,7 @@ class _Draft:
         self.defaults = _section(document, 'defaults')
         captures = set()
         for template in _texts(self.raw):
-            captures |= set(names.captures(template))
+            captures |= set(patterns.captures(template))
         self.has_captures = bool(captures)
         self._variables = {**dict.fromkeys(captures, 'x'), **variables}
 
@@ -269,11 +269,11 @@ class _Draft:
         """Return the name that a template makes; blamed at `steps` if it is none."""
         if not self.document.sound((*self.path, *steps)):
             return ''
-        if names.captures(template):
+        if patterns.captures(template):
             self.blame(steps, _PATTERNS)
             return ''
         try:
-            name = names.expand(template, self._variables)
+            name = patterns.expand(template, self._variables)
         except ValueError as reason:
             self.blame(steps, str(reason))
             return ''

@@ -22,7 +22,7 @@ from redis_bridge.mapping.model import (
     StreamSinkConfig,
     StreamSourceConfig,
 )
-from redis_bridge.protocol import names
+from redis_bridge.protocol import keys
 
 PERIODS = 3  # that a time to live should last
 
@@ -169,19 +169,19 @@ def _source(route: RedisToRos) -> str:
 
 
 def _own_names(mapping: Mapping) -> Iterator[tuple[str, str]]:
-    yield names.robot_key(mapping.robot), 'the claim on the name, heartbeat, status'
+    yield keys.robot_key(mapping.robot), 'the claim on the name, heartbeat, status'
     described: dict[str, str] = {}
     for route in mapping.ros_to_redis:
-        type_key = names.type_key(route.type or f'<type of {route.topic}>')
+        type_key = keys.type_key(route.type or f'<type of {route.topic}>')
         described[type_key] = "the type's definition"
         for sink in route.sinks:
-            described[names.meta_key(sink.name)] = f'what stands under {sink.name}'
+            described[keys.meta_key(sink.name)] = f'what stands under {sink.name}'
     for route in mapping.redis_to_ros:
-        described[names.type_key(route.type)] = "the type's definition"
+        described[keys.type_key(route.type)] = "the type's definition"
         name = route.source.name
-        described.setdefault(names.meta_key(name), f'what is expected under {name}')
+        described.setdefault(keys.meta_key(name), f'what is expected under {name}')
         if isinstance(route.source, StreamSourceConfig):
-            described[names.dead_stream(name)] = f'the entries of {name} given up'
+            described[keys.dead_stream(name)] = f'the entries of {name} given up'
     yield from sorted(described.items())
 
 

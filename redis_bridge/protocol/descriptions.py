@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from redis_bridge.errors import InterfaceError
-from redis_bridge.protocol import names
+from redis_bridge.protocol import keys
 
 KINDS = ('channel', 'key', 'stream', 'hash')
 
@@ -28,14 +28,14 @@ class TypeDescription(NamedTuple):
 
     def key(self) -> str:
         """Return the hash that holds this description."""
-        return names.type_key(self.name)
+        return keys.type_key(self.name)
 
     def fields(self) -> dict[str, str]:
         """Return the fields of that hash."""
         return {
             'definition': self.definition,
             'type_hash': self.type_hash,
-            'protocol': str(names.PROTOCOL),
+            'protocol': str(keys.PROTOCOL),
         }
 
 
@@ -51,7 +51,7 @@ class NameDescription(NamedTuple):
 
     def key(self) -> str:
         """Return the hash that holds this description, together with others of the name."""
-        return names.meta_key(self.name)
+        return keys.meta_key(self.name)
 
     def fields(self, robot: str) -> dict[str, str]:
         """Return the fields of that hash."""
@@ -115,10 +115,10 @@ def type_description(name: str, fields: Mapping[bytes, bytes]) -> TypeDescriptio
     if b'definition' not in fields:
         raise InterfaceError(f'no bridge describes the type {name} in Redis')
     protocol = text(fields.get(b'protocol', b''))
-    if protocol != str(names.PROTOCOL):
+    if protocol != str(keys.PROTOCOL):
         raise InterfaceError(
             f'{name} is described in protocol {protocol or None}, and this client speaks protocol '
-            f'{names.PROTOCOL}: update the older of the two'
+            f'{keys.PROTOCOL}: update the older of the two'
         )
     return TypeDescription(name, text(fields[b'definition']), text(fields.get(b'type_hash', b'')))
 

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from redis_bridge.protocol import names
+from redis_bridge.protocol import keys
 
 OWNER = 'boot'  # the field whose value names the holder
 _ROUTE = 'route:'
@@ -57,7 +57,7 @@ def claim_fields(boot: str, host: str, pid: int, since: float, stamp: float) -> 
     """Return the fields that name the holder and date the heartbeat."""
     return {
         OWNER: boot,
-        'protocol': str(names.PROTOCOL),
+        'protocol': str(keys.PROTOCOL),
         'host': host,
         'pid': str(pid),
         'since': f'{since:.3f}',

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import redis
 
 from redis_bridge.mapping.model import Heartbeat
-from redis_bridge.protocol import names
+from redis_bridge.protocol import keys
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection import Command, Connection
@@ -47,7 +47,7 @@ class Presence:
         timing: Timing,
     ) -> None:
         self._robot = robot
-        self._key = names.robot_key(robot)
+        self._key = keys.robot_key(robot)
         self._boot = boot
         self._written: set[str] = set()  # our fields of the hash
         self._heartbeat = heartbeat
@@ -123,7 +123,7 @@ class Presence:
         fields = {
             **self._told_status(),
             'boot': self._boot,
-            'protocol': str(names.PROTOCOL),
+            'protocol': str(keys.PROTOCOL),
             'host': socket.gethostname(),
             'pid': str(os.getpid()),
             'since': f'{self._since:.3f}',

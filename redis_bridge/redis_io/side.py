@@ -25,7 +25,7 @@ from redis_bridge.mapping.model import (
     StreamSourceConfig,
 )
 from redis_bridge.ports import Receiver, Sink, SourceRequest
-from redis_bridge.protocol import names
+from redis_bridge.protocol import keys
 from redis_bridge.protocol.descriptions import NameDescription
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.channel_source import ChannelReader
@@ -185,11 +185,11 @@ class RedisSide:
         `kind` is that of a sink, or `from_` and that of a source.
         """
         self._presence.describe(
-            names.type_key(type),
+            keys.type_key(type),
             {
                 'definition': definition,
                 'type_hash': type_hash,
-                'protocol': str(names.PROTOCOL),
+                'protocol': str(keys.PROTOCOL),
             },
         )
         side = 'from_' if kind.startswith('from_') else ''
@@ -201,7 +201,7 @@ class RedisSide:
         }
         if field is not None:
             fields[f'{side}field'] = field
-        self._presence.describe(names.meta_key(name), fields)
+        self._presence.describe(keys.meta_key(name), fields)
 
     def states(self) -> dict[str, str]:
         """Return role -> 'connected', or what is amiss, such as 'connecting: reason'."""

@@ -22,7 +22,7 @@ import redis
 
 from redis_bridge.mapping.model import StreamSourceConfig
 from redis_bridge.ports import Received, Receiver
-from redis_bridge.protocol import names
+from redis_bridge.protocol import keys
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.connection import Command, Connection, NoReply
@@ -542,7 +542,7 @@ class GroupReader(StreamReader):
             for stream, entry, good in some:
                 if not good:
                     commands.append((
-                        'XADD', names.dead_stream(stream.name), 'MAXLEN', '~', DEAD_MAXLEN, '*',
+                        'XADD', keys.dead_stream(stream.name), 'MAXLEN', '~', DEAD_MAXLEN, '*',
                         *entry.fields, 'id', entry.id,
                     ))  # fmt: skip
                 commands.append(('XACK', stream.name, self._group, entry.id))

@@ -151,37 +151,37 @@ class Watch:
 
 
 class _Health:
-    """Turns the states of one connection into words; takes the place of `connection.Health`."""
+    """Turns the states of one connection into events; used in place of `connection.Health`."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._known = threading.Event()
         self._problem: str | None = None
-        self._told: str | None = None
+        self._reported: str | None = None
         self.times_up = 0
 
     def add(self, role: str) -> None:
-        """Take no note: nothing is known of the role yet."""
+        """Do nothing: the role is not connected yet."""
 
     def mark_connected(self, role: str) -> None:
-        """Tell that the names are followed (again)."""
+        """Report that the names are followed (again)."""
         self.times_up += 1
-        self._told = None
+        self._reported = None
         if self.times_up > 1:
             self._watch.put(WatchEvent('connected', None, 'connected to Redis again'))
         self._known.set()
 
     def mark_disconnected(self, role: str, problem: str, *, quiet: bool = False) -> None:
-        """Tell what stands in the way, unless just told."""
-        if not self._known.is_set():  # whoever waits in `first` raises it
+        """Report why there is no connection, unless just reported."""
+        if not self._known.is_set():  # the caller of `first` raises it
             self._problem = problem
             self._known.set()
-        elif problem != self._told and not quiet:
-            self._told = problem
+        elif problem != self._reported and not quiet:
+            self._reported = problem
             self._watch.put(WatchEvent('lost', None, f'no connection to Redis: {problem}'))
 
     def bug(self, role: str, text: str) -> None:
-        """Tell of an error of our own."""
+        """Report an internal error."""
         self._watch.put(WatchEvent('bug', None, f'internal error: {text}'))
 
     def first(self, seconds: float) -> str | None:
@@ -192,7 +192,7 @@ class _Health:
 
 
 class _Listening:
-    """Channels, keys and hashes: all that one subscribed connection is told of."""
+    """Channels, keys and hashes: all that one subscribed connection receives."""
 
     def __init__(self, watch: Watch, watched: list[tuple[str, str]]) -> None:
         self._watch = watch
@@ -321,5 +321,5 @@ def _order(id_: bytes) -> tuple[int, int]:
 
 def _refusal(error: redis.ResponseError, kind: str) -> str:
     if code_of(error) == 'WRONGTYPE':
-        return f'what stands there is no {"hash" if kind == "hash" else "plain key"}'
+        return f'the stored value is no {"hash" if kind == "hash" else "string"}'
     return f'cannot be read: {error}'

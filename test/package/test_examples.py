@@ -53,7 +53,7 @@ def odometry(x, y, z, w):
     return json.dumps({'pose': {'pose': pose}})
 
 
-def test_read_pose_prints_what_stands_in_the_key(db, start):
+def test_read_pose_prints_the_value_of_the_key(db, start):
     db.set('robot7:odom', odometry(1.5, -2.0, 1.0, 0.0))
     process = start('read_pose.py', 'robot7')
     assert process.communicate(timeout=20) == (
@@ -66,7 +66,7 @@ def test_read_pose_prints_what_stands_in_the_key(db, start):
 def test_read_pose_says_when_the_pose_is_stale(db, start):
     process = start('read_pose.py', 'robot7')
     _, complaint = process.communicate(timeout=20)
-    assert complaint == 'robot7 has not told lately where it is\n'
+    assert complaint == 'the pose of robot7 is not in Redis, or has expired\n'
     assert process.returncode == 1
 
 
@@ -93,7 +93,7 @@ def test_drive_sends_stamped_commands_and_a_stop_at_the_end(db, start):
 def test_drive_says_when_no_bridge_listens(db, start):
     process = start('drive.py', 'robot7')
     _, complaint = process.communicate(timeout=20)
-    assert complaint == 'nobody listens to commands for robot7: does its bridge run?\n'
+    assert complaint == 'nobody subscribes to the commands for robot7: does its bridge run?\n'
     assert process.returncode == 1
 
 

@@ -24,7 +24,7 @@ from sensor_msgs.msg import BatteryState
 
 from redis_bridge.mapping.load import load
 from redis_bridge.mapping.plan import plan
-from redis_bridge.protocol import names
+from redis_bridge.protocol import keys
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BLOCKS = re.findall(r'```(\w+)\n(.*?)```', (CHECKOUT / 'README.md').read_text(), re.DOTALL)
@@ -81,7 +81,7 @@ def robot(redis_server):
                 lambda: (
                     client.exists('robot1:odom', 'robot1:battery') == 2
                     and client.pubsub_numsub('robot1:cmd_vel')[0][1]
-                    and client.exists(names.meta_key('robot1:cmd_vel'))
+                    and client.exists(keys.meta_key('robot1:cmd_vel'))
                 ),
                 20,
             )
@@ -139,7 +139,7 @@ def test_the_lines_to_look_inside_the_demo_name_what_the_demo_writes():
         load(CHECKOUT / 'redis_bridge/demo/demo.yaml', robot=robot, environ={})
         for robot in ('robot1', 'robot2')
     ]
-    known = {names.robot_key(mapping.robot) for mapping in routes}
+    known = {keys.robot_key(mapping.robot) for mapping in routes}
     for mapping in routes:
         known |= {sink.name for route in mapping.ros_to_redis for sink in route.sinks}
         known |= {route.source.name for route in mapping.redis_to_ros}

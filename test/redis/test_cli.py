@@ -21,7 +21,7 @@ from support import eventually
 from redis_bridge.cli import main
 from redis_bridge.messages import cdr, types
 from redis_bridge.payloads import codecs
-from redis_bridge.protocol import names
+from redis_bridge.protocol import keys
 from redis_bridge.protocol.meta import Meta
 
 ROOT = Path(main.__file__).resolve().parents[2]
@@ -93,14 +93,14 @@ def nowhere():
 
 def describe(db, message, name, **kinds):
     db.hset(
-        names.type_key(message.name),
+        keys.type_key(message.name),
         mapping={
             'definition': types.definition(message),
             'type_hash': types.type_hash(message),
             'protocol': '1',
         },
     )
-    db.hset(names.meta_key(name), mapping={'type': message.name, 'robot': 'r', **kinds})
+    db.hset(keys.meta_key(name), mapping={'type': message.name, 'robot': 'r', **kinds})
 
 
 def is_watched(db, channel):
@@ -168,7 +168,7 @@ def test_a_wrong_command_line_is_status_2(nowhere, args):
     assert 'redis-bridge' in err
 
 
-def test_a_password_on_the_command_line_is_refused_with_advice(nowhere):
+def test_a_password_on_the_command_line_is_rejected_with_advice(nowhere):
     _, _, err = nowhere('get', 'a', '--url', 'redis://:sesame@localhost')
     assert 'REDIS_URL' in err
     assert '--password-file' in err
@@ -199,7 +199,7 @@ def test_check_takes_variables(nowhere, tmp_path):
     assert 'robot1:7' in nowhere('check', str(path), '--robot', 'robot1', '--var', 'floor=7')[1]
 
 
-def test_check_prints_all_mistakes_with_their_lines(nowhere, tmp_path):
+def test_check_prints_all_errors_with_their_lines(nowhere, tmp_path):
     path = tmp_path / 'm.yaml'
     path.write_text(MAPPING.replace('topic', 'topik').replace('version: 1', 'version: 9'))
     status, out, err = nowhere('check', str(path), '--robot', 'robot1')
@@ -216,7 +216,7 @@ def test_check_of_a_missing_file_is_status_1(nowhere):
     assert '/nowhere.yaml' in err
 
 
-def test_check_refuses_what_would_circle(nowhere, tmp_path):
+def test_check_rejects_forwarding_loops(nowhere, tmp_path):
     path = tmp_path / 'm.yaml'
     path.write_text(
         textwrap.dedent("""\
@@ -235,7 +235,7 @@ def test_check_refuses_what_would_circle(nowhere, tmp_path):
 
 
 @pytest.mark.parametrize('command', [('run', 'm.yaml'), ('demo', '--seconds', '1')])
-def test_without_ros_run_and_demo_say_how_to_come_by_it(command):
+def test_without_ros_run_and_demo_say_how_to_install_it(command):
     code = (
         'import sys\n'
         'sys.modules["rclpy"] = None\n'
@@ -367,7 +367,7 @@ def test_watch_says_when_a_key_is_gone(shell, db):
     assert process.wait(10) == 0
 
 
-def test_watch_flushes_each_line_and_ends_by_ctrl_c_without_a_word(shell, db):
+def test_watch_flushes_each_line_and_ends_by_ctrl_c_silently(shell, db):
     process = shell.start('watch', 'c')
     eventually(lambda: is_watched(db, 'c'))
     db.publish('c', 'hello')
@@ -413,14 +413,14 @@ def test_a_reader_that_is_gone_is_no_error(shell, db, redis_server, args):
     assert done.stderr == ''
 
 
-def test_watch_names_the_kind_where_a_name_is_several(shell, db):
+def test_watch_names_the_kind_if_a_name_has_several(shell, db):
     describe(db, SCALAR, 'both', channel='text', key='text')
     db.set('both', '1.5')
     _, out, _ = shell('watch', 'both', '--count', '1')
     assert out.endswith(' both (key) 1.5\n')
 
 
-def test_watch_tells_of_a_lost_connection_on_stderr_and_goes_on(shell, db, redis_server):
+def test_watch_reports_a_lost_connection_on_stderr_and_goes_on(shell, db, redis_server):
     db.set('k', 'before')
     process = shell.start('watch', 'k')
     assert process.stdout.readline().endswith(' k "before"\n')
@@ -479,7 +479,7 @@ def test_publish_reads_its_value_from_stdin(shell, db):
     assert [json.loads(f[b'data'])['data'] for _, f in db.xrange('s')] == [1, 2]
 
 
-def test_publish_takes_a_text_as_it_stands(shell, db):
+def test_publish_sends_text_unchanged(shell, db):
     args = ('publish', 'word', 'hello: [world', '--kind', 'key', '--encoding', 'text')
     assert shell(*args) == (0, '', '')
     assert db.get('word') == b'hello: [world'
@@ -499,7 +499,7 @@ def test_publish_says_where_a_value_is_wrong(shell, db):
     assert not db.exists('in')
 
 
-def test_publish_says_when_nobody_listens(shell):
+def test_publish_says_when_there_are_no_subscribers(shell):
     status, out, err = shell('publish', 'void', '{a: 1}')
     assert (status, out) == (0, '')
     assert 'channel void has no subscribers' in err
@@ -541,7 +541,7 @@ def robot(db):
         'carried': 1203, 'dropped': {'over_rate': 33}, 'rate_hz': 20.04, 'latency_ms': 0.812,
     }  # fmt: skip
     db.hset(
-        names.robot_key('robot1'),
+        keys.robot_key('robot1'),
         mapping={
             'boot': '3f2a', 'protocol': '1', 'host': 'pi4', 'pid': '77',
             'since': str(seconds - 3700), 'stamp': str(seconds - 1),

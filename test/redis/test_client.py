@@ -23,7 +23,7 @@ from redis_bridge.errors import InterfaceError, NotFoundError, PayloadError, Red
 from redis_bridge.mapping.model import ChannelSinkConfig, Heartbeat, KeySinkConfig, RedisSettings
 from redis_bridge.messages import cdr, types
 from redis_bridge.payloads import codecs
-from redis_bridge.protocol import names
+from redis_bridge.protocol import keys
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.side import RedisSide
 
@@ -69,14 +69,14 @@ def client(redis_server):
 def describe(db, message, name, **kinds):
     """Say of a name what a bridge says; `kinds` as `key='json'` or `from_channel='cdr'`."""
     db.hset(
-        names.type_key(message.name),
+        keys.type_key(message.name),
         mapping={
             'definition': types.definition(message),
             'type_hash': types.type_hash(message),
             'protocol': '1',
         },
     )
-    db.hset(names.meta_key(name), mapping={'type': message.name, 'robot': 'robot1', **kinds})
+    db.hset(keys.meta_key(name), mapping={'type': message.name, 'robot': 'robot1', **kinds})
 
 
 def encoded(encoding, value=VALUE, message=SAMPLE, meta=META, **options):
@@ -97,14 +97,14 @@ def plain(value):
     ('encoding', 'options'),
     [('msgpack', {}), ('msgpack', {'arrays': 'typed'}), ('json', {}), ('cdr', {})],
 )
-def test_get_returns_the_same_value_whatever_the_encoding(db, client, encoding, options):
+def test_get_returns_the_same_value_in_every_encoding(db, client, encoding, options):
     describe(db, SAMPLE, 'robot1:sample', key=encoding)
     db.set('robot1:sample', encoded(encoding, **options))
     assert plain(client.get('robot1:sample')) == VALUE
     assert client.read('robot1:sample').meta == (None if encoding == 'cdr' else META)
 
 
-def test_get_returns_a_text_as_the_scalar_that_it_is(db, client):
+def test_get_returns_text_as_the_scalar_that_it_is(db, client):
     describe(db, SCALAR, 'Temperature', key='text')
     db.set('Temperature', '21.5')
     assert client.get('Temperature') == 21.5
@@ -175,7 +175,7 @@ def test_get_of_a_missing_name_is_a_clear_key_error(db, client):
         client.get('only:sent')
 
 
-def test_get_refuses_kinds_that_no_bridge_uses(db, client):
+def test_get_rejects_kinds_that_no_bridge_uses(db, client):
     db.rpush('queue', 'a')
     with pytest.raises(PayloadError, match=r"'queue' is a list"):
         client.get('queue')
@@ -188,7 +188,7 @@ def test_get_says_which_payload_cannot_be_decoded(db, client):
         client.get('robot1:sample')
 
 
-def test_cdr_of_another_version_of_the_type_is_refused(db, client):
+def test_cdr_of_another_version_of_the_type_is_rejected(db, client):
     describe(db, SAMPLE, 'robot1:sample', key='cdr', type_hash='RIHS01_' + 64 * '0')
     db.set('robot1:sample', encoded('cdr'))
     with pytest.raises(InterfaceError, match='two versions'):
@@ -206,16 +206,16 @@ def test_cdr_of_another_version_of_the_type_is_refused(db, client):
 def test_cdr_needs_a_description_that_is_whole(db, client, fields, text):
     describe(db, SAMPLE, 'robot1:sample', key='cdr')
     db.set('robot1:sample', encoded('cdr'))
-    db.hset(names.type_key(SAMPLE.name), mapping=fields)
+    db.hset(keys.type_key(SAMPLE.name), mapping=fields)
     with pytest.raises(InterfaceError, match=text):
         client.get('robot1:sample')
-    db.delete(names.type_key(SAMPLE.name))
+    db.delete(keys.type_key(SAMPLE.name))
     with pytest.raises(InterfaceError, match='no bridge describes'):
         client.get('robot1:sample')
 
 
 def test_json_is_read_without_a_description_too(db, client):
-    db.hset(names.meta_key('j'), mapping={'type': 'unknown_msgs/msg/X', 'key': 'json'})
+    db.hset(keys.meta_key('j'), mapping={'type': 'unknown_msgs/msg/X', 'key': 'json'})
     db.set('j', b'{"x": 1, "_meta": {"origin": "a/b", "seq": 1, "stamp": 2.0}}')
     assert client.read('j') == ('j', 'key', {'x': 1}, Meta('a/b', 1, 2.0), None)
 
@@ -243,7 +243,7 @@ def test_get_reads_what_the_bridges_redis_side_writes(redis_server, client):
         assert plain(eventually(lambda: isinstance(described(), dict) and described())) == VALUE
         robot = eventually(lambda: client.robots())[0]
         assert (robot.name, f'robot9/{robot.boot}') == ('robot9', endpoints.origin)
-        assert robot.protocol == names.PROTOCOL
+        assert robot.protocol == keys.PROTOCOL
         assert 0 <= robot.age < 5
         assert robot.status['state'] == {'writer': 'connected'}
     finally:
@@ -281,7 +281,7 @@ def test_publish_sends_what_the_bridge_that_reads_expects(db, client, encoding):
     pubsub.close()
 
 
-def test_publish_is_json_where_nobody_tells(db, client):
+def test_publish_is_json_if_no_bridge_describes_the_name(db, client):
     pubsub = subscribed(db, 'free')
     client.publish('free', {'a': 1})
     sent = json.loads(received(pubsub))
@@ -306,7 +306,7 @@ def test_publish_to_a_key_and_to_a_stream(db, client):
     assert abs(float(entries[0][b'stamp']) - time.time()) < 2
 
 
-def test_publish_finds_the_kind_by_what_stands_there(db, client):
+def test_publish_finds_the_kind_by_what_is_stored(db, client):
     db.set('k', 'x')
     db.xadd('s', {'data': 'x'})
     assert client.target('k').kind == 'key'
@@ -327,7 +327,7 @@ def test_publish_finds_the_kind_by_what_stands_there(db, client):
         ({'text': 5}, 'text'),
     ],
 )
-def test_publish_finds_mistakes_before_sending(db, client, encoding, value, where):
+def test_publish_finds_errors_before_sending(db, client, encoding, value, where):
     describe(db, SAMPLE, 'robot1:in', from_key=encoding)
     with pytest.raises(PayloadError, match=where.replace('.', r'\.')):
         client.publish('robot1:in', value)
@@ -344,7 +344,7 @@ def test_publish_checks_scalars_as_text(db, client):
     assert client.get('learning_rate') == 0.001
 
 
-def test_publish_of_a_bare_field_is_checked_where_the_bridge_names_it(db, client):
+def test_publish_of_a_bare_field_is_checked_if_the_bridge_names_it(db, client):
     describe(db, SAMPLE, 'x', from_key='json', from_field='inner.a')
     with pytest.raises(PayloadError, match=r'inner\.a'):
         client.publish('x', 'high')
@@ -372,7 +372,7 @@ def test_publish_does_not_touch_the_names_of_the_bridge_itself(client):
         client.publish('redis_bridge:robot:robot1', {}, kind='key')
 
 
-def test_publish_asks_which_kind_where_there_are_two(db, client):
+def test_publish_asks_for_the_kind_if_there_are_two(db, client):
     describe(db, SAMPLE, 'both', from_key='json', from_channel='json')
     with pytest.raises(PayloadError, match=r'read as (key and as channel|channel and as key)'):
         client.publish('both', {})
@@ -401,7 +401,7 @@ def test_watch_sees_channels_keys_hashes_and_streams(db, client):
         assert update[3:] == (Meta('r/1', 1, 2.5), id_.decode())
 
 
-def test_watch_tells_of_each_change_of_a_key_and_of_its_end(db, client):
+def test_watch_yields_each_change_of_a_key_and_its_end(db, client):
     db.set('k', 'a')
     db.set('kk', 'beside')  # a name that begins with another
     with client.watch('k', 'kk') as watch:
@@ -520,7 +520,7 @@ def test_watch_comes_back_after_the_server_was_killed(redis_server, client):
     db.close()
 
 
-def test_watch_refuses_another_kind_than_what_stands_there(db, client):
+def test_watch_rejects_another_kind_than_the_stored_one(db, client):
     db.set('k', 'x')
     with pytest.raises(PayloadError, match="'k' is a key, not a stream"):
         client.watch('k', kind='stream')
@@ -549,13 +549,13 @@ def test_many_watches_leave_no_connections_behind(db, client):
 
 
 # --- robots ------------------------------------------------------------------------------------
-def test_robots_are_listed_with_what_they_tell(db, client):
+def test_robots_are_listed_with_what_they_report(db, client):
     assert client.robots() == []
     seconds, _ = db.time()
     route = {'route': '/odom -> key r:odom', 'carried': 3, 'dropped': {'over_rate': 1}}
     for name in ('robot2', 'robot1'):
         db.hset(
-            names.robot_key(name),
+            keys.robot_key(name),
             mapping={
                 'boot': '12e4', 'protocol': '1', 'host': '007', 'since': '12.5',
                 'stamp': seconds - 2, 'state': '{"writer": "connected"}',
@@ -578,15 +578,15 @@ def test_robots_are_listed_with_what_they_tell(db, client):
         client.robot('robot3')
 
 
-def test_a_robot_that_tells_little_is_listed_too(db, client):
-    db.hset(names.robot_key('robot1'), 'state', '{broken')
+def test_a_robot_that_reports_little_is_listed_too(db, client):
+    db.hset(keys.robot_key('robot1'), 'state', '{broken')
     robot = client.robot('robot1')
     assert (robot.boot, robot.protocol, robot.age) == (None, None, None)
     assert robot.status == {'state': '{broken', 'routes': []}
 
 
 # --- connection --------------------------------------------------------------------------------
-def test_a_server_that_is_not_there_is_told_plainly():
+def test_an_unreachable_server_is_a_clear_error():
     with (
         redis_bridge.Client('redis://:sesame@127.0.0.1:1/0') as client,
         pytest.raises(RedisError, match=r'^Redis at 127\.0\.0\.1:1: .*refused') as failure,
@@ -619,7 +619,7 @@ def test_a_connection_that_the_server_closed_is_made_anew(db, client):
     assert client.get('k') == 'x'
 
 
-def test_what_the_users_rights_forbid_is_told(db, redis_server, tmp_path):
+def test_what_the_user_may_not_do_is_a_clear_error(db, redis_server, tmp_path):
     db.execute_command(
         'ACL', 'SETUSER', 'bob', 'on', '>sesame', '~mine', '~redis_bridge:*', '&*', '+@all'
     )
@@ -667,7 +667,7 @@ def test_the_channel_sink_and_a_watch_agree(redis_server, db, client):
     endpoints.register('r9:c', 'channel', SAMPLE.name, 'msgpack', *description)
     endpoints.start(dict)
     try:
-        eventually(lambda: db.exists(names.meta_key('r9:c')))
+        eventually(lambda: db.exists(keys.meta_key('r9:c')))
         eventually(lambda: endpoints.states().get('writer') == 'connected')
         with client.watch('r9:c') as watch:
             sink.write([(encoded('msgpack'), META)])
@@ -687,7 +687,7 @@ def test_errors_of_redis_py_do_not_leak(redis_server, client):
         client.get('x')
 
 
-def test_who_may_not_ask_for_the_time_stamps_by_its_own_clock(db, redis_server, tmp_path):
+def test_without_permission_for_time_stamps_are_by_the_local_clock(db, redis_server, tmp_path):
     db.execute_command(
         'ACL', 'SETUSER', 'eve', 'on', '>sesame', '~*', '&*', '+@all', '-time'
     )  # fmt: skip

@@ -227,6 +227,8 @@ def test_two_bridges_that_mirror_both_ways_carry_each_message_once(
             two.ready()
             ros.until_matched(talk, count=2)
             other.until_matched(answer, count=2)
+            client = redis_server.client()
+            eventually(lambda: client.pubsub_numsub('chat')[0][1] == 3)  # both, and the test
             for _ in range(3):  # the same message thrice is three messages
                 talk.publish(String(data='again'))
             eventually(lambda: len(there) == 3)

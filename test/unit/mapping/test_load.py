@@ -586,7 +586,7 @@ MISTAKES = [
     (out('topic: /a, to: {key: ""}'), '3: ros_to_redis[0].to.key: expected a text, got an empty '
      'one'),
     (out('topic: ~/a, to: {key: x}'), "3: ros_to_redis[0].topic: expected a topic name, "
-     "got '~/a': the bridge's own node has no private topics to mirror, write the name from '/' "
+     "got '~/a': the bridge's own node has no private topics, write the full name, from '/' "
      "on"),
     (out('topic: a, to: {key: x}') + '- {topic: /a, to: {channel: y}}\n',
      "4: ros_to_redis[1].topic: expected 'a', as ros_to_redis[0] writes it, got '/a'"),

@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Names of topics, Redis keys, robots and types, and the templates that make them."""
+"""Valid names of topics, Redis names, robots and types."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redis_bridge.errors import InterfaceError
-from redis_bridge.protocol import names
+from redis_bridge.protocol import keys, names
 
 
 def test_all_names_that_the_bridge_writes_are_its_own():
-    assert names.type_key('std_msgs/msg/String') == 'redis_bridge:type:std_msgs/msg/String'
-    assert names.meta_key('robot1:odom') == 'redis_bridge:meta:robot1:odom'
-    assert names.robot_key('robot1') == 'redis_bridge:robot:robot1'
-    assert names.dead_stream('robot1:tasks') == 'robot1:tasks:dead'
-    for name in (names.type_key('a'), names.meta_key('a'), names.robot_key('a')):
+    assert keys.type_key('std_msgs/msg/String') == 'redis_bridge:type:std_msgs/msg/String'
+    assert keys.meta_key('robot1:odom') == 'redis_bridge:meta:robot1:odom'
+    assert keys.robot_key('robot1') == 'redis_bridge:robot:robot1'
+    assert keys.dead_stream('robot1:tasks') == 'robot1:tasks:dead'
+    for name in (keys.type_key('a'), keys.meta_key('a'), keys.robot_key('a')):
         assert 'belong to the bridge' in names.redis_name_problem(name)
 
 
@@ -34,7 +34,7 @@ def test_topic_names_pass(name):
         (
             '~/odom',
             "expected a topic name, got '~/odom': the bridge's own node has no private "
-            "topics to mirror, write the name from '/' on",
+            "topics, write the full name, from '/' on",
         ),
         ('/', "a topic name does not end with '/': '/'"),
         ('/odom/', "a topic name does not end with '/': '/odom/'"),
@@ -48,7 +48,7 @@ def test_topic_names_pass(name):
         ('/' + 'a' * 247, 'a topic name has at most 247 characters, this one has 248'),
     ],
 )
-def test_other_topic_names_are_refused_with_the_reason(name, problem):
+def test_other_topic_names_are_rejected_with_the_reason(name, problem):
     assert names.topic_problem(name) == problem
 
 
@@ -80,7 +80,7 @@ def test_redis_names_may_be_nearly_anything(name):
         ('x' * 513, 'a name has at most 512 characters, this one has 513'),
     ],
 )
-def test_other_redis_names_are_refused_with_the_reason(name, problem):
+def test_other_redis_names_are_rejected_with_the_reason(name, problem):
     assert names.redis_name_problem(name).startswith(problem)
 
 
@@ -109,50 +109,9 @@ def test_types_are_written_in_full(text, name):
 @pytest.mark.parametrize(
     'text', ['String', 'std_msgs.msg.String', 'std_msgs/msg/string', 'a/b/c/D', 'a/b/C', '']
 )
-def test_what_is_no_type_is_refused(text):
+def test_what_is_no_type_is_rejected(text):
     with pytest.raises(InterfaceError, match="expected a type such as 'std_msgs/msg/String'"):
         names.normal_type(text)
-
-
-def test_templates_take_values_with_and_without_braces():
-    variables = {'robot': 'robot1', 'site': 'north'}
-    assert names.expand('plain', variables) == 'plain'
-    assert names.expand('{site}:{robot}:odom', variables) == 'north:robot1:odom'
-    assert names.expand('{{robot}}:odom', variables) == '{robot1}:odom'
-
-
-def test_values_are_not_taken_for_templates():
-    assert names.expand('{a}{b}', {'a': '{b}', 'b': 'x'}) == '{b}x'
-
-
-@pytest.mark.parametrize(
-    ('template', 'reason'),
-    [
-        (
-            '{robt}:x',
-            "unknown variable {robt} in '{robt}:x', did you mean 'robot'? (known: robot)",
-        ),
-        (
-            '{{robt}}',
-            "unknown variable {robt} in '{{robt}}', did you mean 'robot'? (known: robot)",
-        ),
-        ('{}', "unknown variable {} in '{}' (known: robot)"),
-        ('{robot', "unmatched '{' in '{robot'"),
-        ('robot}', "unmatched '}' in 'robot}'"),
-        ('{robot}}', "unmatched '}' in '{robot}}'"),
-        ('{{robot}', "unmatched '{' in '{{robot}'"),
-    ],
-)
-def test_braces_around_anything_else_are_refused(template, reason):
-    with pytest.raises(ValueError) as refusal:
-        names.expand(template, {'robot': 'robot1'})
-    assert str(refusal.value) == reason
-
-
-def test_captures_are_told_from_variables():
-    assert names.captures('/{name:*}/{rest:**}/{robot}') == {'name': '*', 'rest': '**'}
-    assert names.captures('{{x:*}}:{robot}') == {'x': '*'}
-    assert names.captures('/{robot}/odom') == {}
 
 
 @pytest.mark.parametrize('path', ['data', 'pose.position.x', 'a1.b_c'])
@@ -161,7 +120,7 @@ def test_dotted_paths_name_fields(path):
 
 
 @pytest.mark.parametrize('path', ['', '.a', 'a.', 'a..b', 'a[0]', '1a', '/a'])
-def test_other_paths_are_refused(path):
+def test_other_paths_are_rejected(path):
     assert names.field_path_problem(path) == (
         f"expected a dotted path such as 'pose.position.x', got {path!r}"
     )
