@@ -101,8 +101,8 @@ class ChannelSource(Source[ChannelReceiver]):
         """Hand on what waits, each receiver's part in the order it came."""
         batches: defaultdict[bytes, list[bytes]] = defaultdict(list)
         for reply in connection.replies(BATCH):
-            if type(reply) is list and reply[0] == b'message':
-                batches[reply[1]].append(reply[2])
+            if type(reply) is tuple:
+                batches[reply[0]].append(reply[1])
             else:
                 self._take_reply(reply)
         if not self._goes_on():

@@ -36,7 +36,7 @@ from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.clock import Clock
-from redis_bridge.redis_io.connection import LARGE_BYTES, Connection, packed
+from redis_bridge.redis_io.connection import LARGE_BYTES, Connection, pack
 from redis_bridge.redis_io.health import Health
 
 SECRET = 'hunter2/#%'
@@ -85,10 +85,10 @@ def open_files():
 @pytest.mark.parametrize(
     ('url', 'text'),
     [
-        ('http://localhost', 'expected redis://, rediss:// or unix://'),
-        ('redis://u:pa/ss@h:6379', 'percent-encoded'),
-        ('rediss://h?ssl_cert_reqs=none', 'ssl_cert_reqs'),
-        ('redis://h?socket_timeout=0', 'socket_timeout'),
+        ('http://localhost', 'expected a url such as redis://host:6379/0, rediss://'),
+        ('redis://u:pa/ss@h:6379', 'percent-encode'),
+        ('rediss://h?ssl_cert_reqs=none', 'takes no option but db'),
+        ('redis://h?socket_timeout=0', 'takes no option but db'),
     ],
 )
 def test_a_url_that_cannot_work_is_refused_without_being_repeated(url, text):
@@ -184,7 +184,7 @@ def test_what_comes_over_tls_is_read_to_its_end(tls_server):
     while len(got) < 3:
         assert connection.has_reply(5)
         got += connection.replies(1000)
-    assert [reply[2] for reply in got] == [b'%d' % number * 20_000 for number in range(3)]
+    assert [payload for _, payload in got] == [b'%d' % number * 20_000 for number in range(3)]
     connection.close()
 
 
@@ -455,7 +455,7 @@ def test_of_several_measurements_of_the_clock_the_tightest_counts(monkeypatch):
 
 
 def test_commands_are_packed_as_the_protocol_says():
-    assert b''.join(packed([('SET', 'ключ', b'\0\r\n', 'PX', 100), ('PING',)])) == (
+    assert b''.join(pack([('SET', 'ключ', b'\0\r\n', 'PX', 100), ('PING',)])) == (
         b'*5\r\n$3\r\nSET\r\n$8\r\n' + 'ключ'.encode() + b'\r\n$3\r\n\0\r\n\r\n'
         b'$2\r\nPX\r\n$3\r\n100\r\n*1\r\n$4\r\nPING\r\n'
     )
@@ -463,7 +463,7 @@ def test_commands_are_packed_as_the_protocol_says():
 
 def test_a_large_value_is_sent_without_a_copy(redis_server):
     value = os.urandom(3 * LARGE_BYTES)
-    assert any(piece is value for piece in packed([('SET', 'k', value), ('PING',)]))
+    assert any(piece is value for piece in pack([('SET', 'k', value), ('PING',)]))
     made = address(redis_server.url).connection()
     connection = Connection(made)
     connection.connect()
