@@ -16,21 +16,20 @@ import redis
 from redis import connection as redis_connection
 
 from redis_bridge.errors import RedisError
+from redis_bridge.mapping import redis_url
 from redis_bridge.mapping.model import RedisSettings
 
-# From the URL's query only these count. The rest is either a matter of this module (timeouts,
-# retries, protocol) or would weaken TLS (ssl_cert_reqs, ssl_check_hostname).
-URL_OPTIONS = {
-    'host', 'port', 'path', 'db', 'username', 'password', 'connection_class',
-    'ssl_ca_certs', 'ssl_certfile', 'ssl_keyfile', 'ssl_min_version',
-}  # fmt: skip
-
+CLASSES = {
+    'redis': redis_connection.Connection,
+    'rediss': redis_connection.SSLConnection,
+    'unix': redis_connection.UnixDomainSocketConnection,
+}
 TLS_VERSIONS = {'1.2': ssl.TLSVersion.TLSv1_2, '1.3': ssl.TLSVersion.TLSv1_3}
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How long each role waits for what."""
+    """How long each connection role waits for what."""
 
     connect_s: float = 2.0
     reply_s: float = 5.0
@@ -43,7 +42,7 @@ class Timing:
 
 
 class InvalidSettings(redis.ConnectionError):
-    """A connection that cannot come about as the settings are (a file that cannot be read)."""
+    """Settings with which no connection is possible now, such as a file that cannot be read."""
 
 
 class Address:
@@ -55,23 +54,34 @@ class Address:
     def __init__(self, settings: RedisSettings, client_name: str, timing: Timing) -> None:
         self._settings = settings
         self._secrets: set[str] = set()
-        options = self._url_options(settings.url)
-        self._class = options.pop('connection_class', redis_connection.Connection)
-        if self._class is redis_connection.UnixDomainSocketConnection:
-            self.where = f'unix:{options.get("path", "")}'
+        try:
+            url = redis_url.parse(settings.url)
+        except redis_url.RedisUrlError as error:
+            raise RedisError(f'redis.url: {error}') from None
+        self._class: type = CLASSES[url.scheme]
+        if settings.tls is not None and url.scheme != 'rediss':
+            raise RedisError(f'redis.tls: needs a rediss:// url, got {url.scheme}://')
+        username = url.username if settings.username is None else settings.username
+        options: dict[str, Any] = {
+            'db': url.database, 'username': username, 'password': url.password,
+        }  # fmt: skip
+        if url.password:
+            self._secrets.add(url.password)
+        if url.scheme == 'unix':
+            self.where = f'unix:{url.path}'
+            options['path'] = url.path
         else:
-            self.where = f'{options.get("host", "localhost")}:{options.get("port", 6379)}'
-            options.update(socket_keepalive=True, socket_keepalive_options=_keepalive())
-        if db := options.get('db'):
-            self.where += f'/{db}'
-        if settings.username is not None:
-            options['username'] = settings.username
-        if settings.tls is not None and not issubclass(
-            self._class, redis_connection.SSLConnection
-        ):
-            raise RedisError(f'redis.tls needs a rediss:// URL, not that of {self.where}')
+            self.where = f'{url.host}:{url.port}'
+            options.update(
+                host=url.host,
+                port=url.port,
+                socket_keepalive=True,
+                socket_keepalive_options=_keepalive(),
+            )
+        if url.database:
+            self.where += f'/{url.database}'
         known = _parameters(self._class)
-        if issubclass(self._class, redis_connection.SSLConnection):
+        if url.scheme == 'rediss':
             options.update(self._tls_options(known))
         options.update(socket_timeout=timing.reply_s, client_name=client_name)
         # RESP2 has one shape of reply on every server and client and needs no HELLO. It also
@@ -84,22 +94,6 @@ class Address:
         if 'driver_info' not in known and 'lib_name' in known:
             options.update(lib_name=None, lib_version=None)
         self._options = options
-
-    def _url_options(self, url: str) -> dict[str, Any]:
-        # The text of the error is not passed on: it may hold a piece of the password.
-        try:
-            options = redis_connection.parse_url(url)
-        except ValueError:
-            raise RedisError(
-                'redis.url: expected redis://, rediss:// or unix://, with special characters in '
-                'the password percent-encoded'
-            ) from None
-        if password := options.get('password'):
-            self._secrets.add(password)
-        unknown = sorted(set(options) - URL_OPTIONS)
-        if unknown:
-            raise RedisError(f'redis.url: these options are not for the URL: {", ".join(unknown)}')
-        return options
 
     def _tls_options(self, known: set[str]) -> dict[str, Any]:
         options: dict[str, Any] = {'ssl_cert_reqs': 'required', 'ssl_check_hostname': True}
@@ -136,7 +130,7 @@ class Address:
             except OSError as error:
                 raise InvalidSettings(f'password_file {path}: {error.strerror}') from error
             except UnicodeDecodeError:
-                raise InvalidSettings(f'password_file {path}: expected UTF-8 text') from None
+                raise InvalidSettings(f'password_file {path}: expected UTF-8') from None
             if options['password']:
                 self._secrets.add(options['password'])
         return self._class(**options)
@@ -154,7 +148,7 @@ def _parameters(kind: type) -> set[str]:
     known: set[str] = set()
     for base in kind.__mro__:
         if '__init__' in vars(base):
-            parameters = inspect.signature(base.__init__).parameters
+            parameters = inspect.signature(vars(base)['__init__']).parameters
             known |= set(parameters)
             if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
                 break  # nothing is passed on to the next base

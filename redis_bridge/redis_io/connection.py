@@ -9,6 +9,7 @@ import contextlib
 import os
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -17,10 +18,12 @@ from typing import Any
 import redis
 
 from redis_bridge.redis_io.address import Timing
-from redis_bridge.redis_io.resp import Replies, raise_if_error
+from redis_bridge.redis_io.resp import CHUNK, Message, Reader, Reply, raise_if_error
 
-Command = Sequence[Any]  # of strings, numbers and bytes
+Command = Sequence[object]  # of strings, numbers and bytes
 LARGE_BYTES = 16 << 10  # a value beyond this is sent without a copy
+LARGEST_CHUNK = 1 << 20
+NOTHING_YET = (TimeoutError, BlockingIOError, ssl.SSLWantReadError)
 
 
 class NoReply(redis.ConnectionError):
@@ -50,7 +53,7 @@ class Waker:
                 os.write(self._write, b'!')
 
     def clear(self) -> None:
-        """Forget that somebody woke us."""
+        """Undo `set`."""
         with self._lock:
             if self._set and not self._closed:
                 self._set = False
@@ -71,15 +74,15 @@ class CommandPrefix(bytes):
 
 def pack_prefix(words: Command, count: int) -> CommandPrefix:
     """Return the first words of commands of `count` words."""
-    return CommandPrefix(b''.join([b'*%d\r\n' % count, *map(_packed_word, words)]))
+    return CommandPrefix(b''.join([b'*%d\r\n' % count, *map(_pack_word, words)]))
 
 
-def _packed_word(word: Any) -> bytes:
+def _pack_word(word: object) -> bytes:
     data = word if isinstance(word, bytes) else str(word).encode()
     return b'$%d\r\n%b\r\n' % (len(data), data)
 
 
-def packed(commands: Iterable[Command]) -> list[bytes]:
+def pack(commands: Iterable[Command]) -> list[bytes]:
     """Return commands as the server reads them (RESP), in pieces to be sent one after the other.
 
     Large values are sent as they are. redis-py's own packing copies them, with hiredis byte by
@@ -91,61 +94,92 @@ def packed(commands: Iterable[Command]) -> list[bytes]:
         if command[0].__class__ is not CommandPrefix:
             small.append(b'*%d\r\n' % len(command))
         for word in command:
-            if word.__class__ is CommandPrefix:
+            if isinstance(word, CommandPrefix):
                 small.append(word)
-            elif word.__class__ is bytes and len(word) > LARGE_BYTES:
+            elif isinstance(word, bytes) and len(word) > LARGE_BYTES:
                 small.append(b'$%d\r\n' % len(word))
                 pieces += (b''.join(small), word)
                 small = [b'\r\n']
             else:
-                small.append(_packed_word(word))
+                small.append(_pack_word(word))
     pieces.append(b''.join(small))
     return pieces
 
 
 class Connection:
-    """One connection to the server; used by one thread, but for `interrupt`."""
+    """One connection to the server; used by one thread, but for `interrupt`.
+
+    All methods raise redis.ConnectionError if the server closed the connection, wants a login or
+    has yet to load its data, redis.TimeoutError if it is silent instead of a reply or within one,
+    redis.InvalidResponse for what is no reply. The connection is useless afterwards.
+    """
 
     def __init__(self, redis_py: Any) -> None:
         self._redis_py = redis_py
+        self._reader = Reader()
+        self._is_drained = False  # the socket had no more, when it was read last
 
     def connect(self) -> None:
         """Connect, log in, select the database."""
         self._redis_py.connect()
-        self._replies = Replies(self._socket(), self._redis_py.socket_timeout)
 
     def send(self, commands: Iterable[Command]) -> None:
         """Send commands without waiting for their replies."""
-        self._redis_py.send_packed_command(packed(commands), check_health=False)
+        self._redis_py.send_packed_command(pack(commands), check_health=False)
 
-    def reply(self) -> Any:
-        """Return the next reply; what the server refuses comes as a ResponseError, not raised."""
-        return self._replies.take()
+    def reply(self) -> Reply:
+        """Return the next reply; a rejected command's is a ResponseError, not raised."""
+        while (reply := self._reader.gets()) is False:
+            try:
+                self._receive()
+            except NOTHING_YET:
+                seconds = self._redis_py.socket_timeout
+                raise redis.TimeoutError(f'no answer within {seconds:g} s') from None
+        if isinstance(reply, redis.ConnectionError):
+            raise reply
+        return reply
 
-    def replies(self, most: int) -> list[Any]:
-        """Return the next reply and what came on channels right after it."""
-        return self._replies.take_all(most)
+    def replies(self, most: int) -> list[Message | Reply]:
+        """Return the next reply and what came right after it; messages of channels are tuples.
 
-    def call(self, *command: Any) -> Any:
+        It waits for no more than one reply, or for the rest of one of which a full chunk came.
+        """
+        replies: list[Message | Reply] = [*self._reader.messages(most)]
+        while not replies or (len(replies) < most and not self._is_drained and self.has_reply()):
+            reply = self.reply()
+            if isinstance(reply, list) and reply[:1] == [b'message']:
+                reply = (reply[1], reply[2])
+            replies.append(reply)
+            replies += self._reader.messages(most - len(replies))
+        return replies
+
+    def call(self, *command: object) -> Reply:
         """Send one command and return its reply; raises ResponseError."""
         self.send([command])
         return raise_if_error(self.reply())
 
-    def pipe(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands at once and return their replies; refusals are among them as values."""
+    def pipe(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send commands at once and return their replies; errors are among them, not raised."""
         self.send(commands)
         return [self.reply() for _ in commands]
 
     def has_reply(self, seconds: float = 0) -> bool:
-        """Tell whether something can be read, now or within a time that nothing else cuts short.
-
-        Raises ConnectionError where the peer left.
-        """
-        return self._replies.look(seconds)
+        """Return whether something can be read, now or within a time that nothing shortens."""
+        if self._reader.has_data():
+            return True
+        sock = self._socket()
+        sock.settimeout(seconds)
+        try:
+            self._receive()
+        except NOTHING_YET:
+            return False
+        finally:
+            sock.settimeout(self._redis_py.socket_timeout)
+        return True
 
     def wait(self, seconds: float, waker: Waker) -> bool:
         """Wait for a reply, or until woken; return whether there is something to read."""
-        if self._replies.waits():
+        if self._reader.has_data():
             return True
         sock = self._socket()
         poll = select.poll()
@@ -156,14 +190,30 @@ class Connection:
             waker.clear()
         return sock.fileno() in ready and self.has_reply()
 
+    def _receive(self) -> None:
+        """Read once from the socket."""
+        sock = self._socket()
+        most = max(CHUNK, min(self._reader.missing, LARGEST_CHUNK))
+        try:
+            data = sock.recv(most)
+        except NOTHING_YET:
+            raise
+        except OSError as error:
+            raise redis.ConnectionError(f'the connection broke: {error}') from error
+        if not data:
+            raise redis.ConnectionError('the server closed the connection')
+        # What comes over TLS comes in records, however much more there is.
+        self._is_drained = len(data) < most and not isinstance(sock, ssl.SSLSocket)
+        self._reader.feed(data)
+
     def _socket(self) -> socket.socket:
-        sock = self._redis_py._sock  # there is no public way to it in any version
+        sock: socket.socket | None = self._redis_py._sock  # no version has a public way to it
         if sock is None:
             raise redis.ConnectionError('the connection was closed')
         return sock
 
     def interrupt(self) -> None:
-        """Make whoever reads or writes here fail at once; may be called from any thread."""
+        """Make whatever reads or writes here fail at once; may be called from any thread."""
         with contextlib.suppress(OSError, redis.ConnectionError):
             # Not the method of SSLSocket, which is not made for another thread's reading.
             socket.socket.shutdown(self._socket(), socket.SHUT_RDWR)
@@ -174,7 +224,10 @@ class Connection:
 
 
 class Pings:
-    """Notices that a subscribed connection's peer fell silent; redis-py's own check never does."""
+    """Notices that a subscribed connection's peer no longer answers; redis-py's check never does.
+
+    Its own thread calls all methods.
+    """
 
     def __init__(self, timing: Timing) -> None:
         self._timing = timing

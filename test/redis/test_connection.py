@@ -17,7 +17,7 @@ import time
 
 import pytest
 import redis
-from servers import Recorder, Server, all_connected, programs
+from servers import Recorder, Server, all_connected, programs, request
 from support import eventually
 
 from redis_bridge.counters import Counters
@@ -32,10 +32,11 @@ from redis_bridge.mapping.model import (
     StreamSourceConfig,
     Tls,
 )
+from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.clock import Clock
-from redis_bridge.redis_io.connection import LARGE_BYTES, Connection, packed
+from redis_bridge.redis_io.connection import LARGE_BYTES, Connection, pack
 from redis_bridge.redis_io.health import Health
 
 SECRET = 'hunter2/#%'
@@ -50,17 +51,17 @@ def everything(endpoints):
         endpoints.sink(ChannelSinkConfig('c'), counts),
     ]
     heard = [Recorder() for _ in range(5)]
-    for listener, (source, command) in zip(
-        heard,
-        [
-            (ChannelSourceConfig('c'), False),
-            (ChannelSourceConfig('c'), True),
-            (KeySourceConfig('k'), False),
-            (StreamSourceConfig('s', 'beginning'), False),
-            (StreamSourceConfig('s', 'group', 'g'), False),
-        ],
-    ):
-        endpoints.source(source, listener, command=command, max_bytes=1 << 20)
+    sources = [
+        (ChannelSourceConfig('c'), False),
+        (ChannelSourceConfig('c'), True),
+        (KeySourceConfig('k'), False),
+        (StreamSourceConfig('s', 'beginning'), False),
+        (StreamSourceConfig('s', 'group', 'g'), False),
+    ]
+    endpoints.want([
+        request(source, listener, command)
+        for listener, (source, command) in zip(heard, sources)
+    ])  # fmt: skip
     return sinks, heard, counts
 
 
@@ -84,10 +85,10 @@ def open_files():
 @pytest.mark.parametrize(
     ('url', 'text'),
     [
-        ('http://localhost', 'expected redis://, rediss:// or unix://'),
-        ('redis://u:pa/ss@h:6379', 'percent-encoded'),
-        ('rediss://h?ssl_cert_reqs=none', 'ssl_cert_reqs'),
-        ('redis://h?socket_timeout=0', 'socket_timeout'),
+        ('http://localhost', 'expected a url such as redis://host:6379/0, rediss://'),
+        ('redis://u:pa/ss@h:6379', 'percent-encode'),
+        ('rediss://h?ssl_cert_reqs=none', 'takes no option but db'),
+        ('redis://h?socket_timeout=0', 'takes no option but db'),
     ],
 )
 def test_a_url_that_cannot_work_is_refused_without_being_repeated(url, text):
@@ -183,7 +184,7 @@ def test_what_comes_over_tls_is_read_to_its_end(tls_server):
     while len(got) < 3:
         assert connection.has_reply(5)
         got += connection.replies(1000)
-    assert [reply[2] for reply in got] == [b'%d' % number * 20_000 for number in range(3)]
+    assert [payload for _, payload in got] == [b'%d' % number * 20_000 for number in range(3)]
     connection.close()
 
 
@@ -232,7 +233,8 @@ def test_these_rights_are_enough(each_server, tmp_path, redis_side_at, caplog):
         )
         sinks, heard, counts = everything(endpoints)
         heard[4].verdict = False
-        endpoints.register('k', 'key', 'std_msgs/msg/String', 'json', '', '')
+        string = TypeDescription('std_msgs/msg/String', '', '')
+        endpoints.describe(NameDescription('k', 'key', False, 'json', None, string))
         endpoints.start(dict)
         eventually(lambda: all_connected(endpoints))
         write(endpoints, sinks, 1)
@@ -412,7 +414,7 @@ def test_a_bug_in_a_listener_is_told_with_its_traceback_and_does_not_end_the_dut
 
     endpoints = redis_side_at(redis_server.url)
     heard = Broken()
-    endpoints.source(ChannelSourceConfig('c'), heard, command=False, max_bytes=100)
+    endpoints.want([request(ChannelSourceConfig('c'), heard, False, 100)])
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
     db.publish('c', 'bad')
@@ -453,7 +455,7 @@ def test_of_several_measurements_of_the_clock_the_tightest_counts(monkeypatch):
 
 
 def test_commands_are_packed_as_the_protocol_says():
-    assert b''.join(packed([('SET', 'ключ', b'\0\r\n', 'PX', 100), ('PING',)])) == (
+    assert b''.join(pack([('SET', 'ключ', b'\0\r\n', 'PX', 100), ('PING',)])) == (
         b'*5\r\n$3\r\nSET\r\n$8\r\n' + 'ключ'.encode() + b'\r\n$3\r\n\0\r\n\r\n'
         b'$2\r\nPX\r\n$3\r\n100\r\n*1\r\n$4\r\nPING\r\n'
     )
@@ -461,7 +463,7 @@ def test_commands_are_packed_as_the_protocol_says():
 
 def test_a_large_value_is_sent_without_a_copy(redis_server):
     value = os.urandom(3 * LARGE_BYTES)
-    assert any(piece is value for piece in packed([('SET', 'k', value), ('PING',)]))
+    assert any(piece is value for piece in pack([('SET', 'k', value), ('PING',)]))
     made = address(redis_server.url).connection()
     connection = Connection(made)
     connection.connect()

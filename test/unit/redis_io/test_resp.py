@@ -1,48 +1,18 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Replies are read as the protocol has them, however they are cut, and what is none is refused."""
+"""Replies are read as the protocol has them, however their bytes are cut."""
 
 from __future__ import annotations
 
-import socket
-import threading
 from typing import Any
 
 import pytest
 import redis
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from redis_bridge.redis_io.resp import CHUNK, Replies, code_of
-
-
-class Ends:
-    """A server's end of a connection, and the replies read at the other."""
-
-    def __init__(self, timeout_s: float = 5.0) -> None:
-        self.server, self.sock = socket.socketpair()
-        self.sock.settimeout(timeout_s)
-        self.replies = Replies(self.sock, timeout_s)
-
-    def __enter__(self) -> Ends:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.server.close()
-        self.sock.close()
-
-    def send(self, data: bytes) -> threading.Thread:
-        """Send, in a thread, as what is not read yet fills the socket."""
-        thread = threading.Thread(target=self.server.sendall, args=[data], daemon=True)
-        thread.start()
-        return thread
-
-
-@pytest.fixture
-def ends():
-    with Ends() as made:
-        yield made
+from redis_bridge.redis_io.resp import CHUNK, Reader, code_of, raise_if_error
 
 
 def bulk(value: bytes | None) -> bytes:
@@ -62,176 +32,78 @@ def written(reply: Any) -> bytes:
     return bulk(reply)
 
 
+def read_all(reader: Reader) -> list[Any]:
+    """Return all replies that are complete."""
+    replies = []
+    while (reply := reader.gets()) is not False:
+        replies.append(reply)
+    return replies
+
+
 SCALARS = st.integers(-(2**63), 2**63 - 1) | st.none() | st.binary(max_size=40)
 REPLIES = st.recursive(SCALARS, lambda item: st.lists(item, max_size=4), max_leaves=20)
-MESSAGES = st.tuples(st.binary(max_size=6), st.binary(max_size=40)).map(
-    lambda pair: [b'message', *pair]
-)
 
 
-@settings(deadline=None)
-@given(st.lists(REPLIES | MESSAGES, min_size=1, max_size=6), st.data())
-def test_replies_are_read_alike_however_they_are_cut(sent, data):
+@given(st.lists(REPLIES, min_size=1, max_size=6), st.data())
+def test_replies_are_the_same_however_they_are_cut(sent, data):
     whole = b''.join(map(written, sent))
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=4)))
-    in_batches = data.draw(st.booleans())
-    with Ends() as ends:
-        got: list[Any] = []
-        for start, end in zip([0, *cuts], [*cuts, len(whole)]):
-            ends.server.sendall(whole[start:end])
-            while in_batches and len(got) < complete(sent, end):
-                got += ends.replies.take_all(1000)
-        ends.server.shutdown(socket.SHUT_WR)
-        while len(got) < len(sent):
-            got += ends.replies.take_all(1000) if in_batches else [ends.replies.take()]
-        assert got == sent
-        with pytest.raises(redis.ConnectionError, match='closed the connection'):
-            ends.replies.look(1)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=8)))
+    reader, got = Reader(), []
+    for start, end in zip([0, *cuts], [*cuts, len(whole)]):
+        reader.feed(whole[start:end])
+        got += read_all(reader)
+    assert got == sent
+    assert not reader.has_data()
 
 
-def complete(sent: list[Any], size: int) -> int:
-    """Return how many replies are whole in the first so many bytes of what was sent."""
-    count = 0
-    for reply in sent:
-        size -= len(written(reply))
-        if size < 0:
-            break
-        count += 1
-    return count
+def test_the_reader_says_how_many_bytes_a_large_value_still_needs():
+    reader = Reader()
+    reader.feed(b'$1000000\r\n')
+    assert reader.gets() is False
+    assert reader.missing == 1_000_002
+    for _ in range(100):
+        reader.feed(b'x' * 10_000)
+        assert reader.gets() is False
+    assert reader.missing == 2
+    reader.feed(b'\r\n')
+    assert reader.gets() == b'x' * 1_000_000
 
 
-def test_simple_strings_are_bytes_and_null_arrays_none(ends):
-    ends.server.sendall(b'+OK\r\n*-1\r\n*0\r\n')
-    assert [ends.replies.take() for _ in range(3)] == [b'OK', None, []]
-    assert not ends.replies.waits()
-    assert not ends.replies.look(0)
+def test_messages_are_pairs_of_channel_and_payload():
+    reader = Reader()
+    last = message(b'c', b'3')
+    reader.feed(message(b'c', b'1') + message(b'd', b'2') + last[:-1])
+    assert reader.messages(1) == [(b'c', b'1')]
+    assert reader.messages(10) == [(b'd', b'2')]
+    assert reader.messages(10) == []
+    assert reader.has_data()
+    reader.feed(last[-1:])
+    assert reader.messages(10) == [(b'c', b'3')]
+    assert not reader.has_data()
 
 
-@pytest.mark.parametrize(
-    ('line', 'expected'),
-    [
-        (b'ERR unknown command', redis.ResponseError),
-        (b'WRONGTYPE Operation against a key', redis.ResponseError),
-        (b'NOPERM this user has no permissions', redis.exceptions.NoPermissionError),
-        (b'ERR caf\xe9', redis.ResponseError),
-    ],
-)
-def test_refusals_are_returned_with_their_code_wherever_they_stand(ends, line, expected):
-    ends.server.sendall(b'*2\r\n:1\r\n-%b\r\n-%b\r\n' % (line, line))
-    first, nested = ends.replies.take()
-    for error in (nested, ends.replies.take()):
-        assert type(error) is expected
-        assert str(error) == line.decode(errors='replace')
-        assert code_of(error) == line.split()[0].decode()
-    assert first == 1
+def test_messages_inside_a_reply_are_part_of_it():
+    reader = Reader()
+    reader.feed(b'*2\r\n')
+    assert reader.gets() is False
+    reader.feed(message(b'c', b'1') * 2)
+    assert reader.messages(10) == []
+    assert reader.gets() == [[b'message', b'c', b'1']] * 2
 
 
-@pytest.mark.parametrize(
-    ('line', 'expected'),
-    [
-        ('NOAUTH Authentication required.', redis.AuthenticationError),
-        ('WRONGPASS invalid username-password pair', redis.AuthenticationError),
-        ('LOADING Redis is loading the dataset in memory', redis.BusyLoadingError),
-    ],
-)
-def test_what_makes_a_connection_useless_is_raised(ends, line, expected):
-    ends.server.sendall(f'-{line}\r\n'.encode() * 2)
-    with pytest.raises(expected, match=line):
-        ends.replies.take()
-    with pytest.raises(expected, match=line):
-        ends.replies.take_all(1000)
+def test_an_error_is_returned_and_raised_by_choice():
+    reader = Reader()
+    reader.feed(b'-WRONGTYPE another kind\r\n')
+    error = reader.gets()
+    assert code_of(error) == 'WRONGTYPE'
+    with pytest.raises(redis.ResponseError, match='another kind'):
+        raise_if_error(error)
+    assert raise_if_error(b'OK') == b'OK'
 
 
-@pytest.mark.parametrize('size', [CHUNK - 40, CHUNK, 3 * CHUNK, 5 << 20])
-def test_what_is_larger_than_one_reading_comes_whole(ends, size):
-    payload = bytes(range(256)) * (size // 256)
-    sender = ends.send(bulk(payload) + message(b'c', payload) + message(b'c', b'next'))
-    assert ends.replies.take() == payload
-    got: list[Any] = []
-    while len(got) < 2:
-        got += ends.replies.take_all(1000)
-    assert got == [[b'message', b'c', payload], [b'message', b'c', b'next']]
-    sender.join(5)
-
-
-def test_messages_do_not_wait_for_the_rest_of_the_next_one(ends):
-    first, second, third = (message(b'c', payload) for payload in (b'1', b'2', b'3' * 1000))
-    ends.server.sendall(first + second + third[:-500])
-    assert ends.replies.take_all(1000) == [[b'message', b'c', b'1'], [b'message', b'c', b'2']]
-    ends.server.sendall(third[-500:])
-    assert ends.replies.look(5)
-    assert ends.replies.take_all(1000) == [[b'message', b'c', b'3' * 1000]]
-
-
-def test_no_more_is_taken_than_was_asked_for(ends):
-    ends.server.sendall(b''.join(message(b'c', b'%d' % number) for number in range(5)))
-    taken = [ends.replies.take_all(2) for _ in range(3)]
-    assert [len(batch) for batch in taken] == [2, 2, 1]
-    assert [reply[2] for batch in taken for reply in batch] == [b'0', b'1', b'2', b'3', b'4']
-
-
-def test_all_that_has_come_is_one_batch_even_if_it_takes_several_readings(ends):
-    payload = bytes(CHUNK // 3)
-    ends.server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-    ends.server.sendall(message(b'c', payload) * 6)
-    assert ends.replies.take_all(1000) == [[b'message', b'c', payload]] * 6
-
-
-def test_other_replies_among_messages_keep_their_place(ends):
-    pong = b'*2\r\n' + bulk(b'pong') + bulk(b'')
-    ends.server.sendall(
-        message(b'c', b'1') + pong + message(b'a\r\nb', b'2') + message(b'c', b'3')
-    )
-    got: list[Any] = []
-    while len(got) < 4:
-        got += ends.replies.take_all(1000)
-    assert got == [
-        [b'message', b'c', b'1'],
-        [b'pong', b''],
-        [b'message', b'a\r\nb', b'2'],
-        [b'message', b'c', b'3'],
-    ]
-
-
-@pytest.mark.parametrize(
-    'data',
-    [
-        b'HTTP/1.1 400 Bad Request\r\n',
-        b':1x\r\n',
-        b'$ten\r\n',
-        b'*\r\n',
-        b'\r\n',
-        b'+' + bytes(3 * CHUNK),
-        b'*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$' + b'9' * 5000 + b'\r\n',
-    ],
-)
-def test_what_is_no_reply_is_refused(ends, data):
-    ends.send(data)
-    with pytest.raises(redis.InvalidResponse, match='not a reply of a Redis server'):
-        ends.replies.take_all(1000)
-
-
-@pytest.mark.parametrize('data', [b'', b'*2\r\n:1\r\n', b'$5\r\nab', b'+O'])
-def test_a_server_that_leaves_or_falls_silent_is_told(data):
-    with Ends(timeout_s=0.05) as ends:
-        ends.server.sendall(data)
-        with pytest.raises(redis.TimeoutError, match='no answer within 0.05 s'):
-            ends.replies.take()
-    with Ends() as ends:
-        ends.server.sendall(data)
-        ends.server.close()
-        with pytest.raises(redis.ConnectionError, match='closed the connection'):
-            ends.replies.take()
-
-
-def test_a_connection_that_breaks_is_told_as_such():
-    with Ends() as ends:
-        ends.sock.close()
-        with pytest.raises(redis.ConnectionError, match='the connection broke'):
-            ends.replies.take()
-
-
-def test_looking_leaves_the_time_for_replies_as_it_was(ends):
-    assert not ends.replies.look(0)
-    assert not ends.replies.look(0.001)
-    assert ends.sock.gettimeout() == 5.0
+@pytest.mark.parametrize('data', [b'x\r\n', b':1x\r\n', b'\r\n', b'+' + bytes(2 * CHUNK)])
+def test_what_is_no_reply_is_rejected(data):
+    reader = Reader()
+    reader.feed(data)
+    with pytest.raises(redis.InvalidResponse, match='not a reply'):
+        reader.gets()
