@@ -9,13 +9,11 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from typing import Any
 
 from redis_bridge.counters import Counters
 from redis_bridge.errors import RedisError
 from redis_bridge.mapping.model import (
-    ChannelSinkConfig,
     ChannelSourceConfig,
     Heartbeat,
     KeySourceConfig,
@@ -33,9 +31,10 @@ from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.key_source import KeyWatcher
-from redis_bridge.redis_io.outbox import Outbox
 from redis_bridge.redis_io.presence import Presence
 from redis_bridge.redis_io.stream_source import CursorReader, GroupReader
+from redis_bridge.redis_io.topology import Topology
+from redis_bridge.redis_io.writer import Writer
 
 __all__ = ['RedisSide', 'Timing']
 
@@ -66,7 +65,7 @@ class RedisSide:
         self._address = Address(settings, f'redis_bridge:{robot}', timing)
         self._clock = Clock()
         self._health = Health(log, self._address.where)
-        self._outbox = Outbox(self._address, self._clock, self._health, log, timing)
+        self._writer = Writer(Topology(self._address), self._clock, self._health, log, timing)
         self._presence = Presence(
             robot, boot, presence, self._address, self._clock,
             health=self._health, log=log, timing=timing,
@@ -85,9 +84,7 @@ class RedisSide:
 
     def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
         """Return the sink for a Redis name."""
-        if isinstance(config, ChannelSinkConfig):
-            config = replace(config, send='payload')  # notices come encoded
-        return self._outbox.sink(config, counters, None)
+        return self._writer.open_sink(config, counters)
 
     def want(self, sources: Collection[SourceRequest]) -> None:
         """Read exactly these names; only before the start, until the threads reconcile."""
@@ -100,10 +97,6 @@ class RedisSide:
         name, kind, is_read, encoding, field, type_ = description
         kind = f'from_{kind}' if is_read else kind
         self.register(name, kind, type_.name, encoding, type_.definition, type_.type_hash, field)
-
-    def sink(self, config: SinkConfig, counts: Counters, *, notice_key: str | None = None) -> Sink:
-        """Return the sink for a configuration; `notice_key` is the key that a notice tells of."""
-        return self._outbox.sink(config, counts, notice_key)
 
     def source(
         self, config: SourceConfig, receiver: Receiver, *, command: bool, max_bytes: int
@@ -160,12 +153,12 @@ class RedisSide:
 
     def on_connected(self, callback: Callable[[bool], None]) -> None:
         """Have `callback(again)` run after each connect of the writer, in its thread."""
-        self._outbox.on_connected(callback)
+        self._writer.on_connected(callback)
 
     def start(self, status: Callable[[], dict[str, str]]) -> None:
         """Start all threads; returns at once. `status` gives the fields of each heartbeat."""
         self._started = True
-        self._outbox.start()
+        self._writer.start()
         self._presence.start(status)
         for thread in self._source_threads():
             thread.start()
@@ -206,7 +199,7 @@ class RedisSide:
     def states(self) -> dict[str, str]:
         """Return role -> 'connected', or what is amiss, such as 'connecting: reason'."""
         states = self._health.states()
-        trouble = self._outbox.trouble()
+        trouble = self._writer.problem()
         if trouble is not None and states['writer'] == 'connected':
             states['writer'] = f'connected, but nothing is stored: {trouble}'
         return states
@@ -226,7 +219,7 @@ class RedisSide:
         deadline = time.monotonic() + SOURCES_END_S
         for thread in threads:
             thread.close(deadline)
-        self._outbox.close(flush_s)
+        self._writer.close(flush_s)
         self._presence.close(time.monotonic() + RELEASE_S)
 
     def _source_threads(self) -> list[ConnectionThread]:

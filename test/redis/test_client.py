@@ -229,7 +229,7 @@ def test_get_reads_what_the_bridges_redis_side_writes(redis_server, client):
     )
     description = (types.definition(SAMPLE), types.type_hash(SAMPLE))
     endpoints.register('r9:sample', 'key', SAMPLE.name, 'cdr', *description)
-    sink = endpoints.sink(KeySinkConfig('r9:sample', 'cdr'), redis_bridge.counters.Counters())
+    sink = endpoints.open_sink(KeySinkConfig('r9:sample', 'cdr'), redis_bridge.counters.Counters())
     endpoints.start(lambda: {'state': json.dumps({'writer': 'connected'})})
     try:
         sink.write([(encoded('cdr'), META)])
@@ -662,7 +662,9 @@ def test_the_channel_sink_and_a_watch_agree(redis_server, db, client):
         log=logging.getLogger('test'),
         presence=Heartbeat(),
     )
-    sink = endpoints.sink(ChannelSinkConfig('r9:c', 'msgpack'), redis_bridge.counters.Counters())
+    sink = endpoints.open_sink(
+        ChannelSinkConfig('r9:c', 'msgpack'), redis_bridge.counters.Counters()
+    )
     description = (types.definition(SAMPLE), types.type_hash(SAMPLE))
     endpoints.register('r9:c', 'channel', SAMPLE.name, 'msgpack', *description)
     endpoints.start(dict)
