@@ -5,21 +5,31 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable
+import time
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
-from redis_bridge.ports import Received, Receiver
+import redis
+
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.connection import Connection, Pings
-from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.health import Health
-from redis_bridge.redis_io.resp import raise_if_error
+from redis_bridge.redis_io.source import Gate, Source, SourceReceiver
 
 BATCH = 1000  # messages read before they are handed on, if that many come
+RETRY_S = 5.0  # after which a channel that was denied is asked for again
 
 
-class ChannelReader:
-    """One connection subscribed to channels, and the thread that reads it."""
+class ChannelReceiver(SourceReceiver, Protocol):
+    """What follows one channel."""
+
+    def receive(self, batch: list[bytes]) -> None:
+        """Take all messages that waited, oldest first."""
+
+
+class ChannelSource(Source[ChannelReceiver]):
+    """One connection that is subscribed to channels."""
 
     def __init__(
         self,
@@ -28,61 +38,97 @@ class ChannelReader:
         *,
         health: Health,
         timing: Timing,
-        gate: Callable[[], str | None],
+        gate: Gate = lambda: None,
     ) -> None:
-        self._timing = timing
-        self._gate = gate
-        self._receivers: dict[bytes, list[Receiver]] = {}
-        self._was_connected = False
-        self.thread = ConnectionThread(
-            role,
-            address,
-            self._session,
-            health=health,
-            timing=timing,
-            on_disconnect=self._disconnected,
-            gate=gate,
-            interrupt_to_stop=True,
-        )
-
-    def add(self, channel: str, receiver: Receiver) -> None:
-        """Have a receiver told what comes on a channel; before the start."""
-        self._receivers.setdefault(channel.encode(), []).append(receiver)
+        super().__init__(role, address, health=health, timing=timing, gate=gate)
+        self._applied: Mapping[bytes, Sequence[ChannelReceiver]] = {}
+        self._sent: deque[tuple[str, bytes]] = deque()  # (command, channel) without a reply so far
+        self._asked: set[bytes] = set()  # subscribed in this session, or denied
+        self._denied: dict[bytes, redis.ResponseError] = {}
+        self._subscribed: set[bytes] = set()
+        self._interrupted: set[bytes] = set()  # subscribed before the connection was lost
 
     def _session(self, connection: Connection) -> None:
-        self._subscribe(connection)
+        self._interrupted |= self._subscribed
+        for state in (self._sent, self._asked, self._denied, self._subscribed):
+            state.clear()
+        retry_at = time.monotonic() + RETRY_S
+        self._reconcile(connection)
+        while self._sent:
+            self._read(connection)
         self.thread.mark_connected()
-        if self._was_connected:
-            for receiver in self._all():
-                receiver.gap(None)
-        self._was_connected = True
         pings = Pings(self._timing)
-        while not self.thread.closing.is_set() and self._gate() is None:
-            pings.tick(connection)
-            if connection.has_reply(pings.wait_s()):
+        while self._goes_on():
+            if time.monotonic() >= retry_at:
+                retry_at = time.monotonic() + RETRY_S
+                self._asked -= self._denied.keys()
+                self._applied = {}
+            self._reconcile(connection)
+            if pings.wait_s() == 0:
+                self._sent.append(('PING', b''))
+                pings.tick(connection)
+            if connection.wait(pings.wait_s(), self.thread.waker):
                 self._read(connection)
                 pings.heard()
+        if not self._wanted:
+            self._subscribed.clear()
 
-    def _subscribe(self, connection: Connection) -> None:
-        for reply in connection.pipe([('SUBSCRIBE', channel) for channel in self._receivers]):
-            raise_if_error(reply)
+    def _reconcile(self, connection: Connection) -> None:
+        """Issue the difference between the channels wanted and those asked for."""
+        wanted = self._wanted
+        if wanted is self._applied and self._asked:
+            return
+        self._applied = wanted
+        self._forget_unwanted()
+        unwanted = self._asked - wanted.keys()
+        commands = [
+            *(('SUBSCRIBE', name) for name in wanted if name not in self._asked),
+            *(('UNSUBSCRIBE', name) for name in unwanted),
+        ]
+        self._asked |= wanted.keys()
+        for names in (self._asked, self._subscribed, self._interrupted):
+            names &= wanted.keys()
+        for name in unwanted:
+            self._denied.pop(name, None)
+        if commands:
+            connection.send(commands)
+            self._sent += commands
+        for name in wanted:  # receivers that joined
+            if name in self._subscribed or name in self._denied:
+                self._report_all(name)
 
     def _read(self, connection: Connection) -> None:
         """Hand on what waits, each receiver's part in the order it came."""
-        batches: defaultdict[bytes, list[Received]] = defaultdict(list)
-        for reply in map(raise_if_error, connection.replies(BATCH)):
+        batches: defaultdict[bytes, list[bytes]] = defaultdict(list)
+        for reply in connection.replies(BATCH):
             if isinstance(reply, tuple):
                 channel, payload = reply
-                batches[channel].append(Received(payload))
-        if self._gate() is not None:
-            return  # the name was lost this moment
+                batches[channel].append(payload)
+            else:
+                self._take_reply(reply)
+        if not self._goes_on():
+            return
+        wanted = self._wanted
         for channel, batch in batches.items():
-            for receiver in self._receivers[channel]:
+            for receiver in wanted.get(channel, ()):
                 receiver.receive(batch)
 
-    def _disconnected(self) -> None:
-        for receiver in self._all():
-            receiver.on_disconnect()
+    def _take_reply(self, reply: Any) -> None:
+        """Take the reply to the oldest command; an error in reply to a ping is an answer too."""
+        command, name = self._sent.popleft()
+        if command != 'SUBSCRIBE' or name not in self._asked:
+            return
+        if isinstance(reply, redis.ResponseError):
+            self._denied[name] = reply
+        else:
+            self._denied.pop(name, None)
+            self._subscribed.add(name)
+            if name in self._interrupted:
+                self._interrupted.discard(name)
+                for receiver in self._wanted.get(name, ()):
+                    receiver.gap(None, 'what was published while the connection was lost')
+        self._report_all(name)
 
-    def _all(self) -> list[Receiver]:
-        return [receiver for group in self._receivers.values() for receiver in group]
+    def _report_all(self, name: bytes) -> None:
+        for receiver in self._wanted.get(name, ()):
+            self._report(receiver, self._denied.get(name))

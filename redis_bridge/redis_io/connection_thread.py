@@ -29,8 +29,8 @@ class ConnectionThread:
     """A role's thread: connects, runs a session, comes back after each loss.
 
     `session` runs with a fresh connection until `closing` is set or the connection fails; it
-    calls `up` once it is set up. `gate`, where given, says why the role may not connect now. A
-    session that `breaks` waits where no waker reaches it: its connection is broken to end it.
+    calls `mark_connected` once it is set up. `gate`, if given, returns why the role may not
+    connect now, `is_idle` whether it needs no connection now.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class ConnectionThread:
         timing: Timing,
         on_disconnect: Callable[[], None] = lambda: None,
         gate: Callable[[], str | None] = lambda: None,
-        interrupt_to_stop: bool = False,
+        is_idle: Callable[[], bool] = lambda: False,
     ) -> None:
         self.role = role
         self.timing = timing
@@ -54,7 +54,7 @@ class ConnectionThread:
         self._health = health
         self._on_disconnect = on_disconnect
         self._gate = gate
-        self._interrupt_to_stop = interrupt_to_stop
+        self._is_idle = is_idle
         self._is_up = False
         self._pause_s = timing.retry_first_s
         self._connection: Connection | None = None
@@ -88,8 +88,6 @@ class ConnectionThread:
     def finish(self) -> None:
         """Ask the session to end in its own time."""
         self.closing.set()
-        if self._interrupt_to_stop:
-            self.interrupt()
         self.waker.set()
 
     def interrupt(self) -> None:
@@ -117,6 +115,10 @@ class ConnectionThread:
 
     def _run(self) -> None:
         while not self.closing.is_set():
+            if self._is_idle():
+                self._health.remove(self.role)
+                self.closing.wait(GATE_POLL_S)
+                continue
             reason = self._gate()
             if reason is not None:
                 self._health.mark_disconnected(self.role, reason, quiet=True)
@@ -140,7 +142,7 @@ class ConnectionThread:
                 self._health.bug(self.role, self.redact(e))
             finally:
                 self._hang_up()
-            if not self.closing.is_set():
+            if not self.closing.is_set() and not self._is_idle():
                 self._recover(problem, refused)
         self._health.mark_disconnected(self.role, 'closed', quiet=True)
         self.waker.close()

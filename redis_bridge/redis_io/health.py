@@ -29,10 +29,15 @@ class Health:
         with self._lock:
             self._problems[role] = 'not started'
 
+    def remove(self, role: str) -> None:
+        """Forget a role that needs no connection now."""
+        with self._lock:
+            self._problems.pop(role, None)
+
     def mark_connected(self, role: str) -> None:
         """Note that a role is connected."""
         with self._lock:
-            was, self._problems[role] = self._problems[role], None
+            was, self._problems[role] = self._problems.get(role, 'idle'), None
             if was is None or any(self._problems.values()):
                 return
             self._told.clear()

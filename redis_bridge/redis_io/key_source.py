@@ -1,168 +1,163 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Keys that are watched: the value at the start, and each change of it.
+"""Keys and hashes: the value at the start, and each change of it.
 
-The server tells which keys were written (CLIENT TRACKING in broadcasting mode, redirected to the
-very connection that asked for it, which needs no setting of the server); the values are then read
-over a second connection, since a subscribed one takes no other commands. Fast writes may so be
-seen as one; the last one is never missed.
+The server names the keys that were written (see `tracking`); the values are then read over a
+second connection, because a subscribed one takes no other commands. Fast writes may be seen as
+one; the last one is never missed.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import redis
 
-from redis_bridge.mapping.model import KeySourceConfig
-from redis_bridge.ports import Received, Receiver
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.connection import Command, Connection, Pings
-from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.health import Health
-from redis_bridge.redis_io.resp import code_of, raise_if_error
+from redis_bridge.redis_io.source import Gate, Source, SourceReceiver
+from redis_bridge.redis_io.tracking import Tracking
 
-INVALIDATE = b'__redis__:invalidate'
 READ_AT_ONCE = 500
 
-
-@dataclass
-class Watched:
-    """One key, and who wants to know of it."""
-
-    receivers: list[tuple[Receiver, bool]]  # and whether it takes what stands at a connect
-    max_bytes: int
-    last: bytes | None = None
-    trouble: str | None = None
+Value = bytes | dict[bytes, bytes]  # a dict for a hash
 
 
-class KeyWatcher:
-    """Two connections that follow keys, and the thread that reads them.
+class KeyReceiver(SourceReceiver, Protocol):
+    """What follows one key or hash."""
 
-    Where `every_write` stands, a value written again unchanged counts as news, as it does for
-    commands: what repeats keeps the robot moving. A renewed time to live cannot be told from that.
-    """
+    @property
+    def is_hash(self) -> bool:
+        """Whether the name is read as a hash."""
+
+    @property
+    def max_bytes(self) -> int | None:
+        """Of a longer value (not of a hash) one byte more than this is read; None: all."""
+
+    @property
+    def every_write(self) -> bool:
+        """Whether a value counts that was written again unchanged.
+
+        It does for commands: what repeats keeps the robot moving. A renewed time to live cannot
+        be told apart from that.
+        """
+
+    def receive(self, value: Value | None, is_initial: bool) -> None:
+        """Take the value, None if it is gone; `is_initial` if it was there at the connect."""
+
+
+class KeySource(Source[KeyReceiver]):
+    """Two connections that follow keys and hashes."""
 
     def __init__(
         self,
         role: str,
         address: Address,
         *,
-        every_write: bool,
         health: Health,
-        log: logging.Logger,
         timing: Timing,
-        gate: Callable[[], str | None],
+        gate: Gate = lambda: None,
     ) -> None:
-        self._every_write = every_write
-        self._log = log
-        self._timing = timing
-        self._gate = gate
-        self._keys: dict[bytes, Watched] = {}
-        self.thread = ConnectionThread(
-            role, address, self._session,
-            health=health, timing=timing, on_disconnect=self._disconnected, gate=gate,
-        )  # fmt: skip
-
-    def add(self, config: KeySourceConfig, receiver: Receiver, max_bytes: int) -> None:
-        """Have a receiver told the values of a key; before the start."""
-        watched = self._keys.setdefault(config.name.encode(), Watched([], 0))
-        watched.receivers.append((receiver, config.initial == 'publish'))
-        watched.max_bytes = max(watched.max_bytes, max_bytes)
+        super().__init__(role, address, health=health, timing=timing, gate=gate)
+        self._applied: Mapping[bytes, Sequence[KeyReceiver]] | None = None
+        self._last: dict[KeyReceiver, Value | None] = {}  # the last value that each one has
+        self._current: set[KeyReceiver] = set()  # whose value was read in this session
 
     def _session(self, connection: Connection) -> None:
-        self._track(connection)
+        tracking = Tracking(connection)
         values = self.thread.second_connection()
-        self._read(values, self._keys, at_connect=True)
+        self._applied = None
+        self._current.clear()
+        self._reconcile(tracking, values)
         self.thread.mark_connected()
         pings = Pings(self._timing)
-        while not self.thread.closing.is_set() and self._gate() is None:
+        while self._goes_on():
+            self._reconcile(tracking, values)
             if pings.wait_s() == 0:
-                values.call('PING')  # so that nothing on the way forgets the idle connection
+                values.send([('PING',)])  # so that nothing on the way forgets the idle connection
+                values.reply()
             pings.tick(connection)
             if connection.wait(pings.wait_s(), self.thread.waker):
-                names = self._written(connection)
+                written = set(tracking.written())
                 pings.heard()
-                self._read(values, names)
+                names = self._applied if None in written else written
+                self._read(values, names or (), written=True)
 
-    def _track(self, connection: Connection) -> None:
-        number = connection.call('CLIENT', 'ID')
-        prefixes = [part for name in without_overlap(self._keys) for part in ('PREFIX', name)]
-        connection.call('CLIENT', 'TRACKING', 'ON', 'REDIRECT', number, 'BCAST', *prefixes)
-        connection.call('SUBSCRIBE', INVALIDATE)
-
-    def _written(self, connection: Connection) -> Iterable[bytes]:
-        """Return our keys among those that the waiting messages name."""
-        names: dict[bytes, None] = {}
-        while True:
-            reply = raise_if_error(connection.reply())
-            if reply[0] == b'message':
-                # None: the whole database was flushed.
-                names.update(dict.fromkeys(self._keys if reply[2] is None else reply[2]))
-            if not connection.has_reply():
-                return [name for name in names if name in self._keys]
+    def _reconcile(self, tracking: Tracking, values: Connection) -> None:
+        """Track what is wanted, and read what nobody has read yet."""
+        wanted = self._wanted
+        if wanted is self._applied:
+            return
+        self._applied = wanted
+        receivers = self._forget_unwanted()
+        self._last = {r: value for r, value in self._last.items() if r in receivers}
+        self._current &= receivers
+        if tracking.want(wanted):
+            self._read(values, wanted, written=False)
+        else:
+            joined = [
+                name for name, group in wanted.items() if not self._current.issuperset(group)
+            ]
+            self._read(values, joined, written=False)
 
     def _read(
-        self, connection: Connection, names: Iterable[bytes], *, at_connect: bool = False
+        self, connection: Connection, names: Iterable[bytes | None], *, written: bool
     ) -> None:
-        names = list(names)
-        for start in range(0, len(names), READ_AT_ONCE):
-            some = names[start : start + READ_AT_ONCE]
-            values = connection.pipe([self._get(name) for name in some])
-            for name, value in zip(some, values):
-                if value == b'':
-                    value = self._empty_or_gone(connection, name)
-                if isinstance(value, redis.ResponseError):
-                    self._complain(name, value)
+        wanted = self._applied or {}
+        readers = [
+            (name, receiver)
+            for name in names
+            if name is not None
+            for receiver in wanted.get(name, ())
+        ]
+        for start in range(0, len(readers), READ_AT_ONCE):
+            some = readers[start : start + READ_AT_ONCE]
+            replies = connection.pipe([_read_command(*reader) for reader in some])
+            for (name, receiver), reply in zip(some, replies):
+                if reply == b'' and receiver.max_bytes is not None:
+                    reply = self._empty_or_gone(connection, name, receiver)
+                if not self._goes_on():
+                    return
+                if isinstance(reply, redis.ResponseError):
+                    self._report(receiver, reply)
                 else:
-                    self._keys[name].trouble = None
-                    self._tell(self._keys[name], value, at_connect)
+                    self._hand_on(receiver, _value(receiver, reply), written)
+                    self._report(receiver, None)
 
-    def _get(self, name: bytes) -> Command:
-        # One byte more than may come tells that there is more; no giant value is fetched.
-        return ('GETRANGE', name, 0, self._keys[name].max_bytes)
-
-    def _empty_or_gone(
-        self, connection: Connection, name: bytes
-    ) -> bytes | redis.ResponseError | None:
-        """Read a value again that was empty: GETRANGE does not tell a key that is missing."""
-        *queued, done = connection.pipe([('MULTI',), ('EXISTS', name), self._get(name), ('EXEC',)])
-        for reply in (*queued, done):
+    def _empty_or_gone(self, connection: Connection, name: bytes, receiver: KeyReceiver) -> Any:
+        """Read a value again that was empty: to GETRANGE a missing key is an empty one."""
+        command = _read_command(name, receiver)
+        replies = connection.pipe([('MULTI',), ('EXISTS', name), command, ('EXEC',)])
+        for reply in replies:
             if isinstance(reply, redis.ResponseError):
                 return reply
-        there, value = done
-        return value if there else None
+        is_there, value = replies[-1]
+        return value if is_there else None
 
-    def _tell(self, watched: Watched, value: bytes | None, at_connect: bool) -> None:
-        is_new = value != watched.last or (self._every_write and not at_connect)
-        watched.last = value
-        if value is None or not is_new:
-            return
-        for receiver, takes_initial in watched.receivers:
-            if takes_initial or not at_connect:
-                receiver.receive([Received(value)])
-
-    def _complain(self, name: bytes, error: redis.ResponseError) -> None:
-        watched = self._keys[name]
-        if watched.trouble != code_of(error):
-            watched.trouble = code_of(error)
-            self._log.warning(
-                'key %s: %s', name.decode(errors='replace'), self.thread.redact(error)
-            )
-
-    def _disconnected(self) -> None:
-        for watched in self._keys.values():
-            for receiver, _ in watched.receivers:
-                receiver.on_disconnect()
+    def _hand_on(self, receiver: KeyReceiver, value: Value | None, written: bool) -> None:
+        is_initial = receiver not in self._current
+        self._current.add(receiver)
+        is_repeated = written and not is_initial and receiver.every_write
+        if value != self._last.get(receiver) or is_repeated:
+            self._last[receiver] = value
+            receiver.receive(value, is_initial)
 
 
-def without_overlap(names: Iterable[bytes]) -> list[bytes]:
-    """Return the names but those that begin with another one; Redis refuses such prefixes."""
-    kept: list[bytes] = []
-    for name in sorted(names):
-        if not kept or not name.startswith(kept[-1]):
-            kept.append(name)
-    return kept
+def _read_command(name: bytes, receiver: KeyReceiver) -> Command:
+    if receiver.is_hash:
+        return ('HGETALL', name)
+    if receiver.max_bytes is None:
+        return ('GET', name)
+    # One byte more than allowed shows that there is more; no giant value is fetched.
+    return ('GETRANGE', name, 0, receiver.max_bytes)
+
+
+def _value(receiver: KeyReceiver, reply: Any) -> Value | None:
+    """Return what a reply to the reading command says; None for nothing."""
+    if receiver.is_hash:
+        return dict(zip(reply[::2], reply[1::2])) or None
+    value: bytes | None = reply
+    return value

@@ -1,11 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Presence: the claim on a robot's name, the heartbeat with its status, and the descriptions.
-
-The claim is the hash itself: whose `boot` stands in it holds the name, until it is released or
-its time to live ends. WATCH and MULTI make taking it atomic without a script.
-"""
+"""Presence: the heartbeat that keeps the claim on a robot's name, with status and descriptions."""
 
 from __future__ import annotations
 
@@ -19,20 +15,21 @@ from collections.abc import Callable
 import redis
 
 from redis_bridge.mapping.model import Heartbeat
-from redis_bridge.protocol import keys
+from redis_bridge.protocol import keys, robot_status
+from redis_bridge.protocol.descriptions import NameDescription
 from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.claim import ClaimState, claim, release, run
 from redis_bridge.redis_io.clock import Clock
-from redis_bridge.redis_io.connection import Command, Connection
+from redis_bridge.redis_io.connection import Connection
 from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.health import Health
-from redis_bridge.redis_io.resp import code_of, raise_if_error
+from redis_bridge.redis_io.resp import code_of
 
 Status = Callable[[], 'dict[str, str]']
-Commands = Callable[[bool], 'list[Command]']  # what changes the claim, given if it is ours
 
 
 class Presence:
-    """The thread that holds the robot's name, says that we live, and describes what we write."""
+    """The thread that holds the robot's name and writes its hash and the descriptions."""
 
     def __init__(
         self,
@@ -57,13 +54,12 @@ class Presence:
         self._status: Status = dict
         self._status_failed = False
         self._health = health
-        self._held_until = 0.0  # of the monotonic clock; our claim lives at least so long
-        self._other: str | None = None  # who holds the name, if another one does
+        self._claim = ClaimState(heartbeat.ttl_ms / 1000)
         self._on_taken: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._hashes: dict[str, dict[str, str]] = {}  # the descriptions, by key
         self._unwritten: set[str] = set()
-        self._refused: set[str] = set()
+        self._denied: set[str] = set()
         self._thread = ConnectionThread(
             'presence', address, self._session, health=health, timing=timing
         )
@@ -74,21 +70,32 @@ class Presence:
         self._thread.start()
 
     def is_holder(self) -> bool:
-        """Tell whether the robot's name is ours."""
-        return time.monotonic() < self._held_until
+        """Return whether the robot's name is ours."""
+        return self._claim.is_held()
 
     def why_closed(self) -> str | None:
         """Return why routes into ROS must stay closed; None if they may be open."""
-        if self.is_holder():
+        if self._claim.is_held():
             return None
-        return self._other or f'waits for the claim on the name {self._robot}'
+        other = self._claim.other
+        if other is None:
+            return f'waits for the claim on the name {self._robot}'
+        return (
+            f'the name {self._robot} is held by another bridge '
+            f'(host {other.host or "?"}, pid {other.pid or "?"})'
+        )
 
     def on_taken(self, callback: Callable[[], None]) -> None:
         """Have `callback` run when another bridge turns out to hold the name."""
         self._on_taken.append(callback)
 
-    def describe(self, key: str, fields: dict[str, str]) -> None:
-        """Write a description, now and after each reconnect; fields under one key add up."""
+    def describe(self, description: NameDescription) -> None:
+        """Write a description, now and after each reconnect; fields of one name add up."""
+        type_ = description.type
+        self._keep(type_.key(), type_.fields())
+        self._keep(description.key(), description.fields(self._robot))
+
+    def _keep(self, key: str, fields: dict[str, str]) -> None:
         with self._lock:
             known = self._hashes.setdefault(key, {})
             if fields.items() <= known.items():
@@ -100,7 +107,7 @@ class Presence:
     def close(self, deadline: float) -> None:
         """Release the claim and end the thread."""
         self._thread.close(deadline)
-        self._held_until = 0.0
+        self._claim.end()
 
     def _session(self, connection: Connection) -> None:
         with self._lock:
@@ -115,77 +122,43 @@ class Presence:
             if time.monotonic() >= due:
                 self._beat(connection)
                 due = time.monotonic() + self._heartbeat.every_ms / 1000
-        self._change(connection, lambda ours: [('DEL', self._key)])
+        run(connection, release(self._key, robot_status.OWNER, self._boot))
 
     def _beat(self, connection: Connection) -> None:
         """Take or renew the claim, with the status of now."""
         self._clock.measure(connection)
         fields = {
-            **self._told_status(),
-            'boot': self._boot,
-            'protocol': str(keys.PROTOCOL),
-            'host': socket.gethostname(),
-            'pid': str(os.getpid()),
-            'since': f'{self._since:.3f}',
-            'stamp': f'{self._clock.now():.3f}',
+            **self._current_status(),
+            **robot_status.claim_fields(
+                self._boot, socket.gethostname(), os.getpid(), self._since, self._clock.now()
+            ),
         }
+        gone = sorted(self._written - fields.keys())
         begun = time.monotonic()
-        other = self._change(connection, lambda ours: self._renewal(fields, ours))
+        other = run(
+            connection,
+            claim(self._key, robot_status.OWNER, self._boot, self._heartbeat.ttl_ms, fields, gone),
+        )
+        is_news = self._claim.update(begun, other)
         if other is None:
             self._written = set(fields)
-            self._held_until = begun + self._heartbeat.ttl_ms / 1000
-            if self._other is not None:
+            if is_news:
                 self._log.warning('robot %s: the name is ours now', self._robot)
-                self._other = None
-            return
-        self._held_until = 0.0
-        if self._other != other:
-            self._other = other
-            self._log.error('%s: routes into ROS stay closed', other)
+        elif is_news:
+            self._log.error('%s: routes into ROS stay closed', self.why_closed())
             for callback in self._on_taken:
                 callback()
 
-    def _renewal(self, fields: dict[str, str], ours: bool) -> list[Command]:
-        """Return what writes our fields and drops those that the status no longer has."""
-        gone = sorted(self._written - set(fields))
-        return [
-            *([] if ours else [('DEL', self._key)]),
-            ('HSET', self._key, *(part for pair in fields.items() for part in pair)),
-            *([('HDEL', self._key, *gone)] if gone else []),
-            ('PEXPIRE', self._key, self._heartbeat.ttl_ms),
-        ]
-
-    def _told_status(self) -> dict[str, str]:
+    def _current_status(self) -> dict[str, str]:
         try:
             fields = self._status()
-        except Exception as error:  # a bug there must not cost us the claim; it is told
+        except Exception as error:  # a bug there must not cost us the claim; it is logged
             if not self._status_failed:
                 self._health.bug('presence', str(error))
             self._status_failed = True
             return {}
         self._status_failed = False
         return fields
-
-    def _change(self, connection: Connection, commands: Commands) -> str | None:
-        """Change our claim in one transaction; where it is another's, say whose and do nothing."""
-        while True:
-            watching, owner = connection.pipe([
-                ('WATCH', self._key), ('HMGET', self._key, 'boot', 'host', 'pid'),
-            ])  # fmt: skip
-            for reply in (watching, owner):
-                raise_if_error(reply)
-            boot, host, pid = ((part or b'').decode(errors='replace') for part in owner)
-            if boot not in ('', self._boot):
-                connection.call('UNWATCH')
-                return (
-                    f'the name {self._robot} is held by another bridge '
-                    f'(host {host or "?"}, pid {pid or "?"})'
-                )
-            *queued, done = connection.pipe([('MULTI',), *commands(boot == self._boot), ('EXEC',)])
-            for reply in (*queued, done):
-                raise_if_error(reply)
-            if done is not None:  # None: somebody wrote the hash in between
-                return None
 
     def _write_descriptions(self, connection: Connection) -> None:
         with self._lock:
@@ -201,6 +174,6 @@ class Presence:
                 self._unwritten |= set(todo)
             raise
         for key, reply in zip(todo, replies):
-            if isinstance(reply, redis.ResponseError) and code_of(reply) not in self._refused:
-                self._refused.add(code_of(reply))
+            if isinstance(reply, redis.ResponseError) and code_of(reply) not in self._denied:
+                self._denied.add(code_of(reply))
                 self._log.warning('%s: cannot be written: %s', key, self._thread.redact(reply))

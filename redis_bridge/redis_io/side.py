@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import NamedTuple
 
 from redis_bridge.counters import Counters
 from redis_bridge.errors import RedisError
@@ -19,20 +20,26 @@ from redis_bridge.mapping.model import (
     KeySourceConfig,
     RedisSettings,
     SinkConfig,
-    SourceConfig,
     StreamSourceConfig,
 )
-from redis_bridge.ports import Receiver, Sink, SourceRequest
-from redis_bridge.protocol import keys
+from redis_bridge.ports import Sink, SourceRequest
 from redis_bridge.protocol.descriptions import NameDescription
 from redis_bridge.redis_io.address import Address, Timing
-from redis_bridge.redis_io.channel_source import ChannelReader
+from redis_bridge.redis_io.channel_source import ChannelReceiver, ChannelSource
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection_thread import ConnectionThread
+from redis_bridge.redis_io.group_source import GroupReceiver, GroupSource
 from redis_bridge.redis_io.health import Health
-from redis_bridge.redis_io.key_source import KeyWatcher
+from redis_bridge.redis_io.key_source import KeyReceiver, KeySource
 from redis_bridge.redis_io.presence import Presence
-from redis_bridge.redis_io.stream_source import CursorReader, GroupReader
+from redis_bridge.redis_io.route_receivers import (
+    ChannelForRoute,
+    GroupForRoute,
+    KeyForRoute,
+    StreamForRoute,
+)
+from redis_bridge.redis_io.source import R, Source
+from redis_bridge.redis_io.stream_source import StreamReceiver, StreamSource
 from redis_bridge.redis_io.topology import Topology
 from redis_bridge.redis_io.writer import Writer
 
@@ -71,11 +78,13 @@ class RedisSide:
             health=self._health, log=log, timing=timing,
         )  # fmt: skip
         self._presence.on_taken(self._interrupt_sources)
-        self._channels: dict[str, ChannelReader] = {}  # by lane
-        self._keys: dict[str, KeyWatcher] = {}
-        self._streams: list[CursorReader | GroupReader] = []
-        self._groups: set[tuple[str, str]] = set()  # streams that are read, and in which group
-        self._started = False
+        self._receivers: dict[SourceRequest, _RouteReceiver] = {}  # that are wanted
+        self._channels: dict[_Role, Source[ChannelReceiver]] = {}
+        self._keys: dict[_Role, Source[KeyReceiver]] = {}
+        self._streams: dict[_Role, Source[StreamReceiver]] = {}
+        self._groups: dict[_Role, Source[GroupReceiver]] = {}
+        self._lock = threading.Lock()  # over what is wanted
+        self._is_started = False
         self._closed = False
 
     def now(self) -> float:
@@ -87,132 +96,98 @@ class RedisSide:
         return self._writer.open_sink(config, counters)
 
     def want(self, sources: Collection[SourceRequest]) -> None:
-        """Read exactly these names; only before the start, until the threads reconcile."""
-        if not self._started:
-            for config, receiver, is_command, max_bytes in sources:
-                self.source(config, receiver, command=is_command, max_bytes=max_bytes)
+        """Read exactly these names from now on; sources that stay keep their place.
+
+        Raises RedisError if two sources would take entries from each other.
+        """
+        _check_groups(sources)
+        with self._lock:
+            self._receivers = {
+                request: self._receivers.get(request) or _for_route(request, self._log)
+                for request in sources
+            }
+            if self._is_started and not self._closed:
+                self._apply()
+
+    def _apply(self) -> None:
+        """Hand each source its part of what is wanted."""
+        channels: _Wanted[ChannelReceiver] = {}
+        keys: _Wanted[KeyReceiver] = {}
+        streams: _Wanted[StreamReceiver] = {}
+        groups: _Wanted[GroupReceiver] = {}
+        for request, receiver in self._receivers.items():
+            role, name = _Role.of(request), request.config.name
+            if isinstance(receiver, ChannelForRoute):
+                channels.setdefault(role, {}).setdefault(name, []).append(receiver)
+            elif isinstance(receiver, KeyForRoute):
+                keys.setdefault(role, {}).setdefault(name, []).append(receiver)
+            elif isinstance(receiver, StreamForRoute):
+                streams.setdefault(role, {}).setdefault(name, []).append(receiver)
+            else:
+                groups.setdefault(role, {}).setdefault(name, []).append(receiver)
+        _distribute(channels, self._channels, self._channel_source)
+        _distribute(keys, self._keys, self._key_source)
+        _distribute(streams, self._streams, self._stream_source)
+        _distribute(groups, self._groups, self._group_source)
+
+    def _channel_source(self, role: _Role) -> ChannelSource:
+        return ChannelSource(
+            str(role), self._address,
+            health=self._health, timing=self._timing, gate=self._presence.why_closed,
+        )  # fmt: skip
+
+    def _key_source(self, role: _Role) -> KeySource:
+        return KeySource(
+            str(role), self._address,
+            health=self._health, timing=self._timing, gate=self._presence.why_closed,
+        )  # fmt: skip
+
+    def _stream_source(self, role: _Role) -> StreamSource:
+        return StreamSource(
+            str(role), self._address,
+            health=self._health, timing=self._timing, gate=self._presence.why_closed,
+        )  # fmt: skip
+
+    def _group_source(self, role: _Role) -> GroupSource:
+        return GroupSource(
+            str(role), self._address, group=role.group or '', consumer=self._robot, log=self._log,
+            health=self._health, timing=self._timing, gate=self._presence.why_closed,
+        )  # fmt: skip
 
     def describe(self, description: NameDescription) -> None:
         """Describe a name in Redis, for readers and senders that do not know the mapping."""
-        name, kind, is_read, encoding, field, type_ = description
-        kind = f'from_{kind}' if is_read else kind
-        self.register(name, kind, type_.name, encoding, type_.definition, type_.type_hash, field)
-
-    def source(
-        self, config: SourceConfig, receiver: Receiver, *, command: bool, max_bytes: int
-    ) -> None:
-        """Have a receiver told what comes under a name; before the start.
-
-        Of a key's value that is longer than `max_bytes` the receiver gets one byte more than
-        that, so it can see and refuse it. `command` puts it into the lane of commands. Raises
-        RedisError where two sources would take entries from each other.
-        """
-        lane = ' (commands)' if command else ''
-        shared = {
-            'health': self._health, 'timing': self._timing, 'gate': self._presence.why_closed,
-        }  # fmt: skip
-        if isinstance(config, ChannelSourceConfig):
-            if lane not in self._channels:
-                role = f'channels{lane}'
-                self._channels[lane] = ChannelReader(role, self._address, **shared)
-            self._channels[lane].add(config.name, receiver)
-        elif isinstance(config, KeySourceConfig):
-            if lane not in self._keys:
-                self._keys[lane] = KeyWatcher(
-                    f'keys{lane}', self._address, every_write=command, log=self._log, **shared
-                )
-            self._keys[lane].add(config, receiver, max_bytes)
-        else:
-            self._stream_reader(config, command, lane, shared).add(config, receiver)
-
-    def _stream_reader(
-        self, config: StreamSourceConfig, command: bool, lane: str, shared: dict[str, Any]
-    ) -> CursorReader | GroupReader:
-        """Return the reader that can take a stream, a new one if need be."""
-        if config.group is not None:
-            if (config.name, config.group) in self._groups:
-                raise RedisError(
-                    f'two routes read stream {config.name} in group {config.group}, where each '
-                    'entry goes to one reader only; give one of them another group'
-                )
-            self._groups.add((config.name, config.group))
-        kind = CursorReader if config.group is None else GroupReader
-        for reader in self._streams:
-            if isinstance(reader, kind) and reader.takes(config, command):
-                return reader
-        role = f'streams{lane}'
-        if config.group is not None:
-            role = f'group {config.group}{lane}'
-            shared = {**shared, 'group': config.group, 'consumer': self._robot}
-        same = sum(reader.thread.role.startswith(role) for reader in self._streams)
-        if same:
-            role += f' {same + 1}'
-        reader = kind(role, self._address, command=command, log=self._log, **shared)
-        self._streams.append(reader)
-        return reader
+        self._presence.describe(description)
 
     def on_connected(self, callback: Callable[[bool], None]) -> None:
         """Have `callback(again)` run after each connect of the writer, in its thread."""
         self._writer.on_connected(callback)
 
     def start(self, status: Callable[[], dict[str, str]]) -> None:
-        """Start all threads; returns at once. `status` gives the fields of each heartbeat."""
-        self._started = True
+        """Start all threads; returns at once. `status` returns the fields of each heartbeat."""
         self._writer.start()
         self._presence.start(status)
-        for thread in self._source_threads():
-            thread.start()
-
-    def register(
-        self,
-        name: str,
-        kind: str,
-        type: str,
-        encoding: str,
-        definition: str,
-        type_hash: str,
-        field: str | None = None,
-    ) -> None:
-        """Describe what stands under a name, for those who know nothing of the mapping.
-
-        `kind` is that of a sink, or `from_` and that of a source.
-        """
-        self._presence.describe(
-            keys.type_key(type),
-            {
-                'definition': definition,
-                'type_hash': type_hash,
-                'protocol': str(keys.PROTOCOL),
-            },
-        )
-        side = 'from_' if kind.startswith('from_') else ''
-        fields = {
-            'robot': self._robot,
-            kind: encoding,
-            f'{side}type': type,
-            f'{side}type_hash': type_hash,
-        }
-        if field is not None:
-            fields[f'{side}field'] = field
-        self._presence.describe(keys.meta_key(name), fields)
+        with self._lock:
+            self._is_started = True
+            self._apply()
 
     def states(self) -> dict[str, str]:
-        """Return role -> 'connected', or what is amiss, such as 'connecting: reason'."""
+        """Return connection role -> 'connected', or the problem, as in 'connecting: reason'."""
         states = self._health.states()
-        trouble = self._writer.problem()
-        if trouble is not None and states['writer'] == 'connected':
-            states['writer'] = f'connected, but nothing is stored: {trouble}'
+        problem = self._writer.problem()
+        if problem is not None and states['writer'] == 'connected':
+            states['writer'] = f'connected, but nothing is stored: {problem}'
         return states
 
     def is_holder(self) -> bool:
-        """Tell whether this bridge holds the robot's name."""
+        """Return whether this bridge holds the robot's name."""
         return self._presence.is_holder()
 
     def close(self, flush_s: float = 1.0) -> None:
         """Stop the sources, write what waits, release the name; closing twice is harmless."""
-        if self._closed:
-            return
-        self._closed = True
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
         threads = self._source_threads()
         for thread in threads:
             thread.finish()
@@ -223,9 +198,70 @@ class RedisSide:
         self._presence.close(time.monotonic() + RELEASE_S)
 
     def _source_threads(self) -> list[ConnectionThread]:
-        readers = [*self._channels.values(), *self._keys.values(), *self._streams]
-        return [reader.thread for reader in readers]
+        return [
+            *(source.thread for source in self._channels.values()),
+            *(source.thread for source in self._keys.values()),
+            *(source.thread for source in self._streams.values()),
+            *(source.thread for source in self._groups.values()),
+        ]
 
     def _interrupt_sources(self) -> None:
         for thread in self._source_threads():
             thread.interrupt()
+
+
+class _Role(NamedTuple):
+    """What one connection reads; what a robot moves on has a connection of its own."""
+
+    kind: str
+    group: str | None
+    is_command: bool
+
+    @classmethod
+    def of(cls, request: SourceRequest) -> _Role:
+        """Return the role that reads a name."""
+        group = request.config.group if isinstance(request.config, StreamSourceConfig) else None
+        return cls(request.config.kind, group, request.is_command)
+
+    def __str__(self) -> str:
+        role = f'{self.kind}s' if self.group is None else f'group {self.group}'
+        return f'{role} (commands)' if self.is_command else role
+
+
+_RouteReceiver = ChannelForRoute | KeyForRoute | StreamForRoute | GroupForRoute
+_Wanted = dict[_Role, dict[str, list[R]]]
+
+
+def _distribute(
+    wanted: _Wanted[R], sources: dict[_Role, Source[R]], make: Callable[[_Role], Source[R]]
+) -> None:
+    """Have each source of a kind read its part; those without names read nothing."""
+    for role in {**wanted, **sources}:
+        if role not in sources:
+            sources[role] = make(role)
+        sources[role].want(wanted.get(role, {}))
+
+
+def _for_route(request: SourceRequest, log: logging.Logger) -> _RouteReceiver:
+    """Return what hands on to a route what a source reads."""
+    config = request.config
+    if isinstance(config, ChannelSourceConfig):
+        return ChannelForRoute(request, log)
+    if isinstance(config, KeySourceConfig):
+        return KeyForRoute(request, config, log)
+    if config.group is None:
+        return StreamForRoute(request, config, log)
+    return GroupForRoute(request, log)
+
+
+def _check_groups(requests: Collection[SourceRequest]) -> None:
+    """Raise RedisError if two routes are the same member of a group."""
+    taken = set()
+    for config, *_ in requests:
+        if isinstance(config, StreamSourceConfig) and config.group is not None:
+            if (config.name, config.group) in taken:
+                raise RedisError(
+                    f'two routes read stream {config.name} in group {config.group}, where each '
+                    'entry goes to one reader only; give one of them another group'
+                )
+            taken.add((config.name, config.group))

@@ -17,8 +17,8 @@ from redis_bridge.protocol.meta import DATA, Meta, from_entry
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.connection import Connection, Pings
 from redis_bridge.redis_io.connection_thread import ConnectionThread
-from redis_bridge.redis_io.key_source import INVALIDATE, without_overlap
 from redis_bridge.redis_io.resp import code_of, raise_if_error
+from redis_bridge.redis_io.tracking import INVALIDATE, disjoint_prefixes
 
 WAITING = 1000  # events that may wait for who iterates; beyond, the server's buffers fill
 BATCH = 100  # stream entries of one read
@@ -219,7 +219,7 @@ class _Listening:
                 'REDIRECT',
                 connection.call('CLIENT', 'ID'),
                 'BCAST',
-                *(word for prefix in without_overlap(self._keys) for word in ('PREFIX', prefix)),
+                *(word for prefix in disjoint_prefixes(self._keys) for word in ('PREFIX', prefix)),
             )
             subscribed.append(INVALIDATE)
         connection.send([('SUBSCRIBE', *subscribed)])

@@ -18,7 +18,8 @@ from types import TracebackType
 import redis
 from support import eventually
 
-from redis_bridge.ports import Received
+from redis_bridge.mapping.model import SourceConfig
+from redis_bridge.ports import Received, Receiver, SourceRequest
 from redis_bridge.redis_io.side import RedisSide
 
 
@@ -55,6 +56,13 @@ class Recorder:
     def on_disconnect(self) -> None:
         """See `endpoints.Receiver`."""
         self.losses += 1
+
+
+def request(
+    config: SourceConfig, receiver: Receiver, is_command: bool = False, max_bytes: int = 1 << 20
+) -> SourceRequest:
+    """Return what has a receiver read a name."""
+    return SourceRequest(config, receiver, is_command, max_bytes)
 
 
 def all_connected(endpoints: RedisSide) -> bool:

@@ -5,19 +5,18 @@
 
 from __future__ import annotations
 
-from servers import Recorder, all_connected
+from servers import Recorder, all_connected, request
 from support import eventually
 
 from redis_bridge.mapping.model import ChannelSourceConfig, Heartbeat
 
 
 def listening(endpoints, *channels, command=False):
-    listeners = []
-    for channel in channels:
-        listeners.append(Recorder())
-        endpoints.source(
-            ChannelSourceConfig(channel), listeners[-1], command=command, max_bytes=1 << 20
-        )
+    listeners = [Recorder() for _ in channels]
+    endpoints.want([
+        request(ChannelSourceConfig(channel), listener, command)
+        for channel, listener in zip(channels, listeners)
+    ])  # fmt: skip
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
     return listeners
@@ -46,7 +45,7 @@ def test_what_waits_is_handed_on_as_one_batch(redis_server, db, redis_side_at):
     slow = Slow()
     slow.batches, slow.may_go_on = [], False
     endpoints = redis_side_at(redis_server.url)
-    endpoints.source(ChannelSourceConfig('c'), slow, command=False, max_bytes=100)
+    endpoints.want([request(ChannelSourceConfig('c'), slow, False, 100)])
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
     db.publish('c', 0)
@@ -78,7 +77,7 @@ def test_an_outage_is_told_once_and_leaves_a_gap(redis_server, db, redis_side_at
 def test_a_server_that_was_never_there_is_no_loss(redis_side_at):
     endpoints = redis_side_at()
     heard = Recorder()
-    endpoints.source(ChannelSourceConfig('c'), heard, command=True, max_bytes=100)
+    endpoints.want([request(ChannelSourceConfig('c'), heard, True, 100)])
     endpoints.start(dict)
     eventually(lambda: 'refused' in endpoints.states()['writer'])
     assert (heard.losses, heard.gaps) == (0, [])
@@ -106,8 +105,10 @@ def test_an_idle_channel_stays_subscribed(redis_server, db, redis_side_at):
 def test_commands_have_a_connection_of_their_own(redis_server, db, redis_side_at):
     endpoints = redis_side_at(redis_server.url)
     heard = [Recorder(), Recorder()]
-    for listener, command in zip(heard, (False, True)):
-        endpoints.source(ChannelSourceConfig('c'), listener, command=command, max_bytes=100)
+    endpoints.want([
+        request(ChannelSourceConfig('c'), listener, command)
+        for listener, command in zip(heard, (False, True))
+    ])  # fmt: skip
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
     assert db.pubsub_numsub('c') == [(b'c', 2)]

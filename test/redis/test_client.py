@@ -24,6 +24,7 @@ from redis_bridge.mapping.model import ChannelSinkConfig, Heartbeat, KeySinkConf
 from redis_bridge.messages import cdr, types
 from redis_bridge.payloads import codecs
 from redis_bridge.protocol import keys
+from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.side import RedisSide
 
@@ -227,8 +228,8 @@ def test_get_reads_what_the_bridges_redis_side_writes(redis_server, client):
         log=logging.getLogger('test'),
         presence=Heartbeat(),
     )
-    description = (types.definition(SAMPLE), types.type_hash(SAMPLE))
-    endpoints.register('r9:sample', 'key', SAMPLE.name, 'cdr', *description)
+    type_ = TypeDescription(SAMPLE.name, types.definition(SAMPLE), types.type_hash(SAMPLE))
+    endpoints.describe(NameDescription('r9:sample', 'key', False, 'cdr', None, type_))
     sink = endpoints.open_sink(KeySinkConfig('r9:sample', 'cdr'), redis_bridge.counters.Counters())
     endpoints.start(lambda: {'state': json.dumps({'writer': 'connected'})})
     try:
@@ -665,8 +666,8 @@ def test_the_channel_sink_and_a_watch_agree(redis_server, db, client):
     sink = endpoints.open_sink(
         ChannelSinkConfig('r9:c', 'msgpack'), redis_bridge.counters.Counters()
     )
-    description = (types.definition(SAMPLE), types.type_hash(SAMPLE))
-    endpoints.register('r9:c', 'channel', SAMPLE.name, 'msgpack', *description)
+    type_ = TypeDescription(SAMPLE.name, types.definition(SAMPLE), types.type_hash(SAMPLE))
+    endpoints.describe(NameDescription('r9:c', 'channel', False, 'msgpack', None, type_))
     endpoints.start(dict)
     try:
         eventually(lambda: db.exists(keys.meta_key('r9:c')))
@@ -710,9 +711,9 @@ def test_a_scalar_that_a_bridge_describes_with_its_field_is_read_as_that(
     redis_side_at, redis_server, client
 ):
     endpoints = redis_side_at(redis_server.url)
-    description = (types.definition(SAMPLE), types.type_hash(SAMPLE))
-    endpoints.register('Temperature', 'key', SAMPLE.name, 'text', *description, field='x')
-    endpoints.register('gain', 'from_key', SAMPLE.name, 'json', *description, field='inner.a')
+    type_ = TypeDescription(SAMPLE.name, types.definition(SAMPLE), types.type_hash(SAMPLE))
+    endpoints.describe(NameDescription('Temperature', 'key', False, 'text', 'x', type_))
+    endpoints.describe(NameDescription('gain', 'key', True, 'json', 'inner.a', type_))
     endpoints.start(dict)
     client.publish('Temperature', 21.5, kind='key', encoding='text')
     eventually(lambda: client.get('Temperature') == 21.5)

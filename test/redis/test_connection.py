@@ -17,7 +17,7 @@ import time
 
 import pytest
 import redis
-from servers import Recorder, Server, all_connected, programs
+from servers import Recorder, Server, all_connected, programs, request
 from support import eventually
 
 from redis_bridge.counters import Counters
@@ -32,6 +32,7 @@ from redis_bridge.mapping.model import (
     StreamSourceConfig,
     Tls,
 )
+from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.clock import Clock
@@ -50,17 +51,17 @@ def everything(endpoints):
         endpoints.open_sink(ChannelSinkConfig('c'), counts),
     ]
     heard = [Recorder() for _ in range(5)]
-    for listener, (source, command) in zip(
-        heard,
-        [
-            (ChannelSourceConfig('c'), False),
-            (ChannelSourceConfig('c'), True),
-            (KeySourceConfig('k'), False),
-            (StreamSourceConfig('s', 'beginning'), False),
-            (StreamSourceConfig('s', 'group', 'g'), False),
-        ],
-    ):
-        endpoints.source(source, listener, command=command, max_bytes=1 << 20)
+    sources = [
+        (ChannelSourceConfig('c'), False),
+        (ChannelSourceConfig('c'), True),
+        (KeySourceConfig('k'), False),
+        (StreamSourceConfig('s', 'beginning'), False),
+        (StreamSourceConfig('s', 'group', 'g'), False),
+    ]
+    endpoints.want([
+        request(source, listener, command)
+        for listener, (source, command) in zip(heard, sources)
+    ])  # fmt: skip
     return sinks, heard, counts
 
 
@@ -232,7 +233,8 @@ def test_these_rights_are_enough(each_server, tmp_path, redis_side_at, caplog):
         )
         sinks, heard, counts = everything(endpoints)
         heard[4].verdict = False
-        endpoints.register('k', 'key', 'std_msgs/msg/String', 'json', '', '')
+        string = TypeDescription('std_msgs/msg/String', '', '')
+        endpoints.describe(NameDescription('k', 'key', False, 'json', None, string))
         endpoints.start(dict)
         eventually(lambda: all_connected(endpoints))
         write(endpoints, sinks, 1)
@@ -412,7 +414,7 @@ def test_a_bug_in_a_listener_is_told_with_its_traceback_and_does_not_end_the_dut
 
     endpoints = redis_side_at(redis_server.url)
     heard = Broken()
-    endpoints.source(ChannelSourceConfig('c'), heard, command=False, max_bytes=100)
+    endpoints.want([request(ChannelSourceConfig('c'), heard, False, 100)])
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
     db.publish('c', 'bad')

@@ -6,18 +6,19 @@
 from __future__ import annotations
 
 import pytest
-from servers import Recorder, all_connected
+from servers import Recorder, all_connected, request
 from support import eventually
 
 from redis_bridge.mapping.model import KeySourceConfig
-from redis_bridge.redis_io.key_source import without_overlap
+from redis_bridge.redis_io.tracking import disjoint_prefixes
 
 
 def watching(endpoints, *configs, command=False, max_bytes=1 << 20):
-    listeners = []
-    for config in configs:
-        listeners.append(Recorder())
-        endpoints.source(config, listeners[-1], command=command, max_bytes=max_bytes)
+    listeners = [Recorder() for _ in configs]
+    endpoints.want([
+        request(config, listener, command, max_bytes)
+        for config, listener in zip(configs, listeners)
+    ])  # fmt: skip
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
     return listeners
@@ -154,7 +155,7 @@ def test_names_that_begin_alike_are_told_apart(redis_server, db, redis_side_at):
     ],
 )
 def test_prefixes_never_overlap(names, prefixes):
-    assert without_overlap(names) == prefixes
+    assert disjoint_prefixes(names) == prefixes
 
 
 def test_of_a_giant_value_only_so_much_is_read_that_its_size_shows(
@@ -176,7 +177,10 @@ def test_a_key_of_another_kind_is_told_of_and_hides_no_other(
     db.hset('h', 'field', 'other')
     db.set('k', '1')
     eventually(lambda: heard.payloads == [b'1'])
-    assert sum('key h: WRONGTYPE' in record.getMessage() for record in caplog.records) == 1
+    assert (
+        sum('key h: cannot be read: WRONGTYPE' in record.getMessage() for record in caplog.records)
+        == 1
+    )
 
 
 def test_a_thousand_keys_are_followed(redis_server, db, redis_side_at):

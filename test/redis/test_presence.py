@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 
-from servers import Recorder, all_connected
+from servers import Recorder, all_connected, request
 from support import eventually
 
 from redis_bridge.mapping.model import ChannelSourceConfig, Heartbeat
+from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
 from redis_bridge.redis_io.side import Timing
 
 KEY = 'redis_bridge:robot:robot1'
@@ -73,7 +74,7 @@ def test_a_second_holder_stays_closed_until_the_first_one_goes(
     for _ in range(2):
         bridges.append(redis_side_at(redis_server.url))
         heard.append(Recorder())
-        bridges[-1].source(ChannelSourceConfig('c'), heard[-1], command=True, max_bytes=100)
+        bridges[-1].want([request(ChannelSourceConfig('c'), heard[-1], True, 100)])
         bridges[-1].start(dict)
         eventually(lambda: bridges[0].is_holder())
     first, second = bridges
@@ -92,7 +93,7 @@ def test_a_second_holder_stays_closed_until_the_first_one_goes(
 def test_a_claim_taken_by_another_closes_the_sources_at_once(redis_server, db, redis_side_at):
     endpoints = redis_side_at(redis_server.url, timing=Timing(ping_s=60))
     heard = Recorder()
-    endpoints.source(ChannelSourceConfig('c'), heard, command=True, max_bytes=100)
+    endpoints.want([request(ChannelSourceConfig('c'), heard, True, 100)])
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
     db.hset(KEY, 'boot', 'other')
@@ -126,12 +127,13 @@ def test_a_claim_that_cannot_be_renewed_ends(redis_server, proxy, redis_side_at)
 def test_descriptions_are_written_and_written_again(redis_server, db, redis_side_at):
     endpoints = redis_side_at(redis_server.url)
     string = 'std_msgs/msg/String'
-    endpoints.register('early', 'key', string, 'json', 'string data', 'RIHS01_x', field='data')
+    type_ = TypeDescription(string, 'string data', 'RIHS01_x')
+    endpoints.describe(NameDescription('early', 'key', False, 'json', 'data', type_))
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
-    endpoints.register('late', 'key', string, 'json', 'string data', 'RIHS01_x')
-    endpoints.register('late', 'channel', string, 'cdr', 'string data', 'RIHS01_x')
-    endpoints.register('in', 'from_channel', string, 'json', 'string data', 'RIHS01_x')
+    endpoints.describe(NameDescription('late', 'key', False, 'json', None, type_))
+    endpoints.describe(NameDescription('late', 'channel', False, 'cdr', None, type_))
+    endpoints.describe(NameDescription('in', 'channel', True, 'json', None, type_))
     for _ in range(2):
         eventually(lambda: db.hget('redis_bridge:meta:in', 'from_channel'))
         assert db.hgetall(f'redis_bridge:type:{string}') == {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from servers import Recorder, all_connected
+from servers import Recorder, all_connected, request
 from support import eventually
 
 from redis_bridge.counters import Counters
@@ -19,10 +19,8 @@ from redis_bridge.redis_io.stream_source import DeliveredEntries, Entry
 
 
 def reading(endpoints, *sources, **recorder):
-    listeners = []
-    for source in sources:
-        listeners.append(Recorder(**recorder))
-        endpoints.source(source, listeners[-1], command=False, max_bytes=1 << 20)
+    listeners = [Recorder(**recorder) for _ in sources]
+    endpoints.want(list(map(request, sources, listeners)))
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
     return listeners
@@ -143,7 +141,7 @@ def test_what_was_trimmed_while_we_were_slow_is_counted(redis_server, db, redis_
     started, may_go_on = threading.Event(), threading.Event()
     heard = Slow()
     endpoints = redis_side_at(redis_server.url)
-    endpoints.source(StreamSourceConfig('s', 'new'), heard, command=False, max_bytes=100)
+    endpoints.want([request(StreamSourceConfig('s', 'new'), heard, False, 100)])
     endpoints.start(dict)
     eventually(lambda: all_connected(endpoints))
     add(db, 's', 0)
@@ -268,9 +266,8 @@ def test_an_entry_given_up_goes_to_the_dead_ones(redis_server, db, redis_side_at
 
 def test_two_routes_do_not_take_entries_from_each_other(redis_side_at):
     endpoints = redis_side_at()
-    endpoints.source(GROUP, Recorder(), command=False, max_bytes=100)
     with pytest.raises(RedisError, match='give one of them another group'):
-        endpoints.source(GROUP, Recorder(), command=True, max_bytes=100)
+        endpoints.want([request(GROUP, Recorder()), request(GROUP, Recorder(), True)])
 
 
 @pytest.mark.parametrize('what', ['delete', 'restart'])

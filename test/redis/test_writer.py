@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from servers import Recorder, Server, all_connected, free_port, programs
+from servers import Recorder, Server, all_connected, free_port, programs, request
 from support import eventually
 
 from redis_bridge.counters import Counters
@@ -133,7 +133,7 @@ def test_of_a_key_only_the_newest_value_waits_for_the_server(redis_server, db, r
 def test_nothing_old_is_published_after_an_outage(redis_server, redis_side_at):
     endpoints = redis_side_at(redis_server.url)
     heard = Recorder()
-    endpoints.source(ChannelSourceConfig('c'), heard, command=False, max_bytes=100)
+    endpoints.want([request(ChannelSourceConfig('c'), heard, False, 100)])
     channel = Feed(endpoints, ChannelSinkConfig('c'))
     started(endpoints)
     channel.write()

@@ -1,0 +1,119 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""What stands between a source and the route that reads it: one receiver per kind of source."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from redis_bridge.mapping.model import KeySourceConfig, StreamSourceConfig
+from redis_bridge.ports import Received, SourceRequest
+from redis_bridge.protocol.meta import DATA, from_entry
+from redis_bridge.redis_io.group_source import Delivery
+from redis_bridge.redis_io.key_source import Value
+from redis_bridge.redis_io.stream_source import Entry
+
+
+class _ForRoute:
+    """What all kinds have in common: gaps and problems are logged, and reach the route."""
+
+    def __init__(self, request: SourceRequest, log: logging.Logger) -> None:
+        self._request = request
+        self._receiver = request.receiver
+        self._name = f'{request.config.kind} {request.config.name}'
+        self._log = log
+        self._has_data_warning = False
+
+    def gap(self, missed: int | None, why: str) -> None:
+        """See `source.SourceReceiver`."""
+        if self._request.config.kind == 'stream':
+            number = 'entries' if missed is None else f'{missed} entries'
+            self._log.warning('%s: %s missed: %s', self._name, number, why)
+        self._receiver.gap(missed)
+
+    def set_problem(self, text: str | None) -> None:
+        """See `source.SourceReceiver`."""
+        if text is None:
+            self._log.info('%s: can be read', self._name)
+        else:
+            self._log.warning('%s: cannot be read: %s', self._name, text)
+
+    def on_disconnect(self) -> None:
+        """See `source.SourceReceiver`."""
+        self._receiver.on_disconnect()
+
+    def has_subscribers(self) -> bool:
+        """See `group_source.GroupReceiver`."""
+        return self._receiver.has_subscribers()
+
+    def _received(
+        self, entry: Entry, acknowledge: Callable[[bool], None] | None = None
+    ) -> Received | None:
+        """Return what the route takes of an entry; None if there is no field `data`."""
+        fields = entry.as_dict()
+        if DATA in fields:
+            return Received(fields[DATA], from_entry(fields), acknowledge)
+        if not self._has_data_warning:
+            self._has_data_warning = True
+            self._log.warning(
+                '%s: entry %s has no field `data` (logged once)', self._name, entry.id.decode()
+            )
+        self._receiver.gap(1)
+        if acknowledge is not None:
+            acknowledge(False)
+        return None
+
+
+class ChannelForRoute(_ForRoute):
+    """Hands on the messages of a channel."""
+
+    def receive(self, batch: list[bytes]) -> None:
+        """See `channel_source.ChannelReceiver`."""
+        self._receiver.receive([Received(payload) for payload in batch])
+
+
+class KeyForRoute(_ForRoute):
+    """Hands on the values of a key."""
+
+    is_hash = False
+
+    def __init__(
+        self, request: SourceRequest, config: KeySourceConfig, log: logging.Logger
+    ) -> None:
+        super().__init__(request, log)
+        self.max_bytes = request.max_bytes
+        self.every_write = request.is_command
+        self._takes_initial = config.initial == 'publish'
+
+    def receive(self, value: Value | None, is_initial: bool) -> None:
+        """See `key_source.KeyReceiver`."""
+        if isinstance(value, bytes) and (self._takes_initial or not is_initial):
+            self._receiver.receive([Received(value)])
+
+
+class StreamForRoute(_ForRoute):
+    """Hands on the entries of a stream."""
+
+    def __init__(
+        self, request: SourceRequest, config: StreamSourceConfig, log: logging.Logger
+    ) -> None:
+        super().__init__(request, log)
+        self.start = config.start
+
+    def receive(self, entries: list[Entry]) -> None:
+        """See `stream_source.StreamReceiver`."""
+        batch = [received for entry in entries if (received := self._received(entry))]
+        if batch:
+            self._receiver.receive(batch)
+
+
+class GroupForRoute(_ForRoute):
+    """Hands on the entries that a group gives us."""
+
+    def receive(self, deliveries: list[Delivery]) -> None:
+        """See `group_source.GroupReceiver`."""
+        batch = [received for each in deliveries if (received := self._received(*each))]
+        if batch:
+            self._receiver.receive(batch)

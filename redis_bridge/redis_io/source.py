@@ -1,0 +1,135 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""What all sources share: the names that are wanted, and the thread that reads them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import redis
+
+from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.connection import Connection
+from redis_bridge.redis_io.connection_thread import ConnectionThread
+from redis_bridge.redis_io.health import Health
+from redis_bridge.redis_io.resp import code_of
+
+Gate = Callable[[], 'str | None']
+
+
+class SourceReceiver(Protocol):
+    """What a source calls, from its thread, for one name; each kind of source adds its own part.
+
+    One receiver serves one name of one source.
+    """
+
+    def gap(self, missed: int | None, why: str) -> None:
+        """Learn that messages were missed; None if their number is unknown."""
+
+    def set_problem(self, text: str | None) -> None:
+        """Learn why the name cannot be read, or with None that it can be read again."""
+
+    def on_disconnect(self) -> None:
+        """React to a lost connection; called once per outage."""
+
+
+R = TypeVar('R', bound=SourceReceiver)
+
+
+class Source(Generic[R]):
+    """A connection, with its thread, that reads a set of names which may change at any time.
+
+    `gate`, if given, returns why nothing may be read now. Without names there is no connection.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        address: Address,
+        *,
+        health: Health,
+        timing: Timing,
+        gate: Gate = lambda: None,
+    ) -> None:
+        self._timing = timing
+        self._gate = gate
+        self._wanted: Mapping[bytes, Sequence[R]] = {}  # replaced, never changed
+        self._lock = threading.Lock()  # over the start
+        self._is_started = False
+        self._known = threading.Condition()
+        self._problems: dict[R, tuple[str, str] | None] = {}  # code and text; None: is read
+        self.thread = ConnectionThread(
+            role, address, self._session,
+            health=health, timing=timing, gate=gate,
+            on_disconnect=self._on_disconnect, is_idle=lambda: not self._wanted,
+        )  # fmt: skip
+
+    def want(self, names: Mapping[str, Sequence[R]]) -> None:
+        """Read exactly these names from now on; receivers that stay miss nothing.
+
+        A batch that is under way may still reach a receiver that is not wanted any more.
+        """
+        with self._lock:
+            self._wanted = {
+                name.encode(): tuple(receivers) for name, receivers in names.items() if receivers
+            }
+            if self._wanted and not self._is_started and not self.thread.closing.is_set():
+                self._is_started = True
+                self.thread.start()
+        self.thread.waker.set()
+
+    def wait_until_known(self, receivers: Iterable[R], deadline: float) -> bool:
+        """Return whether, by then (monotonic seconds), each of these is read or has a problem."""
+        asked = set(receivers)
+        with self._known:
+            return self._known.wait_for(
+                lambda: asked <= self._problems.keys(), max(0.0, deadline - time.monotonic())
+            )
+
+    def problems(self) -> dict[str, str]:
+        """Return name -> why it cannot be read."""
+        return {
+            name.decode(): problem[1]
+            for name, receivers in self._wanted.items()
+            for receiver in receivers
+            if (problem := self._problems.get(receiver)) is not None
+        }
+
+    def _session(self, connection: Connection) -> None:
+        raise NotImplementedError
+
+    def _goes_on(self) -> bool:
+        """Return whether the session goes on, and what was read may be handed on."""
+        return bool(self._wanted) and not self.thread.closing.is_set() and self._gate() is None
+
+    def _all(self) -> Iterator[R]:
+        for receivers in self._wanted.values():
+            yield from receivers
+
+    def _report(self, receiver: R, error: redis.ResponseError | None) -> None:
+        """Note whether a receiver's name can be read; it learns what changed."""
+        problem = None if error is None else (code_of(error), self.thread.redact(error))
+        with self._known:
+            is_first = receiver not in self._problems
+            old = self._problems.get(receiver)
+            self._problems[receiver] = problem
+            self._known.notify_all()
+        if problem is None and (is_first or old is None):
+            return
+        if problem is None or old is None or problem[0] != old[0]:
+            receiver.set_problem(None if problem is None else problem[1])
+
+    def _forget_unwanted(self) -> set[R]:
+        """Drop what is known of receivers that are not wanted any more; return the wanted ones."""
+        wanted = set(self._all())
+        with self._known:
+            self._problems = {r: text for r, text in self._problems.items() if r in wanted}
+        return wanted
+
+    def _on_disconnect(self) -> None:
+        for receiver in self._all():
+            receiver.on_disconnect()
