@@ -101,8 +101,9 @@ class ChannelSource(Source[ChannelReceiver]):
         """Hand on what waits, each receiver's part in the order it came."""
         batches: defaultdict[bytes, list[bytes]] = defaultdict(list)
         for reply in connection.replies(BATCH):
-            if type(reply) is tuple:
-                batches[reply[0]].append(reply[1])
+            if isinstance(reply, tuple):
+                channel, payload = reply
+                batches[channel].append(payload)
             else:
                 self._take_reply(reply)
         if not self._goes_on():

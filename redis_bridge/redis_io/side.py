@@ -10,13 +10,11 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from typing import NamedTuple
 
 from redis_bridge.counters import Counters
 from redis_bridge.errors import RedisError
 from redis_bridge.mapping.model import (
-    ChannelSinkConfig,
     ChannelSourceConfig,
     Heartbeat,
     KeySourceConfig,
@@ -33,7 +31,6 @@ from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.group_source import GroupReceiver, GroupSource
 from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.key_source import KeyReceiver, KeySource
-from redis_bridge.redis_io.outbox import Outbox
 from redis_bridge.redis_io.presence import Presence
 from redis_bridge.redis_io.route_receivers import (
     ChannelForRoute,
@@ -43,6 +40,8 @@ from redis_bridge.redis_io.route_receivers import (
 )
 from redis_bridge.redis_io.source import R, Source
 from redis_bridge.redis_io.stream_source import StreamReceiver, StreamSource
+from redis_bridge.redis_io.topology import Topology
+from redis_bridge.redis_io.writer import Writer
 
 __all__ = ['RedisSide', 'Timing']
 
@@ -73,7 +72,7 @@ class RedisSide:
         self._address = Address(settings, f'redis_bridge:{robot}', timing)
         self._clock = Clock()
         self._health = Health(log, self._address.where)
-        self._outbox = Outbox(self._address, self._clock, self._health, log, timing)
+        self._writer = Writer(Topology(self._address), self._clock, self._health, log, timing)
         self._presence = Presence(
             robot, boot, presence, self._address, self._clock,
             health=self._health, log=log, timing=timing,
@@ -94,13 +93,7 @@ class RedisSide:
 
     def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
         """Return the sink for a Redis name."""
-        if isinstance(config, ChannelSinkConfig):
-            config = replace(config, send='payload')  # notices come encoded
-        return self._outbox.sink(config, counters, None)
-
-    def sink(self, config: SinkConfig, counts: Counters, *, notice_key: str | None = None) -> Sink:
-        """Return the sink for a configuration; `notice_key` is the key that a notice names."""
-        return self._outbox.sink(config, counts, notice_key)
+        return self._writer.open_sink(config, counters)
 
     def want(self, sources: Collection[SourceRequest]) -> None:
         """Read exactly these names from now on; sources that stay keep their place.
@@ -167,11 +160,11 @@ class RedisSide:
 
     def on_connected(self, callback: Callable[[bool], None]) -> None:
         """Have `callback(again)` run after each connect of the writer, in its thread."""
-        self._outbox.on_connected(callback)
+        self._writer.on_connected(callback)
 
     def start(self, status: Callable[[], dict[str, str]]) -> None:
         """Start all threads; returns at once. `status` returns the fields of each heartbeat."""
-        self._outbox.start()
+        self._writer.start()
         self._presence.start(status)
         with self._lock:
             self._is_started = True
@@ -180,9 +173,9 @@ class RedisSide:
     def states(self) -> dict[str, str]:
         """Return connection role -> 'connected', or the problem, as in 'connecting: reason'."""
         states = self._health.states()
-        trouble = self._outbox.trouble()
-        if trouble is not None and states['writer'] == 'connected':
-            states['writer'] = f'connected, but nothing is stored: {trouble}'
+        problem = self._writer.problem()
+        if problem is not None and states['writer'] == 'connected':
+            states['writer'] = f'connected, but nothing is stored: {problem}'
         return states
 
     def is_holder(self) -> bool:
@@ -201,7 +194,7 @@ class RedisSide:
         deadline = time.monotonic() + SOURCES_END_S
         for thread in threads:
             thread.close(deadline)
-        self._outbox.close(flush_s)
+        self._writer.close(flush_s)
         self._presence.close(time.monotonic() + RELEASE_S)
 
     def _source_threads(self) -> list[ConnectionThread]:

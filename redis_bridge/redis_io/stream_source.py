@@ -20,13 +20,13 @@ from redis_bridge.protocol.stream_ids import StreamId, id_number, id_text
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.connection import Command, Connection, NoReply
 from redis_bridge.redis_io.health import Health
-from redis_bridge.redis_io.outbox import RING_S
+from redis_bridge.redis_io.replay import REPLAY_S
 from redis_bridge.redis_io.resp import raise_if_error
 from redis_bridge.redis_io.source import Gate, R, Source, SourceReceiver
 
 COUNT = 100
 REMEMBERED = 10_000
-REMEMBERED_S = 2 * RING_S
+REMEMBERED_S = 2 * REPLAY_S
 REMEMBERED_MOST = 100_000
 LOOK_AGAIN_S = 5.0
 BEHIND_S = 1.0

@@ -232,7 +232,7 @@ def test_get_reads_what_the_bridges_redis_side_writes(redis_server, client):
     )
     type_ = TypeDescription(SAMPLE.name, definition_text(SAMPLE), type_hash(SAMPLE))
     endpoints.describe(NameDescription('r9:sample', 'key', False, 'cdr', None, type_))
-    sink = endpoints.sink(KeySinkConfig('r9:sample', 'cdr'), redis_bridge.counters.Counters())
+    sink = endpoints.open_sink(KeySinkConfig('r9:sample', 'cdr'), redis_bridge.counters.Counters())
     endpoints.start(lambda: {'state': json.dumps({'writer': 'connected'})})
     try:
         sink.write([(encoded('cdr'), META)])
@@ -665,7 +665,9 @@ def test_the_channel_sink_and_a_watch_agree(redis_server, db, client):
         log=logging.getLogger('test'),
         presence=Heartbeat(),
     )
-    sink = endpoints.sink(ChannelSinkConfig('r9:c', 'msgpack'), redis_bridge.counters.Counters())
+    sink = endpoints.open_sink(
+        ChannelSinkConfig('r9:c', 'msgpack'), redis_bridge.counters.Counters()
+    )
     type_ = TypeDescription(SAMPLE.name, definition_text(SAMPLE), type_hash(SAMPLE))
     endpoints.describe(NameDescription('r9:c', 'channel', False, 'msgpack', None, type_))
     endpoints.start(dict)

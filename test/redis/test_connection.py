@@ -46,9 +46,9 @@ def everything(endpoints):
     """Give a bridge one of each kind of sink and source, so that each role is at work."""
     counts = Counters()
     sinks = [
-        endpoints.sink(KeySinkConfig('k', ttl_ms=60_000), counts),
-        endpoints.sink(StreamSinkConfig('s'), counts),
-        endpoints.sink(ChannelSinkConfig('c'), counts),
+        endpoints.open_sink(KeySinkConfig('k', ttl_ms=60_000), counts),
+        endpoints.open_sink(StreamSinkConfig('s'), counts),
+        endpoints.open_sink(ChannelSinkConfig('c'), counts),
     ]
     heard = [Recorder() for _ in range(5)]
     sources = [

@@ -157,7 +157,7 @@ def test_a_server_that_comes_back_with_less_is_followed_without_doubles(
     redis_server, db, redis_side_at
 ):
     endpoints = redis_side_at(redis_server.url)
-    feed = endpoints.sink(StreamSinkConfig('s', maxlen=100_000), Counters())
+    feed = endpoints.open_sink(StreamSinkConfig('s', maxlen=100_000), Counters())
     (heard,) = reading(endpoints, StreamSourceConfig('s', 'beginning'))
     for number in range(1000):
         feed.write([(b'%d' % number, Meta('o', number, 0.0))])

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 
-import msgpack
 import pytest
 from servers import Recorder, Server, all_connected, free_port, programs, request
 from support import eventually
@@ -23,7 +21,8 @@ from redis_bridge.mapping.model import (
     StreamSinkConfig,
 )
 from redis_bridge.protocol.meta import Meta
-from redis_bridge.redis_io.outbox import BATCH_COMMANDS, ITEM_OVERHEAD, Ring
+from redis_bridge.redis_io.replay import ReplayBuffer
+from redis_bridge.redis_io.write_queue import WRITE_OVERHEAD
 
 MANY = 2000
 
@@ -31,9 +30,9 @@ MANY = 2000
 class Feed:
     """A sink of a test, with a numbered sample per write."""
 
-    def __init__(self, endpoints, config, **options):
+    def __init__(self, endpoints, config):
         self.counts = Counters()
-        self.sink = endpoints.sink(config, self.counts, **options)
+        self.sink = endpoints.open_sink(config, self.counts)
         self.endpoints = endpoints
         self.sent = 0
 
@@ -71,14 +70,14 @@ def test_each_kind_of_sink_writes_what_plain_clients_expect(each_server, redis_s
         heard.subscribe('c', 'n')
         for _ in range(2):
             assert eventually(heard.get_message)['type'] == 'subscribe'
-        endpoints.sink(KeySinkConfig('k', ttl_ms=5000), counts).write([(b'v', meta)])
-        endpoints.sink(HashSinkConfig('h', ttl_ms=5000), counts).write(
+        endpoints.open_sink(KeySinkConfig('k', ttl_ms=5000), counts).write([(b'v', meta)])
+        endpoints.open_sink(HashSinkConfig('h', ttl_ms=5000), counts).write(
             [({'a.b': b'1', 'c': b'2'}, meta)]
         )
-        endpoints.sink(StreamSinkConfig('s', maxlen=10), counts).write([(b'e', meta)])
-        endpoints.sink(ChannelSinkConfig('c'), counts).write([(b'p', meta)])
-        notice = ChannelSinkConfig('n', encoding='cdr', send='notice')
-        endpoints.sink(notice, counts, notice_key='k').write([(None, meta)])
+        endpoints.open_sink(StreamSinkConfig('s', maxlen=10), counts).write([(b'e', meta)])
+        endpoints.open_sink(ChannelSinkConfig('c'), counts).write([(b'p', meta)])
+        notice = ChannelSinkConfig('n', send='notice')  # its sender encodes it
+        endpoints.open_sink(notice, counts).write([(b'{}', meta)])
         eventually(lambda: counts.snapshot()['carried'] == 5)
         assert db.get('k') == b'v'
         assert 0 < db.pttl('k') <= 5000
@@ -90,8 +89,7 @@ def test_each_kind_of_sink_writes_what_plain_clients_expect(each_server, redis_s
         }  # fmt: skip
         assert abs(int(entry_id.split(b'-')[0]) / 1000 - db.time()[0]) < 3
         assert eventually(heard.get_message)['data'] == b'p'
-        told = json.loads(eventually(heard.get_message)['data'])
-        assert told == {'key': 'k', 'seq': 7, 'stamp': 12.5}
+        assert eventually(heard.get_message)['data'] == b'{}'
 
 
 def test_entries_and_messages_keep_their_order(redis_server, db, redis_side_at):
@@ -108,23 +106,6 @@ def test_entries_and_messages_keep_their_order(redis_server, db, redis_side_at):
         eventually(lambda: stream.get('carried') == channel.get('carried') == MANY)
         got = [int(heard.get_message(timeout=5)['data']) for _ in range(MANY)]
     assert numbers(db, 's') == got == list(range(1, MANY + 1))
-
-
-def test_a_notice_comes_after_the_value_it_tells_of(redis_server, db, redis_side_at):
-    endpoints = redis_side_at(redis_server.url)
-    key = Feed(endpoints, KeySinkConfig('k'))
-    notice = endpoints.sink(ChannelSinkConfig('n', send='notice'), Counters(), notice_key='k')
-    started(endpoints)
-    with db.pubsub() as heard:
-        heard.subscribe('n')
-        eventually(heard.get_message)
-        for number in range(1, 301):
-            key.write()
-            notice.write([(None, Meta(endpoints.origin, number, 0.0))])
-        seq = 0
-        while seq < 300:
-            seq = msgpack.unpackb(heard.get_message(timeout=5)['data'])['seq']
-            assert int(db.get('k')) >= seq
 
 
 def test_of_a_key_only_the_newest_value_waits_for_the_server(redis_server, db, redis_side_at):
@@ -221,7 +202,7 @@ def test_what_is_too_old_to_be_written_again_is_told_as_a_gap(
     redis_server, db, redis_side_at, caplog
 ):
     endpoints = redis_side_at(redis_server.url)
-    endpoints._outbox._ring = Ring(seconds=1e9, size=100 * (ITEM_OVERHEAD + 4))
+    endpoints._writer._replay = ReplayBuffer(seconds=1e9, size=100 * (WRITE_OVERHEAD + 4))
     stream = Feed(endpoints, StreamSinkConfig('s'))
     started(endpoints)
     stream.write(1000)
@@ -282,7 +263,7 @@ def test_a_value_under_way_at_the_loss_gives_way_to_a_newer_one(
     started(endpoints)
     proxy.stall()
     key.write()
-    eventually(lambda: endpoints._outbox._flight)
+    eventually(lambda: endpoints._writer._in_flight)
     key.write()
     proxy.cut()
     eventually(lambda: key.get('dropped') == {'superseded': 1})
@@ -310,26 +291,6 @@ def test_two_bridges_may_write_one_stream(redis_server, db, redis_side_at):
         assert sorted(own) == list(range(1, 501))
 
 
-def test_the_queue_is_bounded_and_each_drop_is_counted(redis_server, redis_side_at):
-    endpoints = redis_side_at(redis_server.url)
-    outbox = endpoints._outbox
-    outbox._max_count = 500
-    stream, key = Feed(endpoints, StreamSinkConfig('s')), Feed(endpoints, KeySinkConfig('k'))
-    channel = Feed(endpoints, ChannelSinkConfig('c'))
-    started(endpoints)
-    redis_server.freeze()
-    for _ in range(3000):
-        stream.write()
-        key.write()
-        channel.write()
-    assert len(outbox._stored) + len(outbox._events) <= 500
-    redis_server.thaw()
-    feeds = (stream, key, channel)
-    eventually(lambda: all(feed.is_settled() for feed in feeds))
-    assert stream.get('dropped').get('outbox_full', 0) > 0
-    assert outbox._bytes == 0
-
-
 def test_writing_never_waits_for_a_server_that_hangs(redis_server, redis_side_at):
     endpoints = redis_side_at(redis_server.url)
     feeds = [
@@ -348,27 +309,6 @@ def test_writing_never_waits_for_a_server_that_hangs(redis_server, redis_side_at
     redis_server.thaw()
     assert slowest < 0.5  # a wait for the network would take a second
     eventually(lambda: all(feed.is_settled() for feed in feeds))
-
-
-def test_who_puts_gives_way_to_a_writer_that_is_behind_but_once_a_batch(
-    redis_side_at, monkeypatch
-):
-    monkeypatch.setattr('redis_bridge.redis_io.outbox.GIVE_WAY_S', 60.0)
-    endpoints = redis_side_at()  # not started: the test is its writer
-    outbox = endpoints._outbox
-    feed = Feed(endpoints, StreamSinkConfig('s'))
-    feed.write(2 * BATCH_COMMANDS + 1)  # a writer that took nothing yet, as when it stands still
-    assert len(outbox._take()) == BATCH_COMMANDS
-    gives_way = threading.Thread(target=feed.write)
-    gives_way.start()
-    eventually(lambda: not outbox._took.is_set())
-    feed.write()  # still behind, but somebody gave way for this batch already
-    assert gives_way.is_alive()
-    outbox._take()
-    gives_way.join(10)
-    assert not gives_way.is_alive()
-    feed.write()  # no longer behind
-    assert feed.sent == 2 * BATCH_COMMANDS + 4
 
 
 def test_a_name_of_another_kind_is_refused_and_the_others_go_on(
@@ -534,7 +474,7 @@ def test_what_cannot_be_written_at_close_is_counted(redis_server, redis_side_at)
 
 def test_a_sample_that_is_no_bytes_is_a_bug_of_the_caller(redis_side_at):
     with pytest.raises(TypeError):
-        redis_side_at().sink(KeySinkConfig('k'), Counters()).write([(5, Meta('o', 1, 0.0))])
+        redis_side_at().open_sink(KeySinkConfig('k'), Counters()).write([(5, Meta('o', 1, 0.0))])
 
 
 def test_callbacks_run_after_each_connect(redis_server, redis_side_at):
@@ -544,3 +484,20 @@ def test_callbacks_run_after_each_connect(redis_server, redis_side_at):
     started(endpoints)
     redis_server.restart()
     eventually(lambda: told == [False, True])
+
+
+def test_a_notice_comes_after_the_value_that_it_announces(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    key = Feed(endpoints, KeySinkConfig('k'))
+    notice = Feed(endpoints, ChannelSinkConfig('n', send='notice'))
+    started(endpoints)
+    with db.pubsub() as heard:
+        heard.subscribe('n')
+        eventually(heard.get_message)
+        for _ in range(300):
+            key.write()
+            notice.write()
+        seq = 0
+        while seq < 300:
+            seq = int(heard.get_message(timeout=5)['data'])
+            assert int(db.get('k')) >= seq

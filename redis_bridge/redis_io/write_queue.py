@@ -1,0 +1,382 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""What waits to be written to Redis, by the rules of each kind of sink.
+
+======== ================= =============================================== ======================
+kind     promise           waits                                           Redis is away
+======== ================= =============================================== ======================
+key,hash the latest value  one value; a newer one takes its place          kept until its ttl_ms
+stream   at least once     in order, with an id from the first attempt on  kept
+channel  at most once      while connected                                 dropped at once
+======== ================= =============================================== ======================
+
+Producers put and the writer takes; neither waits for the network. All that is given up is counted
+by its reason.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from weakref import WeakValueDictionary
+
+from redis_bridge.counters import Counters
+from redis_bridge.mapping.model import ChannelSinkConfig, SinkConfig, StreamSinkConfig
+from redis_bridge.ports import Payload, Write
+from redis_bridge.protocol.meta import Meta
+from redis_bridge.protocol.stream_ids import IdSource, StreamId
+from redis_bridge.redis_io.commands import COMMANDS, renewal
+from redis_bridge.redis_io.connection import Command
+
+BATCH_COMMANDS = 512
+BATCH_BYTES = 1 << 20
+# Longest time a producer yields, once per batch, to a writer that has fallen behind. Python may
+# let a thread wait 5 ms for the interpreter wherever it calls the system: beside an executor
+# without a pause, the writer would fall back further and further, and what was converted for it
+# would be dropped.
+YIELD_S = 0.002
+WRITE_OVERHEAD = 200  # bytes that a waiting write takes beside its payload, roughly
+
+
+class Handle:
+    """One sink: how its writes wait, and what becomes of them.
+
+    Nothing else holds its state: it goes with the last reference to the handle or to its writes.
+    """
+
+    def __init__(self, config: SinkConfig, counters: Counters, ids: IdSource | None) -> None:
+        self.name = config.name
+        self.kind = config.kind
+        self.counters = counters
+        self.ids = ids  # of a stream
+        self.keeps_latest = not config.is_event
+        self.at_most_once = isinstance(config, ChannelSinkConfig)
+        self.durability = config.durability if isinstance(config, StreamSinkConfig) else 'memory'
+        # A value that waited longer would have expired.
+        self.max_wait_s = math.inf if config.ttl_ms is None else config.ttl_ms / 1000
+        self.commands = COMMANDS[type(config)](config)
+        self.renewals = renewal(config.name, config.ttl_ms)
+        self.waiting: PendingWrite | None = None  # if only the latest is kept
+        self.last: PendingWrite | None = None  # what the server took last, likewise
+
+    def __str__(self) -> str:
+        return f'{self.kind} {self.name}'
+
+
+class PendingWrite:
+    """One payload on its way to one sink."""
+
+    __slots__ = (
+        'acknowledged_at', 'entry_id', 'failed_attempts', 'handle', 'meta', 'order', 'payload',
+        'queued_at', 'size',
+    )  # fmt: skip
+
+    def __init__(
+        self, handle: Handle, payload: Payload | None, meta: Meta | None, queued_at: float
+    ) -> None:
+        self.handle = handle
+        self.payload = payload  # None: only the time to live is to be renewed
+        self.meta = meta
+        self.size = size_of(payload)
+        self.queued_at = queued_at  # monotonic seconds
+        self.order = 0  # counts up as writes are queued
+        self.entry_id: StreamId | None = None  # of a stream, from the first attempt on
+        self.acknowledged_at = 0.0  # when the server took it, if it did
+        self.failed_attempts = 0  # connections that ended while it was under way
+
+    def commands(self) -> list[Command]:
+        """Return what carries it out."""
+        if self.payload is None:
+            return self.handle.renewals
+        return self.handle.commands.write(self.payload, self.meta, self.entry_id)
+
+
+def size_of(payload: Payload | None) -> int:
+    """Return the bytes of a payload; of a hash those of all names and values."""
+    if payload is None:
+        return 0
+    if isinstance(payload, dict):
+        return sum(len(field) + len(value) for field, value in payload.items())
+    return len(payload)
+
+
+def drop(pending: PendingWrite, reason: str) -> None:
+    """Count a write that is given up, unless it was counted as carried before."""
+    if pending.payload is not None and not pending.acknowledged_at:
+        pending.handle.counters.drop(reason)
+
+
+class WriteQueue:
+    """The waiting writes of all sinks; thread-safe, without a thread or a connection.
+
+    `wake` is called when something was put while the writer sleeps.
+    """
+
+    def __init__(
+        self, wake: Callable[[], None], *, max_count: int = 10_000, max_bytes: int = 64 << 20
+    ) -> None:
+        self._wake = wake
+        self._max_count = max_count
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()  # over all below
+        self._open: set[Handle] = set()
+        self._ids: WeakValueDictionary[str, IdSource] = WeakValueDictionary()  # by stream
+        self._stored: deque[PendingWrite] = deque()  # for keys, hashes and streams
+        self._events: deque[PendingWrite] = deque()  # for channels, and renewals: not kept
+        self._again: deque[PendingWrite] = deque()  # entries that the server has lost
+        self._bytes = 0
+        self._order = 0
+        self._is_connected = False
+        self._is_closed = False
+        self._is_asleep = False  # the writer must be woken
+        self._batch_taken = threading.Event()  # since a producer yielded last
+
+    def __len__(self) -> int:
+        return len(self._stored) + len(self._events)
+
+    @property
+    def size(self) -> int:
+        """Return the bytes that waiting writes take, roughly."""
+        return self._bytes
+
+    # --- sinks ----------------------------------------------------------------------------------
+    def open(self, config: SinkConfig, counters: Counters) -> Handle:
+        """Return a new handle; all that write one stream share its ids."""
+        with self._lock:
+            ids = None
+            if isinstance(config, StreamSinkConfig):
+                ids = self._ids.setdefault(config.name, IdSource())
+            handle = Handle(config, counters, ids)
+            self._open.add(handle)
+        return handle
+
+    def release(self, handle: Handle) -> None:
+        """Give a handle back; what waits is still written."""
+        with self._lock:
+            self._open.discard(handle)
+
+    def streams(self) -> dict[str, IdSource]:
+        """Return the ids of all streams that are open or have entries on their way."""
+        with self._lock:
+            return dict(self._ids)
+
+    def handles(self, name: str) -> list[Handle]:
+        """Return the open handles of a stream."""
+        with self._lock:
+            return [h for h in self._open if h.ids is not None and h.name == name]
+
+    # --- producers ------------------------------------------------------------------------------
+    def put(self, handle: Handle, writes: Sequence[Write]) -> None:
+        """Queue writes of one sink, oldest first; yields to a writer that has fallen behind."""
+        if handle.keeps_latest and len(writes) > 1:
+            handle.counters.drop('superseded', len(writes) - 1)
+            writes = writes[-1:]
+        now = time.monotonic()
+        self._put(handle, [PendingWrite(handle, payload, meta, now) for payload, meta in writes])
+
+    def renew(self, handle: Handle) -> None:
+        """Queue a renewal of the time to live, if there is one and no value waits anyway."""
+        if handle.renewals and handle.waiting is None:
+            self._put(handle, [PendingWrite(handle, None, None, time.monotonic())])
+
+    def _put(self, handle: Handle, writes: list[PendingWrite]) -> None:
+        with self._lock:
+            if self._is_closed:
+                dropped = [(write, 'closed') for write in writes]
+            elif not self._is_connected and _is_transient(writes[0]):
+                dropped = [(write, 'disconnected') for write in writes]
+            else:
+                dropped = []
+                for write in writes:
+                    if handle.waiting is None or write.payload is None:
+                        self._append(write)
+                    else:
+                        dropped.append((self._replace(handle.waiting, write), 'superseded'))
+                dropped += self._drop_oldest()
+            must_wake, self._is_asleep = self._is_asleep, False
+            is_behind = len(self._stored) + len(self._events) > BATCH_COMMANDS
+        if must_wake:
+            self._wake()
+        elif is_behind and self._batch_taken.is_set():
+            self._batch_taken.clear()
+            self._batch_taken.wait(YIELD_S)
+        for write, reason in dropped:
+            drop(write, reason)
+
+    # --- the writer -----------------------------------------------------------------------------
+    def connect(self, lost: Iterable[PendingWrite]) -> None:
+        """Take events too from now on; `lost` is to be written again first."""
+        with self._lock:
+            self._is_connected = True
+            self._again = deque(lost)
+
+    def disconnect(self, unfinished: Iterable[PendingWrite]) -> None:
+        """Drop what is not kept over an outage; `unfinished` was taken and not settled."""
+        with self._lock:
+            self._is_connected = self._is_asleep = False
+            self._again.clear()
+            dropped = [(write, 'disconnected') for write in self._events]
+            self._bytes -= sum(write.size + WRITE_OVERHEAD for write in self._events)
+            self._events.clear()
+            dropped += self._put_back(unfinished)
+        for write, reason in dropped:
+            drop(write, reason)
+
+    def take(self, *, events_only: bool = False) -> list[PendingWrite]:
+        """Take the next batch; those that waited too long are dropped."""
+        now = time.monotonic()
+        batch: list[PendingWrite] = []
+        late: list[PendingWrite] = []
+        size = 0
+        with self._lock:
+            while self._again and not events_only and len(batch) < BATCH_COMMANDS:
+                if size >= BATCH_BYTES:
+                    break
+                batch.append(self._again.popleft())
+                size += batch[-1].size
+            while len(batch) < BATCH_COMMANDS and size < BATCH_BYTES:
+                write = self._remove_oldest(events_only)
+                if write is None:
+                    break
+                if now - write.queued_at > write.handle.max_wait_s:
+                    late.append(write)
+                    continue
+                batch.append(write)
+                size += write.size
+        self._batch_taken.set()
+        for write in late:
+            drop(write, 'too_old')
+        return batch
+
+    def put_back(self, writes: Iterable[PendingWrite]) -> None:
+        """Queue again, in front and in their order, what was taken and is to be tried again."""
+        with self._lock:
+            dropped = self._put_back(writes)
+        for write, reason in dropped:
+            drop(write, reason)
+
+    def settle(self, written: Iterable[PendingWrite], now: float) -> list[PendingWrite]:
+        """Count writes that the server took; return those that it took for the first time."""
+        first: list[PendingWrite] = []
+        totals: dict[Handle, list[PendingWrite]] = {}
+        for write in written:
+            if write.payload is None:
+                continue
+            if write.handle.keeps_latest:
+                write.handle.last = write
+            if not write.acknowledged_at:
+                first.append(write)
+                totals.setdefault(write.handle, []).append(write)
+            write.acknowledged_at = now
+        for handle, writes in totals.items():
+            latency_s = now * len(writes) - sum(write.queued_at for write in writes)
+            handle.counters.carry(len(writes), sum(write.size for write in writes), latency_s)
+        return first
+
+    def write_again(self, handle: Handle) -> None:
+        """Queue the last value again, which is gone from the server, unless a newer one waits."""
+        with self._lock:
+            if handle.waiting is None and handle.last is not None:
+                again = PendingWrite(
+                    handle, handle.last.payload, handle.last.meta, time.monotonic()
+                )
+                again.acknowledged_at = handle.last.acknowledged_at  # it was counted then
+                self._append(again)
+        handle.counters.count_event('rewritten')
+
+    def sleep(self, *, events_only: bool = False) -> bool:
+        """Return whether nothing can be taken; then the next put wakes the writer."""
+        with self._lock:
+            self._is_asleep = not (self._events or (self._stored and not events_only))
+            return self._is_asleep
+
+    def awake(self) -> None:
+        """Undo `sleep`."""
+        with self._lock:
+            self._is_asleep = False
+
+    def close(self) -> bool:
+        """Take nothing more; return whether what waits can be written."""
+        with self._lock:
+            self._is_closed = True
+            return self._is_connected
+
+    def clear(self) -> None:
+        """Drop what is left after the end."""
+        with self._lock:
+            left = [*self._stored, *self._events]
+            self._stored.clear()
+            self._events.clear()
+            self._bytes = 0
+        for write in left:
+            drop(write, 'closed')
+
+    # --- under the lock -------------------------------------------------------------------------
+    def _append(self, write: PendingWrite) -> None:
+        self._order += 1
+        write.order = self._order
+        self._bytes += write.size + WRITE_OVERHEAD
+        if _is_transient(write):
+            self._events.append(write)
+        else:
+            self._stored.append(write)
+            if write.handle.keeps_latest:
+                write.handle.waiting = write
+
+    def _replace(self, old: PendingWrite, new: PendingWrite) -> PendingWrite:
+        """Let `new` take the place of `old` in the queue; return what is given up."""
+        old.payload, new.payload = new.payload, old.payload
+        old.acknowledged_at, new.acknowledged_at = new.acknowledged_at, old.acknowledged_at
+        old.meta, old.queued_at, old.failed_attempts = new.meta, new.queued_at, 0
+        self._bytes += new.size - old.size
+        old.size, new.size = new.size, old.size
+        return new
+
+    def _remove_oldest(self, events_only: bool = False) -> PendingWrite | None:
+        queue, stored = self._events, self._stored
+        if not events_only and stored and (not queue or stored[0].order < queue[0].order):
+            queue = stored
+        if not queue:
+            return None
+        write = queue.popleft()
+        self._bytes -= write.size + WRITE_OVERHEAD
+        if write.handle.waiting is write:
+            write.handle.waiting = None
+        return write
+
+    def _drop_oldest(self) -> list[tuple[PendingWrite, str]]:
+        """Keep the queue within its bounds; return what is given up for it."""
+        dropped: list[tuple[PendingWrite, str]] = []
+        while self._bytes > self._max_bytes or len(self) > self._max_count:
+            oldest = self._remove_oldest()
+            if oldest is None:
+                break
+            dropped.append((oldest, 'outbox_full'))
+        return dropped
+
+    def _put_back(self, writes: Iterable[PendingWrite]) -> list[tuple[PendingWrite, str]]:
+        dropped: list[tuple[PendingWrite, str]] = []
+        for write in sorted(writes, key=lambda write: write.order, reverse=True):
+            handle = write.handle
+            if write.acknowledged_at and handle.ids is not None:
+                if self._is_connected:
+                    self._again.appendleft(write)
+                # Otherwise the replay buffer has it, and the next connection decides.
+            elif _is_transient(write):
+                dropped.append((write, 'disconnected'))
+            elif handle.waiting is not None:
+                dropped.append((write, 'superseded'))
+            else:
+                self._stored.appendleft(write)
+                self._bytes += write.size + WRITE_OVERHEAD
+                if handle.keeps_latest:
+                    handle.waiting = write
+        return dropped + self._drop_oldest()
+
+
+def _is_transient(write: PendingWrite) -> bool:
+    return write.handle.at_most_once or write.payload is None

@@ -1,0 +1,351 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The thread that writes to Redis what waits in the queue.
+
+No write is repeated blindly. A stream's entries carry ids that we chose, so that the server
+rejects the same entry a second time; those acknowledged lately are kept, and written again if a
+server that came back has lost them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+
+import redis
+
+from redis_bridge.counters import Counters
+from redis_bridge.mapping.model import SinkConfig
+from redis_bridge.ports import Sink, Write
+from redis_bridge.protocol.meta import entry_fields
+from redis_bridge.protocol.stream_ids import StreamId, id_text
+from redis_bridge.redis_io.address import Timing
+from redis_bridge.redis_io.clock import Clock
+from redis_bridge.redis_io.connection import Command, Connection
+from redis_bridge.redis_io.connection_thread import ConnectionThread
+from redis_bridge.redis_io.health import Health
+from redis_bridge.redis_io.replay import ReplayBuffer, last_id
+from redis_bridge.redis_io.resp import Reply, code_of
+from redis_bridge.redis_io.topology import Topology
+from redis_bridge.redis_io.write_queue import Handle, PendingWrite, WriteQueue, drop
+
+# A server that finds a value too big (proto-max-bulk-len) may only close the connection. So that
+# one value does not keep all others from being written, a big one is not tried for ever.
+BIG_BYTES = 256 << 10
+BIG_ATTEMPTS = 3
+DURABLE_MS = 1000  # how long a batch may wait for its replica or its fsync
+
+# The server cannot now, but will; what it rejected is written again.
+RETRY = {
+    'OOM', 'READONLY', 'BUSY', 'MISCONF', 'NOREPLICAS', 'MASTERDOWN', 'CLUSTERDOWN', 'TRYAGAIN',
+}  # fmt: skip
+HINTS = {
+    'WRONGTYPE': 'another kind of key has this name; delete it, or choose another name',
+    'NOPERM': 'the Redis user lacks a right; see ACL LOG on the server',
+    'OOM': 'the server is out of memory; raise maxmemory or lower maxlen and ttl_ms',
+    'MISCONF': 'the server cannot save to its disk; see its log',
+    'READONLY': 'this server is a replica; give the address of the primary',
+    'NOREPLICAS': 'the server waits for replicas (min-replicas-to-write)',
+}
+DURABLE_COMMANDS: dict[str, Command] = {
+    'replicated': ('WAIT', 1, DURABLE_MS),
+    'fsynced': ('WAITAOF', 1, 0, DURABLE_MS),
+}
+
+
+class QueuedSink:
+    """A Redis name that a route writes; see `ports.Sink`."""
+
+    def __init__(self, queue: WriteQueue, handle: Handle) -> None:
+        self._queue = queue
+        self._handle = handle
+
+    def write(self, writes: Sequence[Write]) -> None:
+        """Queue samples, oldest first."""
+        self._queue.put(self._handle, writes)
+
+    def renew(self) -> None:
+        """Renew the time to live of what was written, if it has one."""
+        self._queue.renew(self._handle)
+
+    def close(self) -> None:
+        """Release the name; what is queued is still written."""
+        self._queue.release(self._handle)
+
+
+class Writer:
+    """Writes for all sinks, over one connection."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        clock: Clock,
+        health: Health,
+        log: logging.Logger,
+        timing: Timing,
+        *,
+        replay: ReplayBuffer | None = None,
+        max_count: int = 10_000,
+        max_bytes: int = 64 << 20,
+    ) -> None:
+        self._clock = clock
+        self._log = log
+        self._timing = timing
+        self._replay = ReplayBuffer() if replay is None else replay
+        self._in_flight: deque[PendingWrite] = deque()  # sent, not yet answered
+        self._to_retry: list[PendingWrite] = []  # answered, and to be written again
+        self._paused_until = 0.0  # while the server stores nothing
+        self._pause_s = timing.retry_first_s
+        self._problem: str | None = None  # the code of what it rejects all writes with
+        self._problems: dict[Handle, str] = {}  # likewise, of single names
+        self._not_durable: set[str] = set()
+        self._callbacks: list[Callable[[bool], None]] = []
+        self._was_connected = False
+        [address] = topology.nodes()
+        self._thread = ConnectionThread(
+            'writer', address, self._session, health=health, timing=timing
+        )
+        self._queue = WriteQueue(self._thread.waker.set, max_count=max_count, max_bytes=max_bytes)
+
+    def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
+        """Return the sink for a Redis name."""
+        return QueuedSink(self._queue, self._queue.open(config, counters))
+
+    def on_connected(self, callback: Callable[[bool], None]) -> None:
+        """Have `callback(is_reconnect)` run after each connect, in the writer's thread."""
+        self._callbacks.append(callback)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def problem(self) -> str | None:
+        """Return why the server stores nothing, though it is connected; None if it does."""
+        return self._problem
+
+    def close(self, flush_s: float) -> None:
+        """Write what waits, for so long; drop the rest; end the thread."""
+        # Without a connection now, there is little hope for one.
+        longest_s = flush_s if self._queue.close() else min(flush_s, 0.2)
+        self._thread.close(time.monotonic() + longest_s)
+        self._queue.clear()
+
+    # --- the thread -----------------------------------------------------------------------------
+    def _session(self, connection: Connection) -> None:
+        self._clock.measure(connection)
+        self._queue.connect(self._find_lost(connection))
+        try:
+            self._thread.mark_connected()
+            is_reconnect, self._was_connected = self._was_connected, True
+            for callback in self._callbacks:
+                callback(is_reconnect)
+            self._write_all(connection)
+        finally:
+            self._on_disconnect()
+
+    def _write_all(self, connection: Connection) -> None:
+        ping_at = time.monotonic() + self._timing.ping_s
+        while True:
+            batch = self._queue.take(events_only=self._is_paused())
+            if batch:
+                self._write(connection, batch)
+                ping_at = time.monotonic() + self._timing.ping_s
+            elif self._thread.closing.is_set():
+                return
+            elif time.monotonic() >= ping_at:
+                connection.call('PING')
+                ping_at = time.monotonic() + self._timing.ping_s
+            else:
+                self._sleep(connection, ping_at)
+
+    def _sleep(self, connection: Connection, until: float) -> None:
+        """Wait until something is put, something is due, or the server goes away."""
+        is_paused = self._is_paused()
+        if not self._queue.sleep(events_only=is_paused) or self._thread.closing.is_set():
+            return
+        if is_paused:
+            until = min(until, self._paused_until)
+        if connection.wait(until - time.monotonic(), self._thread.waker):
+            raise redis.ConnectionError(f'unexpected reply {connection.reply()!r:.60}')
+        self._queue.awake()
+
+    def _write(self, connection: Connection, batch: list[PendingWrite]) -> None:
+        """Send a batch, and decide on each write by its replies."""
+        commands: list[Command] = []
+        counts: deque[int] = deque()  # of the commands of each write in flight
+        durable: dict[str, Command] = {}
+        for write in batch:
+            handle = write.handle
+            if write.entry_id is None and handle.ids is not None:
+                write.entry_id = handle.ids.next_id(int(self._clock.now() * 1000))
+            own = write.commands()
+            commands += own
+            counts.append(len(own))
+            if handle.durability != 'memory':
+                durable[handle.durability] = DURABLE_COMMANDS[handle.durability]
+        self._in_flight.extend(batch)
+        written: list[PendingWrite] = []
+        doubtful: list[tuple[PendingWrite, StreamId]] = []
+        retry: str | None = None
+        try:
+            connection.send([*commands, *durable.values()])
+            while self._in_flight:
+                replies = [connection.reply() for _ in range(counts.popleft())]
+                write = self._in_flight.popleft()
+                error = _error_in(replies)
+                if error is None:
+                    written.append(write)
+                    if write.payload is None and replies[0] == 0:
+                        self._queue.write_again(write.handle)
+                elif write.entry_id is not None and 'equal or smaller' in str(error):
+                    doubtful.append((write, write.entry_id))
+                    self._to_retry.append(write)
+                elif code_of(error) in RETRY and not write.handle.at_most_once:
+                    retry = self._pause_writes(error)
+                    self._to_retry.append(write)
+                else:
+                    self._reject(write, error)
+            for how in durable:
+                self._check_durability(how, connection.reply(), written)
+            for write, entry_id in doubtful:
+                if self._is_stored(connection, write, entry_id):
+                    self._to_retry.remove(write)
+                    written.append(write)
+        finally:
+            self._acknowledge(written)
+        if retry is None and any(not write.handle.at_most_once for write in written):
+            self._resume_writes()
+        if self._to_retry:
+            again, self._to_retry = self._to_retry, []
+            self._queue.put_back(again)
+        if retry == 'READONLY':
+            raise redis.ConnectionError(f'READONLY: {HINTS["READONLY"]}')
+
+    def _on_disconnect(self) -> None:
+        """Keep or drop what was under way when the connection ended."""
+        too_big: list[PendingWrite] = []
+        for write in self._in_flight:
+            write.failed_attempts += 1
+            if write.failed_attempts >= BIG_ATTEMPTS and write.size >= BIG_BYTES:
+                too_big.append(write)
+            else:
+                self._to_retry.append(write)
+        unfinished, self._to_retry = self._to_retry, []
+        self._in_flight.clear()
+        self._queue.disconnect(unfinished)
+        for write in too_big:
+            drop(write, 'refused')
+            self._log.warning(
+                '%s: dropped a write of %d bytes: %d connections ended while it was under way',
+                write.handle, write.size, write.failed_attempts,
+            )  # fmt: skip
+
+    # --- what replies mean ----------------------------------------------------------------------
+    def _acknowledge(self, written: list[PendingWrite]) -> None:
+        if self._problems:
+            for write in written:
+                if self._problems.pop(write.handle, None) is not None:
+                    self._log.info('%s: is written again', write.handle)
+        now = time.monotonic()
+        for write in self._queue.settle(written, now):
+            if write.entry_id is not None:
+                self._replay.add(write, now)
+
+    def _reject(self, write: PendingWrite, error: redis.ResponseError) -> None:
+        handle, code = write.handle, code_of(error)
+        if self._problems.get(handle) != code:
+            self._problems[handle] = code
+            hint = HINTS.get(code, 'nothing is written there')
+            self._log.warning('%s: %s (%s)', handle, self._thread.redact(error), hint)
+        drop(write, 'refused')
+
+    def _is_paused(self) -> bool:
+        return self._paused_until > time.monotonic()
+
+    def _pause_writes(self, error: redis.ResponseError) -> str:
+        """Write nothing but events for a moment; return the error's code."""
+        code = code_of(error)
+        if self._problem != code:
+            self._problem = code
+            text = self._thread.redact(error)
+            self._log.warning('Redis stores nothing: %s (%s)', text, HINTS.get(code, code))
+        if not self._is_paused():
+            self._paused_until = time.monotonic() + self._pause_s
+            self._pause_s = min(2 * self._pause_s, self._timing.retry_max_s)
+        return code
+
+    def _resume_writes(self) -> None:
+        if self._problem is not None:
+            self._log.info('Redis stores again, after %s', self._problem)
+        self._problem = None
+        self._pause_s = self._timing.retry_first_s
+
+    def _check_durability(self, how: str, reply: Reply, written: list[PendingWrite]) -> None:
+        has_failed = isinstance(reply, redis.ResponseError)
+        reached = 0 if has_failed else reply[0] if isinstance(reply, list) else reply
+        if reached >= 1:
+            if how in self._not_durable:
+                self._not_durable.remove(how)
+                self._log.info('streams with durability %s: durable again', how)
+            return
+        if how not in self._not_durable:
+            self._not_durable.add(how)
+            reason = self._thread.redact(reply) if has_failed else f'not within {DURABLE_MS} ms'
+            self._log.warning('streams with durability %s: not durable: %s', how, reason)
+        _count('not_durable', (w for w in written if w.handle.durability == how))
+
+    # --- streams --------------------------------------------------------------------------------
+    def _find_lost(self, connection: Connection) -> list[PendingWrite]:
+        """Return the entries that the server has lost since; count what cannot be restored."""
+        streams = self._queue.streams()
+        replies = connection.pipe([('XINFO', 'STREAM', name) for name in streams])
+        last: dict[str, StreamId] = {}
+        for (name, ids), reply in zip(streams.items(), replies):
+            newest = last_id(reply)
+            if newest is not None:  # otherwise its writes will show the reason
+                last[name] = newest
+                ids.advance(newest)
+        for name in self._replay.pop_gaps(last):
+            self._log.warning(
+                'stream %s: the server came back without entries that are too old to be written '
+                'again (after %s)', name, id_text(last[name]),
+            )  # fmt: skip
+            for handle in self._queue.handles(name):
+                handle.counters.count_event('gap')
+        lost = self._replay.lost(last)
+        _count('resent', lost)
+        return lost
+
+    def _is_stored(self, connection: Connection, write: PendingWrite, entry_id: StreamId) -> bool:
+        """Return whether the server has an entry that it rejects as not new; else renew its id."""
+        handle, number = write.handle, id_text(entry_id)
+        found, info = connection.pipe(
+            [('XRANGE', handle.name, number, number), ('XINFO', 'STREAM', handle.name)]
+        )
+        expected = isinstance(write.payload, bytes) and entry_fields(write.payload, write.meta)
+        if isinstance(found, list) and found and found[0][1] == expected:
+            return True
+        # Another writer came in between.
+        newest = last_id(info)
+        if newest is None:
+            self._to_retry.remove(write)
+            self._reject(write, info)
+        elif handle.ids is not None:
+            handle.ids.advance(newest)
+            write.entry_id = None
+        return False
+
+
+def _error_in(replies: list[Reply]) -> redis.ResponseError | None:
+    for reply in replies:
+        if isinstance(reply, redis.ResponseError):
+            return reply
+    return None
+
+
+def _count(event: str, writes: Iterable[PendingWrite]) -> None:
+    for handle, count in Counter(write.handle for write in writes).items():
+        handle.counters.count_event(event, count)

@@ -1,0 +1,65 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The Redis commands of each kind of sink."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from redis_bridge.mapping.model import (
+    ChannelSinkConfig,
+    HashSinkConfig,
+    KeySinkConfig,
+    SinkConfig,
+    StreamSinkConfig,
+)
+from redis_bridge.protocol.meta import Meta
+from redis_bridge.redis_io.commands import COMMANDS, renewal
+from redis_bridge.redis_io.connection import pack
+
+META = Meta('r/1', 7, 12.5)
+
+
+@pytest.mark.parametrize(
+    ('config', 'payload', 'expected'),
+    [
+        (KeySinkConfig('k'), b'v', [('SET', 'k', 'v')]),
+        (KeySinkConfig('k', ttl_ms=5), b'v', [('SET', 'k', 'v', 'PX', 5)]),
+        (HashSinkConfig('h'), {'a': b'1', 'b': b'2'}, [('HSET', 'h', 'a', 1, 'b', 2)]),
+        (
+            HashSinkConfig('h', ttl_ms=5),
+            {'a': b'1'},
+            [('HSET', 'h', 'a', 1), ('PEXPIRE', 'h', 5)],
+        ),
+        (
+            StreamSinkConfig('s', maxlen=10),
+            b'e',
+            [(
+                'XADD', 's', 'MAXLEN', '~', 10, '5-1',
+                'data', 'e', 'origin', 'r/1', 'seq', 7, 'stamp', 12.5,
+            )],
+        ),
+        (ChannelSinkConfig('c'), b'p', [('PUBLISH', 'c', 'p')]),
+    ],
+)  # fmt: skip
+def test_a_write_becomes_these_commands(config, payload, expected):
+    commands = COMMANDS[type(config)](config).write(payload, META, (5, 1))
+    assert len(commands) == len(expected)
+    assert b''.join(pack(commands)) == b''.join(pack(expected))
+
+
+def test_an_entry_without_metadata_is_only_its_data():
+    [command] = COMMANDS[StreamSinkConfig](StreamSinkConfig('s')).write(b'e', None, (5, 1))
+    assert list(command[5:]) == ['5-1', b'data', b'e']
+
+
+def test_every_kind_of_sink_has_its_commands():
+    assert set(COMMANDS) == set(get_args(SinkConfig))
+
+
+def test_only_what_has_a_time_to_live_is_renewed():
+    assert renewal('k', 5) == [('PEXPIRE', 'k', 5)]
+    assert renewal('k', None) == []

@@ -1,0 +1,291 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""What waits, what gives way, and in which order writes are taken; without a server."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections import Counter
+
+import pytest
+from support import eventually
+
+from redis_bridge.counters import Counters
+from redis_bridge.mapping.model import (
+    ChannelSinkConfig,
+    HashSinkConfig,
+    KeySinkConfig,
+    StreamSinkConfig,
+)
+from redis_bridge.ports import Write
+from redis_bridge.redis_io.write_queue import BATCH_COMMANDS, WRITE_OVERHEAD, WriteQueue
+
+
+class Feed:
+    """A handle with a numbered payload per write."""
+
+    def __init__(self, queue, config):
+        self.queue, self.counters, self.sent = queue, Counters(), 0
+        self.handle = queue.open(config, self.counters)
+
+    def write(self, count=1):
+        for _ in range(count):
+            self.sent += 1
+            self.queue.put(self.handle, [Write(b'%d' % self.sent, None)])
+
+    def get(self, what):
+        return self.counters.snapshot()[what]
+
+    @property
+    def dropped(self):
+        return self.get('dropped')
+
+
+@pytest.fixture
+def wakes():
+    return []
+
+
+@pytest.fixture
+def queue(wakes):
+    made = WriteQueue(lambda: wakes.append(True))
+    made.connect([])
+    return made
+
+
+def payloads(batch):
+    return [write.payload for write in batch]
+
+
+def take_all(queue):
+    batch, got = queue.take(), []
+    while batch:
+        got += batch
+        batch = queue.take()
+    return got
+
+
+def test_all_kinds_are_taken_in_the_order_they_were_put(queue):
+    feeds = [
+        Feed(queue, ChannelSinkConfig('c')), Feed(queue, KeySinkConfig('k')),
+        Feed(queue, StreamSinkConfig('s')), Feed(queue, ChannelSinkConfig('d')),
+    ]  # fmt: skip
+    for feed in feeds:
+        feed.write()
+    assert [write.handle for write in queue.take()] == [feed.handle for feed in feeds]
+    assert queue.take() == []
+
+
+def test_of_a_key_only_the_newest_value_waits_in_the_place_of_the_first(queue):
+    key, stream = Feed(queue, KeySinkConfig('k')), Feed(queue, StreamSinkConfig('s'))
+    key.write()
+    stream.write()
+    key.write(2)
+    queue.put(key.handle, [Write(b'3.5', None), Write(b'4', None)])
+    assert payloads(queue.take()) == [b'4', b'1']
+    assert key.dropped == {'superseded': 4}
+    key.write()
+    assert payloads(queue.take()) == [b'4']
+
+
+def test_a_hash_counts_with_names_and_values(queue):
+    handle = queue.open(HashSinkConfig('h'), Counters())
+    queue.put(handle, [Write({'ab': b'123', 'c': b''}, None)])
+    [write] = queue.take()
+    assert write.size == 6
+
+
+def test_channels_drop_while_disconnected_and_the_rest_is_kept(queue):
+    feeds = [
+        Feed(queue, config('x')) for config in (ChannelSinkConfig, KeySinkConfig, StreamSinkConfig)
+    ]
+    for feed in feeds:
+        feed.write()
+    queue.disconnect([])
+    for feed in feeds:
+        feed.write()
+    queue.connect([])
+    assert payloads(queue.take()) == [b'2', b'1', b'2']
+    assert [feed.dropped for feed in feeds] == [{'disconnected': 2}, {'superseded': 1}, {}]
+
+
+def test_what_was_under_way_comes_first_after_the_loss_unless_it_is_outdated(queue):
+    feeds = [
+        Feed(queue, config('x')) for config in (ChannelSinkConfig, KeySinkConfig, StreamSinkConfig)
+    ]
+    for feed in feeds:
+        feed.write()
+    taken = queue.take()
+    for feed in feeds[1:]:
+        feed.write()
+    queue.disconnect(taken)
+    queue.connect([])
+    assert payloads(queue.take()) == [b'1', b'2', b'2']
+    assert [feed.dropped for feed in feeds] == [{'disconnected': 1}, {'superseded': 1}, {}]
+
+
+def test_a_value_that_waited_longer_than_its_time_to_live_is_dropped(queue, monkeypatch):
+    key, stream = Feed(queue, KeySinkConfig('k', ttl_ms=50)), Feed(queue, StreamSinkConfig('s'))
+    now = 100.0
+    monkeypatch.setattr('time.monotonic', lambda: now)
+    key.write()
+    stream.write()
+    now += 0.06
+    assert [write.handle for write in queue.take()] == [stream.handle]
+    assert key.dropped == {'too_old': 1}
+
+
+def test_the_queue_is_bounded_in_count_and_each_drop_is_counted(wakes):
+    queue = WriteQueue(lambda: wakes.append(True), max_count=500)
+    queue.connect([])
+    stream, key = Feed(queue, StreamSinkConfig('s')), Feed(queue, KeySinkConfig('k'))
+    channel = Feed(queue, ChannelSinkConfig('c'))
+    for _ in range(3000):
+        stream.write()
+        key.write()
+        channel.write()
+        assert len(queue) <= 500
+    left = Counter(write.handle for write in take_all(queue))
+    for feed in (stream, key, channel):
+        assert left[feed.handle] + sum(feed.dropped.values()) == feed.sent
+    assert stream.dropped['outbox_full'] > 0
+    assert (len(queue), queue.size) == (0, 0)
+
+
+def test_the_queue_is_bounded_in_bytes(wakes):
+    queue = WriteQueue(lambda: wakes.append(True), max_bytes=10 * (WRITE_OVERHEAD + 100))
+    stream = queue.open(StreamSinkConfig('s'), counters := Counters())
+    queue.put(stream, [Write(bytes(100), None)] * 25)
+    assert len(queue) == 10
+    assert counters.snapshot()['dropped'] == {'outbox_full': 15}
+
+
+def test_while_nothing_can_be_stored_events_go_on(queue):
+    stream, channel = Feed(queue, StreamSinkConfig('s')), Feed(queue, ChannelSinkConfig('c'))
+    stream.write()
+    channel.write()
+    assert [write.handle for write in queue.take(events_only=True)] == [channel.handle]
+    assert queue.sleep(events_only=True)
+    assert not queue.sleep()
+    assert [write.handle for write in queue.take()] == [stream.handle]
+
+
+def test_writes_to_try_again_keep_their_order(queue):
+    stream = Feed(queue, StreamSinkConfig('s'))
+    stream.write(3)
+    batch = queue.take()
+    stream.write()
+    queue.put_back(reversed(batch))
+    assert payloads(queue.take()) == [b'1', b'2', b'3', b'4']
+
+
+def test_entries_that_the_server_lost_come_before_all_others(queue):
+    stream = Feed(queue, StreamSinkConfig('s'))
+    stream.write(2)
+    lost = queue.take()
+    queue.settle(lost, 1.0)
+    queue.disconnect([])
+    stream.write()
+    queue.connect(lost)
+    assert payloads(queue.take()) == [b'1', b'2', b'3']
+    queue.put_back(lost)  # the server was full
+    assert queue.take(events_only=True) == []
+    assert payloads(queue.take()) == [b'1', b'2']
+    queue.disconnect(lost)  # whoever remembers them finds them at the next connect
+    assert queue.take() == []
+    assert stream.get('carried') == 2
+
+
+def test_written_payloads_are_counted_once(queue):
+    key = Feed(queue, KeySinkConfig('k'))
+    key.write()
+    [write] = batch = queue.take()
+    assert queue.settle(batch, write.queued_at + 2.0) == batch
+    assert queue.settle(batch, write.queued_at + 3.0) == []
+    assert (key.get('carried'), key.get('bytes'), key.get('latency_s')) == (1, 1, 2.0)
+
+
+def test_a_renewal_waits_only_if_no_value_does(queue):
+    key, plain = Feed(queue, KeySinkConfig('k', ttl_ms=50)), Feed(queue, KeySinkConfig('p'))
+    queue.renew(plain.handle)
+    assert queue.take() == []
+    queue.renew(key.handle)
+    key.write()
+    queue.renew(key.handle)
+    assert payloads(queue.take()) == [None, b'1']
+
+
+def test_a_value_that_is_gone_is_queued_again_unless_a_newer_one_waits(queue):
+    key = Feed(queue, KeySinkConfig('k', ttl_ms=1000))
+    key.write()
+    queue.settle(queue.take(), 1.0)
+    queue.write_again(key.handle)
+    again = queue.take()
+    assert payloads(again) == [b'1']
+    queue.settle(again, 2.0)
+    key.write()
+    queue.write_again(key.handle)
+    assert payloads(queue.take()) == [b'2']
+    assert (key.get('carried'), key.get('noted')) == (1, {'rewritten': 2})
+
+
+def test_a_put_wakes_a_sleeping_writer_once(queue, wakes):
+    stream = Feed(queue, StreamSinkConfig('s'))
+    assert queue.sleep()
+    assert not wakes
+    stream.write(2)
+    assert len(wakes) == 1
+    assert not queue.sleep()
+    stream.write()
+    assert len(wakes) == 1
+
+
+def test_a_producer_yields_to_a_writer_that_is_behind_but_once_per_batch(queue, monkeypatch):
+    monkeypatch.setattr('redis_bridge.redis_io.write_queue.YIELD_S', 60.0)
+    feed = Feed(queue, StreamSinkConfig('s'))
+    feed.write(2 * BATCH_COMMANDS + 1)  # no batch was taken yet, so nobody yields
+    assert len(queue.take()) == BATCH_COMMANDS
+    producer = threading.Thread(target=feed.write)
+    producer.start()
+    eventually(lambda: feed.sent == 2 * BATCH_COMMANDS + 2 and len(queue) == BATCH_COMMANDS + 2)
+    feed.queue.put(feed.handle, [Write(b'', None)])  # still behind, but one producer yields
+    assert producer.is_alive()
+    queue.take()
+    producer.join(10)
+    assert not producer.is_alive()
+    feed.write()  # no longer behind
+
+
+def test_after_the_end_nothing_is_taken_and_what_is_left_is_counted(queue):
+    stream, channel = Feed(queue, StreamSinkConfig('s')), Feed(queue, ChannelSinkConfig('c'))
+    stream.write(3)
+    channel.write()
+    assert queue.close()  # connected, so what waits may still be written
+    stream.write()
+    assert len(queue) == 4
+    queue.clear()
+    assert (stream.dropped, channel.dropped) == ({'closed': 4}, {'closed': 1})
+    assert (len(queue), queue.size) == (0, 0)
+
+
+def test_a_released_handle_is_gone_once_its_writes_are(queue):
+    handle = queue.open(StreamSinkConfig('s'), Counters())
+    other = queue.open(StreamSinkConfig('s'), Counters())
+    assert handle.ids is other.ids
+    assert set(queue.handles('s')) == {handle, other}
+    queue.put(handle, [Write(b'1', None)])
+    queue.release(handle)
+    queue.release(handle)
+    queue.release(other)
+    del other
+    assert queue.handles('s') == []
+    assert list(queue.streams()) == ['s']
+    gone = weakref.ref(handle)
+    del handle
+    assert payloads(queue.take()) == [b'1']
+    gc.collect()
+    assert gone() is None
+    assert queue.streams() == {}
