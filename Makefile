@@ -8,7 +8,7 @@ DEMO_SECONDS ?=
 ARGS ?=
 
 # What mypy finds nothing in yet; empty: all that pyproject.toml names.
-TYPED := --follow-imports=silent $(addprefix -p redis_bridge.,bridge cli client counters demo log_once node ports protocol signals)
+TYPED :=
 
 VENV := .venv/$(DISTRO)
 COLCON := .venv/colcon

@@ -199,6 +199,11 @@ def test_a_value_outlives_a_killed_server_and_events_go_on(ros, redis_server, tm
         assert numbers[0] <= at_the_fault - 50  # what was acknowledged before the fault is back
 
 
+def said(messages):
+    """Return the texts of messages, but for those that only ask whether DDS has matched."""
+    return [message.data for message in messages if message.data != 'hello']
+
+
 @pytest.mark.skipif(not has_publisher_gid(), reason='rejected if publishers are not identified')
 @pytest.mark.parametrize('apart', [1, 0], ids=['two graphs', 'one graph'])
 def test_two_bridges_that_mirror_both_ways_carry_each_message_once(
@@ -228,21 +233,25 @@ def test_two_bridges_that_mirror_both_ways_carry_each_message_once(
             ros.until_matched(talk, count=2)
             other.until_matched(answer, count=2)
             client = redis_server.client()
-            eventually(lambda: client.pubsub_numsub('chat')[0][1] == 3)  # both, and the test
+
+            def is_matched() -> bool:  # a publisher's first messages are lost before DDS matches
+                client.publish('chat', CODECS['msgpack'].pack({'data': 'hello'}))
+                return bool(here and there)
+
+            eventually(is_matched, every=0.1)
             for _ in range(3):  # the same message thrice is three messages
                 talk.publish(String(data='again'))
-            eventually(lambda: len(there) == 3)
+            eventually(lambda: said(there) == ['again'] * 3)
             answer.publish(String(data='answer'))
             eventually(lambda: here and here[-1].data == 'answer')
             talk.publish(String(data='over'))
             eventually(lambda: here[-1].data == there[-1].data == 'over')
-        assert [message.data for message in here] == ['again'] * 3 + ['answer', 'over']
-        assert [message.data for message in there] == ['again'] * 3 + ['answer', 'over']
+        assert said(here) == said(there) == ['again'] * 3 + ['answer', 'over']
         crossed = []
         while (message := pubsub.get_message(timeout=0.5)) is not None:
             if message['type'] == 'message':
                 crossed.append(CODECS['msgpack'].unpack(message['data'])[0]['data'])
-        assert crossed == ['again'] * 3 + ['answer', 'over']
+        assert [text for text in crossed if text != 'hello'] == ['again'] * 3 + ['answer', 'over']
         pubsub.close()
 
 
@@ -256,7 +265,7 @@ def test_a_route_that_could_loop_is_rejected_with_the_reason(redis_server, tmp_p
     """
     with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
         assert bridge.process.wait(20) == 1
-        assert 'circle' in bridge.text()
+        assert 'loop' in bridge.text()
 
 
 @pytest.mark.skipif(not has_publisher_gid(), reason='rejected if publishers are not identified')
