@@ -139,6 +139,17 @@ def test_every_folder_of_modules_is_a_package_that_is_installed(setup_arguments)
     assert {str(folder).replace('/', '.') for folder in folders} == {*setup_arguments['packages']}
 
 
+@pytest.mark.parametrize('document', ['doc/architecture.md', 'CONTRIBUTING.md'])
+def test_every_module_that_a_document_names_is_there(document):
+    text = (CHECKOUT / document).read_text(encoding='utf-8')
+    named = re.findall(r'`([\w/.]+\.(?:py|json|yaml))`', text)
+    missing = [
+        name for name in named if not ((CHECKOUT / name).exists() or (ROOT / name).exists())
+    ]
+    assert named
+    assert not missing
+
+
 def test_every_python_file_opens_with_the_licence():
     header = (
         '# Copyright 2026 The redis_bridge developers\n# SPDX-License-Identifier: Apache-2.0\n'
