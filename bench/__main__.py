@@ -201,7 +201,7 @@ def _at_fixed_rates(
     comparison: Comparison, entries: list[Candidate], wanted, hz, pace: Pace, figures: Figures,
     say: measure.Say,
 ) -> None:  # fmt: skip
-    """See what a message costs and how long it takes; towards ROS one trial tells both."""
+    """See what a message costs and how long it takes; inbound, one trial measures both."""
     timed = [entry.name for entry in entries if entry in (FLOOR, MSGPACK)]
     for rate in hz:
         able = [entry.name for entry in entries if _can_take(entry, rate, comparison, figures)]

@@ -139,7 +139,7 @@ class Comparison:
             now - past for now, past in zip(self._cpu_seconds(name), before)
         )
         sent = round(report['sent'])
-        if self.candidates[name].program == 'empty':  # it tells nobody what it got
+        if self.candidates[name].program == 'empty':  # it reports nothing
             arrived = final = sent
         each = 1e6 / max(final, 1)
         took = report['seconds']

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from redis_bridge.messages import cdr
-from redis_bridge.payloads import codecs
+from redis_bridge.messages import cdr_read, cdr_write
+from redis_bridge.payloads import CODECS
 from redis_bridge.ros_io import types
 
 # Values that stand where a stamp goes until it is known, chosen so that they are found again.
@@ -27,7 +27,7 @@ Encode = Callable[[int], bytes]  # a time in nanoseconds to the bytes that say i
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of message: its type, its content, and where its stamp stands."""
+    """One kind of message: its type, its content, and where its stamp is."""
 
     name: str
     type: str
@@ -156,9 +156,9 @@ class Stamped:
 
     def __init__(self, kind: Kind, encoding: str) -> None:
         if encoding == 'cdr':
-            payload = cdr.writer(types.describe(types.load(kind.type)))(kind.value)
+            payload = cdr_write.writer(types.describe(types.load(kind.type)))(kind.value)
         else:  # as any program packs it
-            payload = codecs.pack(encoding, kind.value)
+            payload = CODECS[encoding].pack(kind.value)
         self._payload = bytearray(payload)
         self._places: list[tuple[slice, Encode]] = []
         for marker, encode in _FORMS[kind.stamp.rpartition('.')[2], encoding]:
@@ -200,8 +200,8 @@ _FORMS: dict[tuple[str, str], list[tuple[bytes, Encode]]] = {
 
 
 def stamp_reader(kind: Kind, encoding: str) -> Callable[[bytes], int]:
-    """Return what reads the nanoseconds out of a payload, whoever encoded it."""
+    """Return what reads the nanoseconds out of a payload of any encoder."""
     if encoding == 'cdr':
-        read = cdr.reader(types.describe(types.load(kind.type)), fields=(kind.stamp,))
+        read = cdr_read.reader(types.describe(types.load(kind.type)), fields=(kind.stamp,))
         return lambda payload: kind.read_stamp(read(payload))
-    return lambda payload: kind.read_stamp(codecs.unpack(encoding, payload)[0])
+    return lambda payload: kind.read_stamp(CODECS[encoding].unpack(payload)[0])

@@ -100,13 +100,13 @@ def _at_fixed_rates(
     ways: Sequence[tuple[str, str]],
     measure: str,
     names: Sequence[str],
-    tell: Callable[[float], str],
+    label: Callable[[float], str],
 ) -> Groups:
     groups: Groups = {}
     for direction, kind in ways:
         for hz in (100, 1000):
             cells = {
-                name: (value, tell(value))
+                name: (value, label(value))
                 for name in names
                 if (value := figures.median(Subject(direction, kind, name), f'{measure}@{hz}'))
             }

@@ -18,7 +18,7 @@ from bench.figures import Figures, Subject
 from bench.targets import targets
 
 WAYS = {'out': 'ROS → Redis', 'in': 'Redis → ROS'}
-# What stands in one table, and in which order; every measure is in one of them.
+# The measures of each table, in order; every measure is in one of them.
 FAMILIES = {
     'rate and cost': ('rate', 'cpu_us', 'server_us'),
     'latency': ('p50_ms', 'p90_ms', 'p99_ms'),
@@ -68,7 +68,7 @@ def _version(*names: str) -> str:
 
 
 def tables(figures: Figures) -> str:
-    """Return tables in Markdown: for each direction and kind what stands in FAMILIES."""
+    """Return tables in Markdown: for each direction and kind the measures of FAMILIES."""
     kinds: dict[tuple[str, str], list[Subject]] = {}
     for subject in figures.subjects():
         kinds.setdefault((subject.direction, subject.kind), []).append(subject)
@@ -175,7 +175,7 @@ def _markdown(figures: Figures, about: dict[str, Any], found: list[dict[str, Any
     lines = [' | '.join(('', *cells, '')).strip() for cells in map(_cells, found)]
     parts = [
         '# The last run',
-        'Written by `make bench`; how it is measured stands in `doc/performance.md`.',
+        'Written by `make bench`; `doc/performance.md` explains how it is measured.',
         '; '.join(f'{name} {value}' for name, value in about.items()),
         tables(figures),
     ]

@@ -26,7 +26,8 @@ ARGUMENTS = (
         default_value='',
         description=(
             'Where Redis is, such as redis://host:6379/0. Empty: as the mapping says. A password '
-            'is refused here, where every node could read it: name a password_file in the mapping.'
+            'is rejected, because every node could read it here: name a password_file in the '
+            'mapping.'
         ),
     ),
     DeclareLaunchArgument(

@@ -114,8 +114,8 @@ def _mapping(parameter: Callable[[str], str], has_gid: bool, log: logging.Logger
         raise BridgeError('no mapping: give the parameter, -p mapping:=FILE')
     mapping = load(path, robot=robot or None, redis_url=redis_url or None)
     checked = plan(mapping, 'kilted' if has_gid else 'jazzy')
-    if checked.refusals:
-        raise BridgeError('\n'.join(checked.refusals))
+    if checked.errors:
+        raise BridgeError('\n'.join(checked.errors))
     for warning in checked.warnings:
         log.warning(warning)
     return mapping

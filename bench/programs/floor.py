@@ -17,7 +17,7 @@ from bench.ros import drain, profile, session, spin
 from redis_bridge.ros_io import types
 
 
-def out(kind_name: str, topic: str, name: str, port: str) -> None:
+def outbound(kind_name: str, topic: str, name: str, port: str) -> None:
     """Write each message to a key and publish it to a channel."""
     kind = KINDS[kind_name]
     db = connect(int(port))
@@ -34,7 +34,7 @@ def out(kind_name: str, topic: str, name: str, port: str) -> None:
         spin(node, threading.Event())
 
 
-def inward(kind_name: str, topic: str, name: str, port: str) -> None:
+def inbound(kind_name: str, topic: str, name: str, port: str) -> None:
     """Publish what comes on a channel."""
     kind = KINDS[kind_name]
     with session('bench_floor') as node, connect(int(port)).pubsub() as pubsub:
@@ -47,4 +47,4 @@ def inward(kind_name: str, topic: str, name: str, port: str) -> None:
 
 
 if __name__ == '__main__':
-    {'out': out, 'in': inward}[sys.argv[1]](*sys.argv[2:])
+    {'out': outbound, 'in': inbound}[sys.argv[1]](*sys.argv[2:])

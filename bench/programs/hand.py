@@ -40,7 +40,7 @@ def fill(message: Any, value: dict[str, Any]) -> None:
             setattr(message, name, setting)
 
 
-def out(kind_name: str, topic: str, name: str, port: str) -> None:
+def outbound(kind_name: str, topic: str, name: str, port: str) -> None:
     """Write each message to a key and publish it to a channel."""
     kind = KINDS[kind_name]
     db = redis.Redis('127.0.0.1', int(port))
@@ -55,7 +55,7 @@ def out(kind_name: str, topic: str, name: str, port: str) -> None:
     rclpy.spin(node)
 
 
-def inward(kind_name: str, topic: str, name: str, port: str) -> None:
+def inbound(kind_name: str, topic: str, name: str, port: str) -> None:
     """Publish what comes on a channel."""
     kind = KINDS[kind_name]
     message_class = types.load(kind.type)
@@ -78,4 +78,4 @@ def inward(kind_name: str, topic: str, name: str, port: str) -> None:
 if __name__ == '__main__':
     rclpy.init()
     with suppress(ExternalShutdownException):
-        {'out': out, 'in': inward}[sys.argv[1]](*sys.argv[2:])
+        {'out': outbound, 'in': inbound}[sys.argv[1]](*sys.argv[2:])

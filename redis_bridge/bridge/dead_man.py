@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from redis_bridge.counters import Counters
 from redis_bridge.mapping.model import Qos, RedisToRos, Stop
-from redis_bridge.messages import cdr
+from redis_bridge.messages import cdr_write
 from redis_bridge.ports import Publisher, RosSide, Timers
 
 REPEAT_EVERY_S = 0.05  # a best-effort subscriber may miss one stop message, hardly five
@@ -152,7 +152,7 @@ class DeadMen:
             if (guard.publisher.name, guard.stop) == (topic, stop):
                 return guard.dead_man
         publisher = self._ros.publisher(*publisher_of(route))
-        stop_message = cdr.writer(publisher.message)(stop.message)
+        stop_message = cdr_write.writer(publisher.message)(stop.message)
         dead_man = DeadMan(
             stop,
             lambda: publisher.publish(stop_message),

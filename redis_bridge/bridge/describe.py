@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from redis_bridge.mapping.model import RedisToRos, SinkConfig
-from redis_bridge.messages import types
+from redis_bridge.messages.definition import definition_text, type_hash
 from redis_bridge.messages.types import Message
 from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
 
@@ -29,4 +29,4 @@ def describe_source(route: RedisToRos, message: Message) -> NameDescription:
 
 @lru_cache(maxsize=256)
 def _type(message: Message) -> TypeDescription:
-    return TypeDescription(message.name, types.definition(message), types.type_hash(message))
+    return TypeDescription(message.name, definition_text(message), type_hash(message))

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from redis_bridge.errors import InterfaceError
 from redis_bridge.mapping.model import KeySinkConfig, RosToRedis, SinkConfig
 from redis_bridge.messages.types import Message
-from redis_bridge.payloads.codecs import CODECS, hash_encoder
+from redis_bridge.payloads import CODECS
+from redis_bridge.payloads.hash_fields import hash_encoder
 from redis_bridge.ports import Payload
 from redis_bridge.protocol.meta import Meta
 
@@ -47,7 +48,7 @@ def body_encoder(route: RosToRedis, encoding: str, arrays: str, message: Message
 
 def is_bare(route: RosToRedis, sink: KeySinkConfig) -> bool:
     """Return whether a sink's payload holds no metadata, and so is its own body."""
-    return not route.meta or route.field is not None or sink.encoding in ('text', 'cdr')
+    return not route.meta or route.field is not None or not CODECS[sink.encoding].carries_meta
 
 
 def _notice_encoder(route: RosToRedis, encoding: str) -> Encode:

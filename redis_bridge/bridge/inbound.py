@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 from redis_bridge.bridge.dead_man import DeadMan
 from redis_bridge.bridge.encoders import Body
-from redis_bridge.bridge.guards import inbound
+from redis_bridge.bridge.guards import guards_of
 from redis_bridge.bridge.last_value import LastValue
 from redis_bridge.bridge.report import RouteReport
 from redis_bridge.counters import Counters
 from redis_bridge.errors import PayloadError
 from redis_bridge.log_once import RateLimitedLog
 from redis_bridge.mapping.model import RedisToRos
+from redis_bridge.payloads import CODECS
 from redis_bridge.ports import Publisher, Received, RedisSide
 from redis_bridge.protocol.meta import GapFinder, Meta
 
@@ -75,7 +76,9 @@ class InboundRoute:
         self._counters = Counters()
         self.dead_man = dead_man
         self._mirror = mirror
-        self._decode, self._to_cdr = inbound(route, publisher.message, ros_now)
+        self._decode, self._to_cdr = CODECS[route.encoding].inbound(
+            publisher.message, route.field, guards_of(route), ros_now
+        )
         counts_each = route.source.is_event and route.deliver == 'all'
         self._gaps = GapFinder() if counts_each else None
         self._closed = False

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from redis_bridge.cli.options import OK, Command, UsageError, connect, count, positive
 from redis_bridge.cli.output import cut, printable, to_json, to_yaml
-from redis_bridge.mapping import literals
+from redis_bridge.mapping import yaml12
 from redis_bridge.mapping.model import SINK_KINDS, SOURCE_KINDS
-from redis_bridge.payloads.codecs import CODECS
+from redis_bridge.payloads import CODECS
 
 if TYPE_CHECKING:
     from redis_bridge.client.client import Notice, Update
@@ -153,7 +153,7 @@ def publish(args: argparse.Namespace) -> int:
     with connect(args) as client:
         target = client.target(args.name, kind=args.kind, encoding=args.encoding, type=args.type)
         for text in _values(args):
-            value = text if target.encoding == 'text' else literals.parse(text)
+            value = text if target.encoding == 'text' else yaml12.parse_value(text)
             reached = client.send(target, value)
             if args.lines:
                 continue

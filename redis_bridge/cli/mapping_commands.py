@@ -86,9 +86,9 @@ def check(args: argparse.Namespace) -> int:
         print(line)
     for warning in plan_.warnings:
         print(f'warning: {warning}', file=sys.stderr)
-    for refusal in plan_.refusals:
-        print(f'error: {refusal}', file=sys.stderr)
-    return INVALID if plan_.refusals else OK
+    for error in plan_.errors:
+        print(f'error: {error}', file=sys.stderr)
+    return INVALID if plan_.errors else OK
 
 
 def _add_demo_options(parser: argparse.ArgumentParser) -> None:

@@ -48,9 +48,9 @@ def cut(line: str, stream: TextIO) -> str:
 
 def to_json(value: Any) -> str:
     """Return compact JSON by the rules of the json encoding (base64, "NaN", ...)."""
-    from redis_bridge.payloads import codecs
+    from redis_bridge.payloads import CODECS
 
-    return codecs.pack('json', value).decode()
+    return CODECS['json'].pack(value).decode()
 
 
 def to_yaml(value: Any) -> str:

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from redis_bridge.client.lookup import Lookup
 from redis_bridge.errors import InterfaceError, PayloadError
-from redis_bridge.messages import cdr, types
+from redis_bridge.messages import cdr_read
+from redis_bridge.messages.paths import field_at, get_at
 from redis_bridge.messages.types import Message, Primitive, String
-from redis_bridge.payloads import codecs
+from redis_bridge.payloads import CODECS
 from redis_bridge.protocol.descriptions import NameInfo
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.watching import Event
@@ -40,7 +41,7 @@ def guess(payload: bytes) -> tuple[Any, Meta | None]:
         return payload, None
     if text.lstrip()[:1] in ('{', '['):
         with contextlib.suppress(PayloadError):
-            return codecs.unpack('json', payload)
+            return CODECS['json'].unpack(payload)
     return text, None
 
 
@@ -81,7 +82,7 @@ def decoder(lookup: Lookup, kind: str, info: NameInfo) -> Decoder:
         return Decoder()
     encoding, type_, type_hash, field = format_
     if encoding == 'cdr':
-        read = cdr.reader(lookup.exact_message(type_, type_hash))
+        read = cdr_read.reader(lookup.exact_message(type_, type_hash))
         return Decoder(lambda payload: (read(payload), None))
     message = lookup.known_message(type_) if type_ else None
     if kind == 'hash':
@@ -90,7 +91,7 @@ def decoder(lookup: Lookup, kind: str, info: NameInfo) -> Decoder:
         return Decoder(_text_decoder(message, field))
     if encoding == 'json' and message is not None:
         return Decoder(_json_decoder(message, field))
-    return Decoder(lambda payload: codecs.unpack(encoding, payload))
+    return Decoder(lambda payload: CODECS[encoding].unpack(payload))
 
 
 def nested(fields: dict[bytes, bytes], message: Message | None) -> dict[str, Any]:
@@ -109,40 +110,34 @@ def nested(fields: dict[bytes, bytes], message: Message | None) -> dict[str, Any
 
 def _hash_field(message: Message, path: str, text: bytes) -> Any:
     try:
-        type_ = types.field_at(message, path)
+        type_ = field_at(message, path)
     except InterfaceError:  # of another version of the type
         return guess(text)[0]
     encoding = 'text' if isinstance(type_, (Primitive, String)) else 'json'
-    value, _ = codecs.decoder(message, encoding, field=path)(text)
-    return _at(value, path)
+    value, _ = CODECS[encoding].decoder(message, field=path)(text)
+    return get_at(value, path)
 
 
 def _text_decoder(message: Message | None, field: str | None) -> Decode:
     """Return a decoder for one scalar; a string if no bridge says which field it is."""
     with contextlib.suppress(InterfaceError):  # the type has several, and none was named
         if message is not None:
-            decode = codecs.decoder(message, 'text', field=field)
+            decode = CODECS['text'].decoder(message, field=field)
             return lambda payload: (_innermost(decode(payload)[0]), None)
-    return lambda payload: codecs.unpack('text', payload)
+    return lambda payload: CODECS['text'].unpack(payload)
 
 
 def _json_decoder(message: Message, field: str | None) -> Decode:
     """Return a decoder for JSON that restores by type what JSON cannot carry (base64, "NaN")."""
-    decode = codecs.decoder(message, 'json', field=field)
+    decode = CODECS['json'].decoder(message, field=field)
 
     def decoded(payload: bytes) -> tuple[Any, Meta | None]:
         if field is None and payload.lstrip()[:1] != b'{':
-            return codecs.unpack('json', payload)  # a bare field whose name no bridge gives
+            return CODECS['json'].unpack(payload)  # a bare field whose name no bridge gives
         value, meta = decode(payload)
-        return _at(value, field), meta
+        return (get_at(value, field) if field else value), meta
 
     return decoded
-
-
-def _at(value: Any, path: str | None) -> Any:
-    for part in path.split('.') if path else ():
-        value = value[part]
-    return value
 
 
 def _innermost(value: Any) -> Any:

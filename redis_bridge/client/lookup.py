@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from redis_bridge.client.calls import Calls
 from redis_bridge.errors import InterfaceError
-from redis_bridge.messages import types
+from redis_bridge.messages.definition import parse_definition, type_hash
 from redis_bridge.messages.types import Message
 from redis_bridge.protocol import keys
 from redis_bridge.protocol.descriptions import NameInfo, type_description
@@ -58,8 +58,8 @@ class Lookup:
         key = name, described.definition
         known = self._types.get(key)
         if known is None:
-            message = types.parse_definition(*key)
-            known = self._types[key] = message, types.type_hash(message)
+            message = parse_definition(*key)
+            known = self._types[key] = message, type_hash(message)
         if described.type_hash not in ('', known[1]):
             raise InterfaceError(
                 f'the description of {name} in Redis is inconsistent: it says '

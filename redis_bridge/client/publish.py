@@ -13,9 +13,9 @@ from typing import Any
 from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.mapping.model import SOURCE_KINDS
-from redis_bridge.messages import cdr
+from redis_bridge.messages import cdr_write
 from redis_bridge.messages.types import Message
-from redis_bridge.payloads import codecs
+from redis_bridge.payloads import CODECS
 from redis_bridge.protocol import names
 from redis_bridge.protocol.descriptions import Format, NameInfo
 from redis_bridge.protocol.meta import Meta, entry_fields
@@ -54,8 +54,8 @@ def find_target(
     """
     if kind is not None and kind not in SOURCE_KINDS:
         raise PayloadError(f'kind: expected one of {", ".join(SOURCE_KINDS)}, got {kind!r}')
-    if encoding is not None and encoding not in codecs.CODECS:
-        known = ', '.join(codecs.CODECS)
+    if encoding is not None and encoding not in CODECS:
+        known = ', '.join(CODECS)
         raise PayloadError(f'encoding: expected one of {known}, got {encoding!r}')
     if problem := names.redis_name_problem(name):
         raise PayloadError(problem)
@@ -86,13 +86,13 @@ def _kind(name: str, redis_type: str, info: NameInfo) -> str:
 def _encoder(message: Message | None, encoding: str, field: str | None) -> Encode:
     """Return a function that encodes a value, and checks it first if its type is known."""
     if encoding == 'cdr' and message is not None:
-        write_all = cdr.writer(message)
+        write_all = cdr_write.writer(message)
         return lambda value, meta: write_all(_map(value))
     check = None if message is None else _check(message, encoding, field)
 
     def encode(value: Any, meta: Meta | None) -> bytes:
         is_map = isinstance(value, dict) and field is None
-        payload = codecs.pack(encoding, value, meta if is_map else None)
+        payload = CODECS[encoding].pack(value, meta if is_map else None)
         # A bare value is one field of the message; without its name it cannot be checked.
         if check is not None and (is_map or field is not None or encoding == 'text'):
             check(payload)
@@ -104,10 +104,10 @@ def _encoder(message: Message | None, encoding: str, field: str | None) -> Encod
 def _check(message: Message, encoding: str, field: str | None) -> Callable[[bytes], object] | None:
     """Return a function that raises PayloadError for a payload that its reader will reject."""
     try:
-        read = codecs.decoder(message, encoding, field=field)
+        read = CODECS[encoding].decoder(message, field=field)
     except InterfaceError:  # text whose field only the reader knows
         return None
-    write = cdr.writer(message)
+    write = cdr_write.writer(message)
     return lambda payload: write(read(payload)[0])
 
 

@@ -16,7 +16,7 @@ import redis
 
 from redis_bridge.demo.world import Pose
 from redis_bridge.errors import PayloadError
-from redis_bridge.payloads.codecs import unpack
+from redis_bridge.payloads import CODECS
 from redis_bridge.protocol import keys, robot_status
 
 WINDOW_S = 2.0  # rates and latencies are those of the last two seconds
@@ -134,7 +134,7 @@ class Monitor:
             view.driven = 0.0
 
     def _see_odom(self, view: RobotView, payload: bytes) -> None:
-        odom, _ = unpack('msgpack', payload)
+        odom, _ = CODECS['msgpack'].unpack(payload)
         stamp = odom['header']['stamp']
         position = odom['pose']['pose']['position']
         q = odom['pose']['pose']['orientation']
@@ -155,7 +155,7 @@ class Monitor:
 
     def _see_command(self, view: RobotView, payload: bytes) -> None:
         try:
-            _, meta = unpack('json', payload)
+            _, meta = CODECS['json'].unpack(payload)
         except PayloadError:
             return  # somebody tries what the bridge does about it: it rejects and counts that
         if meta is not None:
@@ -171,7 +171,7 @@ class Monitor:
                 scan, temperature, bridge = batch.execute()
             view.temperature = temperature and temperature.decode()
             view.routes = robot_status.read(robot, bridge, time.time()).status['routes']
-            view.hits = _hits(view.pose, unpack('msgpack', scan)[0]) if scan else []
+            view.hits = _hits(view.pose, CODECS['msgpack'].unpack(scan)[0]) if scan else []
             view.walls.update((round(x, 1), round(y, 1)) for x, y in view.hits)
 
 

@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Finds what is wrong between the routes of a mapping, each of which is good by itself."""
+"""Finds errors between routes, each of which is valid by itself."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from redis_bridge.mapping.model import (
     ChannelSourceConfig,
     RedisToRos,
     RosToRedis,
+    Route,
     Stop,
     StreamSourceConfig,
 )
@@ -24,14 +25,14 @@ _Inbound = dict[Path, RedisToRos]
 _Found = Iterator[tuple[Path, str]]
 
 
-def mistakes(outbound: _Outbound, inbound: _Inbound) -> _Found:
-    """Yield each mistake, as the path of what is wrong and the text; routes are given by path."""
+def errors(outbound: _Outbound, inbound: _Inbound) -> _Found:
+    """Yield each error as its path and text; routes are given by path."""
     for rule in _RULES:
         yield from rule(outbound, inbound)
 
 
 def _written_once(outbound: _Outbound, inbound: _Inbound) -> _Found:
-    """Keys, hashes and streams are one space of names; a channel may have several writers."""
+    """Keys, hashes and streams share one namespace; a channel may have several writers."""
     written: dict[str, tuple[str, str]] = {}
     types: dict[str, tuple[str, str]] = {}
     for path, route in outbound.items():
@@ -43,11 +44,14 @@ def _written_once(outbound: _Outbound, inbound: _Inbound) -> _Found:
                     continue
                 there, other = types.setdefault(sink.name, (here, route.type))
                 if other != route.type:
-                    yield steps, f'{sink.name!r} carries {other} from {there}, one name, one type'
+                    yield (
+                        steps,
+                        f'{sink.name!r} carries {other} from {there}: a name has one type',
+                    )
                 continue
             if sink.name in written:
                 there, kind = written[sink.name]
-                yield steps, f'{sink.name!r} is written by {there} already, as a {kind}'
+                yield steps, f'{sink.name!r} is already written by {there} as a {kind}'
             written.setdefault(sink.name, (here, sink.kind))
 
 
@@ -57,56 +61,57 @@ def _read_as_written(outbound: _Outbound, inbound: _Inbound) -> _Found:
         for sink in route.sinks:
             scope = 'channel' if sink.kind == ChannelSinkConfig.kind else 'stored'
             space[scope, sink.name] = (dotted(path), route, sink)
-    for path, route in inbound.items():
-        source = route.source
+    for path, reader in inbound.items():
+        source = reader.source
         steps = (*path, source.kind)
         scope = 'channel' if source.kind == ChannelSourceConfig.kind else 'stored'
         if (scope, source.name) not in space:
             continue
         there, writer, sink = space[scope, source.name]
         if sink.kind != source.kind:
-            yield steps, f'{source.name!r} is written by {there}, as a {sink.kind}'
-        elif getattr(sink, 'send', None) == 'notice':
-            yield steps, f'{source.name!r} carries the notices of {there}, no messages'
-        elif sink.encoding != route.encoding:
+            yield steps, f'{source.name!r} is written by {there} as a {sink.kind}'
+        elif sink.is_notice:
+            yield steps, f'{source.name!r} carries notices from {there}, not messages'
+        elif sink.encoding != reader.encoding:
             yield (
                 steps,
                 f'{source.name!r} is written as {sink.encoding} by {there}, but read as '
-                f'{route.encoding} here',
+                f'{reader.encoding} here',
             )
-        elif sink.encoding != 'text' and (writer.field is None) != (route.field is None):
+        elif sink.encoding != 'text' and (writer.field is None) != (reader.field is None):
             yield (
                 steps,
-                f"{source.name!r}: {there if writer.field else 'this route'} says 'field', a bare "
+                f"{source.name!r}: {there if writer.field else 'this route'} has 'field', a bare "
                 'value, and the other carries messages',
             )
-        elif writer.type and writer.type != route.type and not (writer.field or route.field):
+        elif writer.type and writer.type != reader.type and not (writer.field or reader.field):
             yield (
                 steps,
-                f'{source.name!r} carries {writer.type} from {there}, but is read as {route.type}',
+                f'{source.name!r} carries {writer.type} from {there}, but is read as '
+                f'{reader.type}',
             )
 
 
 def _sources_agree(outbound: _Outbound, inbound: _Inbound) -> _Found:
     kinds: dict[str, tuple[str, str]] = {}
-    ways: dict[tuple, str] = {}
-    groups: dict[tuple, str] = {}
+    pairs: dict[tuple[str, str, str], str] = {}
+    groups: dict[tuple[str, str], str] = {}
     for path, route in inbound.items():
         here, source = dotted(path), route.source
         if source.kind != ChannelSourceConfig.kind:
             there, kind = kinds.setdefault(source.name, (here, source.kind))
             if kind != source.kind:
-                yield (*path, source.kind), f'{source.name!r} is read by {there}, as a {kind}'
+                yield (*path, source.kind), f'{source.name!r} is read by {there} as a {kind}'
                 continue
-        there = ways.setdefault((source.kind, source.name, route.topic), here)
+        there = pairs.setdefault((source.kind, source.name, route.topic), here)
         if there != here:
-            yield path, f'{there} brings {source.kind} {source.name!r} to {route.topic} already'
-        elif getattr(source, 'group', None):
+            yield path, f'{there} already publishes {source.kind} {source.name!r} to {route.topic}'
+        elif isinstance(source, StreamSourceConfig) and source.group:
             there = groups.setdefault((source.name, source.group), here)
             if there != here:
                 yield (
                     (*path, 'stream', 'group'),
-                    f'{there} reads with the group {source.group!r} already: each entry would '
+                    f'{there} already reads with the group {source.group!r}: each entry would '
                     'reach only one of the two',
                 )
 
@@ -122,49 +127,53 @@ def _dead_streams_are_free(outbound: _Outbound, inbound: _Inbound) -> _Found:
             if sink.kind != ChannelSinkConfig.kind and sink.name in dead:
                 yield (
                     (*path, 'to', sink.kind),
-                    f'{sink.name!r} is where the bridge puts the entries of stream '
-                    f'{dead[sink.name]!r} that it gives up',
+                    f'{sink.name!r} takes the rejected entries of stream {dead[sink.name]!r}',
                 )
+
+
+def _all(outbound: _Outbound, inbound: _Inbound) -> Iterator[tuple[Path, Route]]:
+    yield from outbound.items()
+    yield from inbound.items()
 
 
 def _topics_have_one_type(outbound: _Outbound, inbound: _Inbound) -> _Found:
     types: dict[str, tuple[str, str]] = {}
-    for path, route in (*outbound.items(), *inbound.items()):
+    for path, route in _all(outbound, inbound):
         if route.type is None:
             continue
         there, other = types.setdefault(route.topic, (dotted(path), route.type))
         if other != route.type:
-            text = f'expected {other}, as {there} says of {route.topic}, got {route.type}'
+            text = f'expected {other} as in {there} for {route.topic}, got {route.type}'
             yield (*path, 'type'), text
 
 
-def _names_are_spelt_one_way(outbound: _Outbound, inbound: _Inbound) -> _Found:
-    """Without a namespace 'odom' is '/odom', and rules on a topic must see that it is the same."""
-    spelt: dict[str, tuple[str, str]] = {}
-    for path, route in (*outbound.items(), *inbound.items()):
+def _names_are_written_one_way(outbound: _Outbound, inbound: _Inbound) -> _Found:
+    """Without a namespace 'odom' is '/odom', so rules on a topic need one way to write it."""
+    written: dict[str, tuple[str, str]] = {}
+    for path, route in _all(outbound, inbound):
         topic = route.topic
-        there, other = spelt.setdefault(topic.lstrip('/'), (dotted(path), topic))
+        there, other = written.setdefault(topic.lstrip('/'), (dotted(path), topic))
         if other != topic:
-            yield (*path, 'topic'), f'expected {other!r}, as {there} writes it, got {topic!r}'
+            yield (*path, 'topic'), f'expected {other!r} as in {there}, got {topic!r}'
 
 
 def _qos_agrees(outbound: _Outbound, inbound: _Inbound) -> _Found:
     """Routes on one topic share its subscription, or its publisher."""
-    for routes in (outbound, inbound):
-        said: dict[tuple[str, str], tuple[str, Any]] = {}
-        for path, route in routes.items():
+    for routes in (_all(outbound, {}), _all({}, inbound)):
+        settings: dict[tuple[str, str], tuple[str, Any]] = {}
+        for path, route in routes:
             for key, value in vars(route.qos).items():
                 if value is None:
                     continue
                 here = dotted(path)
-                there, other = said.setdefault((route.topic, key), (here, value))
+                there, other = settings.setdefault((route.topic, key), (here, value))
                 if other != value:
-                    text = f'expected {other}, as {there} says of {route.topic}, got {value}'
+                    text = f'expected {other} as in {there} for {route.topic}, got {value}'
                     yield (*path, 'qos', key), text
 
 
 def _stops_agree(outbound: _Outbound, inbound: _Inbound) -> _Found:
-    """One dead-man watches a topic: a route without it would drive on past it."""
+    """One dead-man per topic: a route without it could keep the robot moving."""
     stops: dict[str, tuple[str, Stop]] = {}
     for path, route in inbound.items():
         if route.stop is not None:
@@ -174,9 +183,9 @@ def _stops_agree(outbound: _Outbound, inbound: _Inbound) -> _Found:
             continue
         there, stop = stops[route.topic]
         if route.stop is None:
-            yield path, f'all routes to {route.topic} need the stop that {there} has'
+            yield path, f'all routes to {route.topic} need the same stop as {there}'
         elif route.stop != stop:
-            yield (*path, 'stop'), f'expected the same stop as {there} has for {route.topic}'
+            yield (*path, 'stop'), f'expected the same stop as in {there} for {route.topic}'
 
 
 _RULES = (
@@ -184,7 +193,7 @@ _RULES = (
     _read_as_written,
     _sources_agree,
     _dead_streams_are_free,
-    _names_are_spelt_one_way,
+    _names_are_written_one_way,
     _topics_have_one_type,
     _qos_agrees,
     _stops_agree,

@@ -1,143 +1,165 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Finds the ways on which a message would come back to where it was.
+"""Finds forwarding loops between routes.
 
 Routes form a graph: an outbound route leads to an inbound one through a Redis name, an inbound one
-to an outbound one through a topic. Keys are state: a value that is already there is not written
-again, so nothing circles through them. Through channels and streams pass events. These are stopped
-on the Redis side by their origin and on the ROS side by their publisher's GID. Both are needed,
-since with several bridges a message of another bridge has a foreign origin.
+to an outbound one through a topic. A key holds state: a value that is already there is not written
+again, so no loop goes through it. Channels and streams carry events. The bridge stops its own
+events in Redis by their origin and in ROS by their publisher's GID. It needs both, because with
+several bridges a message of another bridge has a foreign origin.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from redis_bridge.mapping.model import (
-    ChannelSinkConfig,
-    ChannelSourceConfig,
     Mapping,
     RedisToRos,
     RosToRedis,
     Route,
     SinkConfig,
     StreamSinkConfig,
-    StreamSourceConfig,
 )
 
-WITHOUT_GID = ('humble', 'iron', 'jazzy')  # whose message info does not name the publisher
+WITHOUT_GID = ('humble', 'iron', 'jazzy')  # whose message info does not identify the publisher
+_WITHOUT_ORIGIN = ('text', 'cdr')  # encodings without `_meta`
 
 
-def _meetings(mapping: Mapping) -> Iterator[tuple[RosToRedis, SinkConfig, RedisToRos]]:
-    """Yield all pairs of routes through which events pass, by the Redis name they share."""
-    for outward in mapping.ros_to_redis:
-        for sink in outward.sinks:
-            for inward in mapping.redis_to_ros:
-                source = inward.source
-                events = isinstance(source, (ChannelSourceConfig, StreamSourceConfig))
-                if events and source.kind == sink.kind and source.name == sink.name:
-                    yield outward, sink, inward
+class RouteWarning(NamedTuple):
+    """A warning of one kind for one route; `text` names the route, `kind` groups warnings."""
+
+    kind: str
+    route: str
+    text: str
 
 
-def _without_origin(outward: RosToRedis, sink: SinkConfig) -> str | None:
-    """Tell why what a sink sends says nothing of its origin; None if it does."""
-    if not outward.meta:
-        return 'meta: false'
-    if isinstance(sink, StreamSinkConfig):
-        return None  # beside the payload, whatever the encoding
-    if sink.encoding in ('text', 'cdr'):
-        return f'encoding {sink.encoding}'
-    return 'a bare field' if outward.field else None
+class _Meeting(NamedTuple):
+    """Two routes that share a Redis name through which events pass."""
+
+    outbound: RosToRedis
+    sink: SinkConfig
+    inbound: RedisToRos
+
+    @property
+    def routes(self) -> str:
+        return f'{self.outbound.where} and {self.inbound.where}'
+
+    @property
+    def places(self) -> tuple[str, str]:
+        return place(self.outbound), place(self.inbound)
+
+    def without_origin(self) -> str | None:
+        """Return why the events do not name their origin; None if they do."""
+        if not self.outbound.meta:
+            return 'meta: false'
+        if isinstance(self.sink, StreamSinkConfig):
+            return None  # beside the payload, whatever the encoding
+        if self.sink.encoding in _WITHOUT_ORIGIN:
+            return f'encoding {self.sink.encoding}'
+        return 'a bare field' if self.outbound.field else None
 
 
-def circles(mapping: Mapping, distro: str) -> Iterator[str]:
-    """Yield why a mapping cannot run: ways on which a message would travel for ever."""
+def place(route: Route) -> str:
+    """Return a route's place in its file, such as 'ros_to_redis[0]'."""
+    return route.where.rpartition(': ')[2]
+
+
+def _meetings(mapping: Mapping) -> list[_Meeting]:
+    return [
+        _Meeting(outbound, sink, inbound)
+        for outbound in mapping.ros_to_redis
+        for sink in outbound.sinks
+        for inbound in mapping.redis_to_ros
+        if sink.is_event and (sink.kind, sink.name) == (inbound.source.kind, inbound.source.name)
+    ]
+
+
+def find_loops(mapping: Mapping, distro: str) -> Iterator[str]:
+    """Yield an error for each loop in which a message would travel for ever."""
     has_gid = distro not in WITHOUT_GID
-    meetings = list(_meetings(mapping))
-    for outward, sink, inward in meetings:
-        way = _way_back(inward, outward, mapping, meetings)
-        if way is None:
+    meetings = _meetings(mapping)
+    for met in meetings:
+        path = _path_back(met, mapping, meetings)
+        reason = met.without_origin()
+        if path is None or (reason is None and has_gid):
             continue
-        reason = _without_origin(outward, sink)
         if reason is not None:
-            why = f'{reason} carries no origin, so the bridge would not know its own messages'
-        elif not has_gid:
-            why = f'ROS {distro} does not tell who published, so they would be carried out again'
+            why = f'{reason} carries no origin, so the bridge cannot recognize its own messages'
         else:
-            continue
+            why = f'ROS {distro} does not identify publishers, so they would be forwarded again'
         yield (
-            f'{outward.where} and {inward.where}: {_circle(outward, way)} is a circle of '
-            f'events: {why}. {_cure(reason, has_gid)}'
+            f'{met.routes}: {_shown(met.outbound, path)} is a loop of events: {why}. '
+            f'{_remedy(reason, has_gid)}'
         )
 
 
-def _way_back(
-    inward: RedisToRos,
-    outward: RosToRedis,
-    mapping: Mapping,
-    meetings: list[tuple[RosToRedis, SinkConfig, RedisToRos]],
-) -> list[Route] | None:
-    """Return the shortest way from an inbound route to an outbound one, both included."""
-    ways: list[list[Route]] = [[inward]]
-    seen = {inward.where}
-    for way in ways:
-        last = way[-1]
-        if last is outward:
-            return way
+def _path_back(met: _Meeting, mapping: Mapping, meetings: list[_Meeting]) -> list[Route] | None:
+    """Return the shortest path from the inbound route to the outbound one, both included."""
+    paths: list[list[Route]] = [[met.inbound]]
+    seen = {met.inbound.where}
+    for path in paths:
+        last = path[-1]
+        if last is met.outbound:
+            return path
+        following: list[Route] = []
         if isinstance(last, RedisToRos):
-            further = [route for route in mapping.ros_to_redis if route.topic == last.topic]
+            following += [route for route in mapping.ros_to_redis if route.topic == last.topic]
         else:
-            further = [reader for writer, _, reader in meetings if writer is last]
-        for route in further:
+            following += [other.inbound for other in meetings if other.outbound is last]
+        for route in following:
             if route.where not in seen:
                 seen.add(route.where)
-                ways.append([*way, route])
+                paths.append([*path, route])
     return None
 
 
-def _circle(outward: RosToRedis, way: list[Route]) -> str:
-    steps = [outward.topic]
-    for route in way:
+def _shown(outbound: RosToRedis, path: list[Route]) -> str:
+    steps = [outbound.topic]
+    for route in path:
         if isinstance(route, RedisToRos):
             steps += [f'{route.source.kind} {route.source.name}', route.topic]
     return ' -> '.join(steps)
 
 
-def _cure(reason: str | None, has_gid: bool) -> str:
-    cures = []
+def _remedy(reason: str | None, has_gid: bool) -> str:
+    remedies = []
     if reason is not None:
-        cures.append('send whole messages as msgpack or json with meta')
+        remedies.append('send whole messages as msgpack or json with meta')
     if not has_gid:
-        cures.append('use Kilted or newer')
-    both = ' and '.join(cures)
-    return f'Use a key if this is state, or two names or two topics; else {both}'
+        remedies.append('use Kilted or newer')
+    return 'Use a key if this is state, or two names or two topics; otherwise ' + ' and '.join(
+        remedies
+    )
 
 
-def echoes(mapping: Mapping, distro: str) -> Iterator[str]:
-    """Yield warnings of messages that come back without circling."""
-    meetings = list(_meetings(mapping))
-    for outward, sink, inward in meetings:
-        reason = _without_origin(outward, sink)
-        if reason and _way_back(inward, outward, mapping, meetings) is None:
-            yield (
-                f'{outward.where} and {inward.where}: {reason} carries no origin, so the robot '
-                f'hears on {inward.topic} what it says itself through {sink.kind} {sink.name}'
+def echo_warnings(mapping: Mapping, distro: str) -> Iterator[RouteWarning]:
+    """Yield a warning for each message that comes back without a loop."""
+    meetings = _meetings(mapping)
+    for met in meetings:
+        reason = met.without_origin()
+        if reason and _path_back(met, mapping, meetings) is None:
+            yield RouteWarning(
+                f'echo, {reason}',
+                ' and '.join(met.places),
+                f'{met.routes}: {reason} carries no origin, so the robot receives its own '
+                f'messages on {met.inbound.topic} through {met.sink.kind} {met.sink.name}',
             )
     if distro not in WITHOUT_GID:
         return
-    met = {(outward.where, inward.where) for outward, _, inward in meetings}
-    for inward in mapping.redis_to_ros:
-        for outward in mapping.ros_to_redis:
-            shared = inward.topic == outward.topic
-            if shared and (outward.where, inward.where) not in met and _sends_events(outward):
-                yield (
-                    f'{outward.where} and {inward.where}: ROS {distro} does not tell who '
-                    f'published, so what {inward.source.kind} {inward.source.name} brings to '
-                    f'{inward.topic} is carried out again; where another robot carries it back, '
-                    'it circles'
+    pairs = {met.places for met in meetings}
+    for inbound in mapping.redis_to_ros:
+        for outbound in mapping.ros_to_redis:
+            if inbound.topic != outbound.topic or (place(outbound), place(inbound)) in pairs:
+                continue
+            if any(sink.is_event for sink in outbound.sinks):
+                source = inbound.source
+                yield RouteWarning(
+                    'echo, no GID',
+                    f'{place(outbound)} and {place(inbound)}',
+                    f'{outbound.where} and {inbound.where}: ROS {distro} does not identify '
+                    f'publishers, so messages from {source.kind} {source.name} on {inbound.topic} '
+                    'are forwarded again; if another robot sends them back, this is a loop',
                 )
-
-
-def _sends_events(route: RosToRedis) -> bool:
-    return any(isinstance(sink, (ChannelSinkConfig, StreamSinkConfig)) for sink in route.sinks)

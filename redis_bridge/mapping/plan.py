@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Tells people what a mapping will do, with all that is doubtful about it."""
+"""Describes what a mapping will do, with warnings where that is unlikely to be meant."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from redis_bridge.mapping import loops
 from redis_bridge.mapping import redis_url as urls
+from redis_bridge.mapping.loops import RouteWarning, place
 from redis_bridge.mapping.model import (
     ChannelSinkConfig,
-    HashSinkConfig,
     KeySourceConfig,
     Mapping,
     Qos,
@@ -24,7 +24,8 @@ from redis_bridge.mapping.model import (
 )
 from redis_bridge.protocol import keys
 
-PERIODS = 3  # that a time to live should last
+PERIODS = 3  # a time to live should last at least so many periods
+LISTED = 3  # further routes that a warning lists
 
 _BIG_TYPES = {
     'nav_msgs/msg/OccupancyGrid',
@@ -46,32 +47,48 @@ _COMMAND_TYPES = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What a mapping amounts to; `str()` of it is the whole text."""
+    """What a mapping does; `str()` of it is the whole text.
+
+    A mapping with `errors` must not run: its routes form a loop.
+    """
 
     lines: tuple[str, ...]
     warnings: tuple[str, ...] = ()
-    refusals: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Return all that there is to say, a line each."""
+        """Return all lines, warnings and errors."""
         return '\n'.join(
             (
                 *self.lines,
                 *(f'warning: {text}' for text in self.warnings),
-                *(f'refused: {text}' for text in self.refusals),
+                *(f'error: {text}' for text in self.errors),
             )
         )
 
 
 def plan(mapping: Mapping, distro: str = 'kilted') -> Plan:
     """Return the plan of a checked mapping for a ROS distribution."""
-    warnings = [text for rule in _DOUBTS for text in rule(mapping)]
-    warnings += loops.echoes(mapping, distro)
+    warnings = [warning for rule in WARNING_RULES for warning in rule(mapping)]
     return Plan(
         lines=tuple(_lines(mapping, distro)),
-        warnings=tuple(warnings),
-        refusals=tuple(loops.circles(mapping, distro)),
+        warnings=tuple(_grouped([*warnings, *loops.echo_warnings(mapping, distro)])),
+        errors=tuple(loops.find_loops(mapping, distro)),
     )
+
+
+def _grouped(warnings: list[RouteWarning]) -> Iterator[str]:
+    """Yield one line per kind of warning: the first warning, and the other routes."""
+    kinds: dict[str, list[RouteWarning]] = {}
+    for warning in warnings:
+        kinds.setdefault(warning.kind, []).append(warning)
+    for first, *others in kinds.values():
+        if not others:
+            yield first.text
+            continue
+        routes = [warning.route for warning in others[:LISTED]]
+        more = ', ...' if len(others) > LISTED else ''
+        yield f'{first.text} ({len(others) + 1} in all, also {", ".join(routes)}{more})'
 
 
 # --- what is printed ---------------------------------------------------------------------------
@@ -80,18 +97,18 @@ def _lines(mapping: Mapping, distro: str) -> Iterator[str]:
     yield f'redis: {urls.parse(mapping.redis.url).address}'
     if mapping.ros_to_redis:
         yield from ('', 'ros_to_redis')
-    for number, route in enumerate(mapping.ros_to_redis):
-        yield from _outward_lines(number, route)
+    for number, outbound in enumerate(mapping.ros_to_redis):
+        yield from _outbound_lines(number, outbound)
     if mapping.redis_to_ros:
         yield from ('', 'redis_to_ros')
-    for number, route in enumerate(mapping.redis_to_ros):
-        yield from _inward_lines(number, route)
+    for number, inbound in enumerate(mapping.redis_to_ros):
+        yield from _inbound_lines(number, inbound)
     yield from ('', 'the bridge itself writes')
     for name, what in _own_names(mapping):
         yield f'  {name:<40} {what}' if len(name) < 40 else f'  {name}  {what}'
 
 
-def _outward_lines(number: int, route: RosToRedis) -> Iterator[str]:
+def _outbound_lines(number: int, route: RosToRedis) -> Iterator[str]:
     yield f'  [{number}] {route.topic}  {route.type or "discovered type"}'
     rate = f'max_rate_hz {route.max_rate_hz:g}' if route.max_rate_hz else ''
     yield '      ' + _listed(
@@ -106,7 +123,7 @@ def _outward_lines(number: int, route: RosToRedis) -> Iterator[str]:
         yield f'      -> {sink.kind} {sink.name}: {_sink(sink)}'
 
 
-def _inward_lines(number: int, route: RedisToRos) -> Iterator[str]:
+def _inbound_lines(number: int, route: RedisToRos) -> Iterator[str]:
     yield f'  [{number}] {route.source.kind} {route.source.name}: {_source(route)}'
     aged = route.max_age_ms is not None
     yield '      ' + _listed(
@@ -114,7 +131,7 @@ def _inward_lines(number: int, route: RedisToRos) -> Iterator[str]:
         f'max_bytes {route.max_bytes}',
         f'deliver {route.deliver}',
         f'max_age_ms {route.max_age_ms}, unstamped {route.unstamped}' if aged else '',
-        'command lane' if route.is_command else '',
+        'priority connection' if route.is_command else '',
     )
     if route.required:
         yield f'      required {", ".join(route.required)}'
@@ -125,7 +142,7 @@ def _inward_lines(number: int, route: RedisToRos) -> Iterator[str]:
         yield f'      limits {", ".join(ranges)}'
     if route.stop is not None:
         stop = route.stop
-        yield f'      stop after {stop.after_ms} ms of silence, sent {stop.repeat} times'
+        yield f'      stop after {stop.after_ms} ms without a command, sent {stop.repeat} times'
     qos = _qos(route.qos, "of the bridge's choice")
     yield f'      -> {route.topic}  {route.type}, {qos}'
 
@@ -141,18 +158,17 @@ def _part(field: str | None, fields: tuple[str, ...]) -> str:
 
 
 def _qos(qos: Qos, otherwise: str) -> str:
-    said = [f'{key} {value}' for key, value in vars(qos).items() if value is not None]
-    return f'QoS {", ".join(said)}' if said else f'QoS {otherwise}'
+    settings = [f'{key} {value}' for key, value in vars(qos).items() if value is not None]
+    return f'QoS {", ".join(settings) or otherwise}'
 
 
 def _sink(sink: SinkConfig) -> str:
-    ttl_ms = getattr(sink, 'ttl_ms', None)
-    ttl = '' if ttl_ms is None else f'ttl_ms {ttl_ms}'
-    if isinstance(sink, HashSinkConfig):
-        return _listed('dotted fields', ttl)
-    if isinstance(sink, ChannelSinkConfig) and sink.send == 'notice':
+    ttl = '' if sink.ttl_ms is None else f'ttl_ms {sink.ttl_ms}'
+    if sink.is_notice:
         return 'notices of the key'
-    encoding = f'{sink.encoding} with typed arrays' if sink.arrays == 'typed' else sink.encoding
+    if sink.payload is None:
+        return _listed('dotted fields', ttl)
+    encoding = sink.payload + (' with typed arrays' if sink.arrays == 'typed' else '')
     if isinstance(sink, StreamSinkConfig):
         return _listed(encoding, f'maxlen {sink.maxlen}', f'durability {sink.durability}')
     return _listed(encoding, ttl)
@@ -175,110 +191,125 @@ def _own_names(mapping: Mapping) -> Iterator[tuple[str, str]]:
         type_key = keys.type_key(route.type or f'<type of {route.topic}>')
         described[type_key] = "the type's definition"
         for sink in route.sinks:
-            described[keys.meta_key(sink.name)] = f'what stands under {sink.name}'
-    for route in mapping.redis_to_ros:
-        described[keys.type_key(route.type)] = "the type's definition"
-        name = route.source.name
-        described.setdefault(keys.meta_key(name), f'what is expected under {name}')
-        if isinstance(route.source, StreamSourceConfig):
-            described[keys.dead_stream(name)] = f'the entries of {name} given up'
+            described[keys.meta_key(sink.name)] = f'the description of {sink.name}'
+    for inbound in mapping.redis_to_ros:
+        described[keys.type_key(inbound.type)] = "the type's definition"
+        name = inbound.source.name
+        described.setdefault(keys.meta_key(name), f'the description of {name}')
+        if isinstance(inbound.source, StreamSourceConfig):
+            described[keys.dead_stream(name)] = f'the rejected entries of {name}'
     yield from sorted(described.items())
 
 
-# --- doubts: each yields warnings --------------------------------------------------------------
-def _short_lives(mapping: Mapping) -> Iterator[str]:
+# --- warnings ----------------------------------------------------------------------------------
+_Warnings = Iterator[RouteWarning]
+
+
+def _short_lives(mapping: Mapping) -> _Warnings:
     for route in mapping.ros_to_redis:
         if not route.max_rate_hz:
             continue
         period_ms = 1000 / route.max_rate_hz
         for sink in route.sinks:
-            ttl_ms = getattr(sink, 'ttl_ms', None)
-            if ttl_ms is not None and ttl_ms < PERIODS * period_ms:
-                yield (
-                    f'{route.where}: {sink.kind} {sink.name}: ttl_ms {ttl_ms} is shorter than '
-                    f'{PERIODS} periods of max_rate_hz {route.max_rate_hz:g} '
-                    f'({PERIODS * period_ms:.0f} ms): it will be missing now and then'
+            if sink.ttl_ms is not None and sink.ttl_ms < PERIODS * period_ms:
+                yield RouteWarning(
+                    'ttl_ms',
+                    place(route),
+                    f'{route.where}: {sink.kind} {sink.name}: ttl_ms {sink.ttl_ms} is shorter '
+                    f'than {PERIODS} periods of max_rate_hz {route.max_rate_hz:g} '
+                    f'({PERIODS * period_ms:.0f} ms): the value will be missing now and then',
                 )
 
 
-def _short_presence(mapping: Mapping) -> Iterator[str]:
+def _short_presence(mapping: Mapping) -> _Warnings:
     heartbeat = mapping.presence
     if heartbeat.ttl_ms < PERIODS * heartbeat.every_ms:
-        yield (
+        yield RouteWarning(
+            'presence',
+            'presence',
             f'presence: ttl_ms {heartbeat.ttl_ms} is shorter than {PERIODS} times every_ms '
-            f'{heartbeat.every_ms}: a slow moment looks like a bridge that is gone'
+            f'{heartbeat.every_ms}: a bridge that is slow for a moment counts as gone',
         )
 
 
-def _big_payloads(mapping: Mapping) -> Iterator[str]:
+def _big_payloads(mapping: Mapping) -> _Warnings:
     for route in mapping.ros_to_redis:
         if route.type not in _BIG_TYPES or route.field or route.fields:
             continue
         for sink in route.sinks:
             if isinstance(sink, StreamSinkConfig):
-                yield (
+                yield RouteWarning(
+                    'big stream',
+                    place(route),
                     f'{route.where}: stream {sink.name}: {sink.maxlen} entries of {route.type} '
-                    "may fill the server's memory: prefer a key with ttl_ms, or a small maxlen"
+                    "may fill the server's memory: prefer a key with ttl_ms, or a small maxlen",
                 )
-            elif isinstance(sink, ChannelSinkConfig) and sink.send == 'payload':
-                yield (
-                    f'{route.where}: channel {sink.name}: each {route.type} crosses once per '
-                    'subscriber: prefer a key, and a channel with send: notice'
+            elif isinstance(sink, ChannelSinkConfig) and not sink.is_notice:
+                yield RouteWarning(
+                    'big channel',
+                    place(route),
+                    f'{route.where}: channel {sink.name}: each {route.type} is sent once per '
+                    'subscriber: prefer a key, and a channel with send: notice',
                 )
 
 
-def _unguarded_commands(mapping: Mapping) -> Iterator[str]:
+def _unguarded_commands(mapping: Mapping) -> _Warnings:
     for route in mapping.redis_to_ros:
         if route.type not in _COMMAND_TYPES:
             continue
-        missing = [key for key in ('max_age_ms', 'stop') if getattr(route, key) is None]
-        if missing:
-            yield (
-                f'{route.where}: {route.type} looks like commands, without '
-                f'{" and ".join(missing)}: {_why_guard(missing)}'
+        risks = {}
+        if route.max_age_ms is None:
+            risks['max_age_ms'] = 'late commands are obeyed'
+        if route.stop is None:
+            risks['stop'] = 'nothing stops the robot if no more commands arrive'
+        if risks:
+            missing = ' and '.join(risks)
+            yield RouteWarning(
+                f'command without {missing}',
+                place(route),
+                f'{route.where}: {route.type} is a type for commands, and the route has no '
+                f'{missing}: {", and ".join(risks.values())}',
             )
 
 
-def _why_guard(missing: list[str]) -> str:
-    reasons = {
-        'max_age_ms': 'late ones are obeyed',
-        'stop': 'nothing stops the robot when they fall silent',
-    }
-    return ', and '.join(reasons[key] for key in missing)
-
-
-def _plaintext(mapping: Mapping) -> Iterator[str]:
+def _plaintext(mapping: Mapping) -> _Warnings:
     url = urls.parse(mapping.redis.url)
     if url.is_plaintext_elsewhere:
-        yield (
-            f'redis: {url.address} is another machine, and redis:// is '
-            'not encrypted: passwords and payloads can be read on the way, rediss:// is'
+        yield RouteWarning(
+            'plaintext',
+            'redis',
+            f'redis: {url.address} is on another machine and not encrypted, so others in the '
+            'network can read passwords and payloads: use rediss://',
         )
 
 
-def _own_logs(mapping: Mapping) -> Iterator[str]:
+def _own_logs(mapping: Mapping) -> _Warnings:
     for route in mapping.ros_to_redis:
         if route.topic == '/rosout':
-            yield (
-                f"{route.where}: /rosout carries the bridge's own log lines too: trouble with "
-                'Redis will be told to Redis'
+            yield RouteWarning(
+                'rosout',
+                place(route),
+                f"{route.where}: /rosout also carries the bridge's own log, so Redis errors would "
+                'be published to Redis',
             )
 
 
-def _shared_channels(mapping: Mapping) -> Iterator[str]:
+def _shared_channels(mapping: Mapping) -> _Warnings:
     writers: dict[str, RosToRedis] = {}
     for route in mapping.ros_to_redis:
         for sink in route.sinks:
             if isinstance(sink, ChannelSinkConfig):
                 first = writers.setdefault(sink.name, route)
                 if first is not route:
-                    yield (
-                        f'{route.where}: channel {sink.name} is written by {first.where} too: '
-                        'each counts for itself, so readers will see gaps where there are none'
+                    yield RouteWarning(
+                        'shared channel',
+                        place(route),
+                        f'{route.where}: channel {sink.name} is also written by {first.where}: '
+                        'each route numbers its own messages, so readers will report gaps',
                     )
 
 
-_DOUBTS = (
+WARNING_RULES = (
     _short_lives,
     _short_presence,
     _big_payloads,

@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Holds a mapping document against the JSON Schema, and says in plain words what does not fit."""
+"""Checks a document against the JSON Schema of the mapping, with errors in plain words."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import functools
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonschema
 
 from redis_bridge.errors import did_you_mean
-from redis_bridge.mapping.yaml12 import Document, Path, retyped
+from redis_bridge.mapping.yaml12 import Finding, Path, scalar
 
 NO_PASSWORD = (
     'do not write a password in the mapping: use redis.password_file, or an environment variable '
     'in the url (`${REDIS_PASSWORD}`)'
 )
 _TYPES = {
-    'string': 'a text',
+    'string': 'a string',
     'object': 'a map',
     'array': 'a list',
     'number': 'a number',
@@ -34,20 +34,28 @@ _BOOLEANS = {'yes': 'true', 'on': 'true', 'no': 'false', 'off': 'false'}
 _USERINFO = re.compile(r'(://)[^/\s]*@')
 _SHOWN_LENGTH = 80
 
-_SAFETY = "{} concerns safety: it stands at each route that means it, not in 'defaults'"
-_OWN = '{} belongs to one route, it has no default for all'
-_IN_URL = "{} stands in 'url'"
-# Keys that people write in good faith, by the place (without indices): what to do instead.
+_NO_DEFAULT = '{!r} has no default: set it on each route that needs it'
+_IN_URL = "{!r} is a part of 'url'"
+# Keys that are likely to be tried, by their place (without indices), and what to do instead.
 _ADVICE = {
     ('redis', 'password'): NO_PASSWORD,
-    **{('redis', key): _IN_URL.format(f"'{key}'") for key in ('host', 'port', 'db')},
-    **{('defaults', key): _SAFETY.format(f"'{key}'") for key in ('stop', 'limits')},
+    **{('redis', key): _IN_URL.format(key) for key in ('host', 'port', 'db')},
     **{
-        ('defaults', key): _OWN.format(f"'{key}'")
-        for key in ('topic', 'type', 'field', 'fields', 'required', 'set', 'to')
+        ('defaults', key): _NO_DEFAULT.format(key)
+        for key in (
+            'stop',
+            'limits',
+            'topic',
+            'type',
+            'field',
+            'fields',
+            'required',
+            'set',
+            'to',
+        )
     },
-    ('redis_to_ros', 'hash'): 'a hash is only ever written: read a key, a channel or a stream',
-    ('redis_to_ros.key', 'initial'): "'initial' stands beside 'key', not in it",
+    ('redis_to_ros', 'hash'): 'a hash cannot be read: use a key, a channel or a stream',
+    ('redis_to_ros.key', 'initial'): "'initial' is an option of the route: write it beside 'key'",
 }
 _OTHER_DIRECTION = {'ros_to_redis': 'redis_to_ros', 'redis_to_ros': 'ros_to_redis'}
 
@@ -55,27 +63,53 @@ _OTHER_DIRECTION = {'ros_to_redis': 'redis_to_ros', 'redis_to_ros': 'ros_to_redi
 @functools.cache
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of the mapping (draft 7), as it ships beside this module."""
-    return json.loads(resources.files(__package__).joinpath('schema.json').read_text('utf-8'))
+    loaded: dict[str, Any] = json.loads(
+        resources.files(__package__).joinpath('schema.json').read_text('utf-8')
+    )
+    return loaded
 
 
-def check(document: Document) -> None:
-    """Blame all that does not fit the schema.
+def errors(document: Any) -> Iterator[Finding]:
+    """Yield all in a document that does not fit the schema."""
+    for error in _mismatches(document):
+        for place, text in _TEXTS.get(error.keyword, _other)(error, error.path):
+            yield Finding(error.path, text, place)
 
-    What came from the environment is text; where the schema wants a number or a truth value, it
-    is read as one, and put into the document.
+
+def with_numbers(document: Any, from_environment: Collection[Path]) -> Any:
+    """Return a document with numbers and truth values in place of strings, where needed.
+
+    The environment has only strings; where the schema wants another scalar, the string at a path
+    of `from_environment` is read as one.
     """
-    errors = list(_errors(document))
-    if sum(_retype(document, error) for error in errors):
-        errors = list(_errors(document))
-    for error in errors:
-        path = tuple(error.absolute_path)
-        for place, text in _TEXTS.get(error.validator, _other)(error, path):
-            if document.sound(place):
-                document.blame(path, text, at=place)
+    for error in list(_mismatches(document)):
+        is_string = error.keyword == 'type' and isinstance(error.value, str)
+        if is_string and error.path in from_environment:
+            document = _replaced(document, error.path, scalar(error.value))
+    return document
+
+
+def _replaced(value: Any, path: Path, new: Any) -> Any:
+    if not path:
+        return new
+    copy = value.copy()
+    copy[path[0]] = _replaced(value[path[0]], path[1:], new)
+    return copy
+
+
+class _Mismatch(NamedTuple):
+    """An error of jsonschema."""
+
+    path: Path
+    keyword: str
+    expected: Any  # the value of the keyword in the schema
+    value: Any
+    schema: Any
+    message: str
 
 
 def shown(value: Any, path: Path = ()) -> str:
-    """Return a value as messages show it: shortened, and without anything that may be secret."""
+    """Return a value as errors show it: shortened, and without what may be secret."""
     if value is None:
         return 'nothing'
     if isinstance(value, bool):
@@ -83,7 +117,7 @@ def shown(value: Any, path: Path = ()) -> str:
     if isinstance(value, (dict, list)):
         return 'a list' if isinstance(value, list) else 'a map'
     if path[:1] == ('redis',) and isinstance(value, str):
-        return 'a text'
+        return 'a string'
     text = repr(_USERINFO.sub(r'\1***@', value)) if isinstance(value, str) else repr(value)
     return text if len(text) <= _SHOWN_LENGTH else text[: _SHOWN_LENGTH - 3] + '...'
 
@@ -97,38 +131,32 @@ def _is_number(checker: jsonschema.TypeChecker, instance: Any) -> bool:
 
 
 @functools.cache
-def _validator() -> jsonschema.protocols.Validator:
+def _validator() -> jsonschema.Draft7Validator:
     draft = jsonschema.Draft7Validator
-    finite = draft.TYPE_CHECKER.redefine('number', _is_number)
-    return jsonschema.validators.extend(draft, type_checker=finite)(schema())
+    extend: Callable[..., type[jsonschema.Draft7Validator]] = jsonschema.validators.extend
+    return extend(draft, type_checker=draft.TYPE_CHECKER.redefine('number', _is_number))(schema())
 
 
-def _errors(document: Document) -> Iterator[jsonschema.ValidationError]:
-    return _validator().iter_errors(document.value)
-
-
-def _retype(document: Document, error: jsonschema.ValidationError) -> bool:
-    path = tuple(error.absolute_path)
-    if error.validator != 'type' or path not in document.masks:
-        return False
-    value = retyped(error.instance)
-    if isinstance(value, str):
-        return False
-    parent = document.value
-    for step in path[:-1]:
-        parent = parent[step]
-    parent[path[-1]] = value
-    return True
+def _mismatches(document: Any) -> Iterator[_Mismatch]:
+    for error in _validator().iter_errors(document):
+        yield _Mismatch(
+            tuple(error.absolute_path),
+            str(error.validator),
+            error.validator_value,
+            error.instance,
+            error.schema,
+            error.message,
+        )
 
 
 # --- one function for each keyword of the schema: the exact places, and what to say ------------
 _Found = Iterator[tuple[Path, str]]
 
 
-def _unknown_keys(error: jsonschema.ValidationError, path: Path) -> _Found:
+def _unknown_keys(error: _Mismatch, path: Path) -> _Found:
     known = error.schema['properties']
     place = '.'.join(step for step in path if isinstance(step, str))
-    for key in error.instance:
+    for key in error.value:
         if key in known:
             continue
         advice = _ADVICE.get((place, key))
@@ -141,72 +169,72 @@ def _unknown_keys(error: jsonschema.ValidationError, path: Path) -> _Found:
         yield (*path, key), advice
 
 
-def _type(error: jsonschema.ValidationError, path: Path) -> _Found:
-    words = error.validator_value
+def _type(error: _Mismatch, path: Path) -> _Found:
+    words = error.expected
     words = [words] if isinstance(words, str) else words
     expected = ' or '.join(_TYPES[word] for word in words if word != 'null')
-    text = f'expected {expected}, got {shown(error.instance, path)}'
-    if 'boolean' in words and isinstance(error.instance, str):
-        meant = _BOOLEANS.get(error.instance.lower())
+    text = f'expected {expected}, got {shown(error.value, path)}'
+    if 'boolean' in words and isinstance(error.value, str):
+        meant = _BOOLEANS.get(error.value.lower())
         text += f', did you mean {meant}?' if meant else ''
     yield path, text
 
 
-def _enum(error: jsonschema.ValidationError, path: Path) -> _Found:
-    words = [word for word in error.validator_value if isinstance(word, str)]
-    got = shown(error.instance, path)
-    near = did_you_mean(error.instance, words) if isinstance(error.instance, str) else ''
+def _enum(error: _Mismatch, path: Path) -> _Found:
+    words = [word for word in error.expected if isinstance(word, str)]
+    got = shown(error.value, path)
+    near = did_you_mean(error.value, words) if isinstance(error.value, str) else ''
     yield path, f'expected one of {", ".join(words)}, got {got}{near}'
 
 
-def _const(error: jsonschema.ValidationError, path: Path) -> _Found:
-    yield path, f'expected {error.validator_value}, got {shown(error.instance, path)}'
+def _const(error: _Mismatch, path: Path) -> _Found:
+    yield path, f'expected {error.expected}, got {shown(error.value, path)}'
 
 
-def _required(error: jsonschema.ValidationError, path: Path) -> _Found:
+def _required(error: _Mismatch, path: Path) -> _Found:
     # jsonschema reports one error per missing key, and names it in the message only.
-    for key in error.validator_value:
-        if key not in error.instance and error.message.startswith(repr(key)):
+    for key in error.expected:
+        if key not in error.value and error.message.startswith(repr(key)):
             yield (*path, key), f'{key!r} is missing'
 
 
-def _bound(words: str) -> Callable[[jsonschema.ValidationError, Path], _Found]:
-    def found(error: jsonschema.ValidationError, path: Path) -> _Found:
-        got = shown(error.instance, path)
-        yield path, f'expected {words} {error.validator_value}, got {got}'
+def _bound(words: str) -> Callable[[_Mismatch, Path], _Found]:
+    def found(error: _Mismatch, path: Path) -> _Found:
+        got = shown(error.value, path)
+        yield path, f'expected {words} {error.expected}, got {got}'
 
     return found
 
 
-def _too_short(error: jsonschema.ValidationError, path: Path) -> _Found:
-    yield path, 'expected a text, got an empty one'
+def _too_short(error: _Mismatch, path: Path) -> _Found:
+    yield path, 'expected a string, got an empty one'
 
 
-def _few_keys(error: jsonschema.ValidationError, path: Path) -> _Found:
+def _few_keys(error: _Mismatch, path: Path) -> _Found:
     yield path, f'expected at least one of {", ".join(error.schema["properties"])}'
 
 
-def _length(error: jsonschema.ValidationError, path: Path) -> _Found:
-    count = len(error.instance)
+def _length(error: _Mismatch, path: Path) -> _Found:
+    count = len(error.value)
     yield path, f'expected [lowest, highest], got {count} value{"" if count == 1 else "s"}'
 
 
-def _twice(error: jsonschema.ValidationError, path: Path) -> _Found:
-    items = error.instance
+def _twice(error: _Mismatch, path: Path) -> _Found:
+    items = error.value
     twice = next((item for i, item in enumerate(items) if item in items[:i]), items)
     yield path, f'{shown(twice, path)} is listed twice'
 
 
-def _pattern(error: jsonschema.ValidationError, path: Path) -> _Found:
-    text = f'expected a name of letters, digits and underscores, got {error.instance!r}'
-    yield (*path, error.instance), text
+def _pattern(error: _Mismatch, path: Path) -> _Found:
+    text = f'expected a name of letters, digits and underscores, got {error.value!r}'
+    yield (*path, error.value), text
 
 
-def _other(error: jsonschema.ValidationError, path: Path) -> _Found:
-    yield path, f'does not fit the schema ({error.validator})'
+def _other(error: _Mismatch, path: Path) -> _Found:
+    yield path, f'does not fit the schema ({error.keyword})'
 
 
-_TEXTS: dict[str, Callable[[jsonschema.ValidationError, Path], _Found]] = {
+_TEXTS: dict[str, Callable[[_Mismatch, Path], _Found]] = {
     'additionalProperties': _unknown_keys,
     'type': _type,
     'enum': _enum,

@@ -1,70 +1,59 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Reads a YAML file into plain values that remember the lines they stand on.
+"""The only YAML loader: plain values with the scalars of YAML 1.2, and the line of each.
 
-Scalars follow YAML 1.2's core schema, so that `on`, `yes` and `12:30` are texts and 1e3 is a
-number. `${NAME}` and `${NAME:-default}` in texts are replaced from the environment; `$${` writes
-a literal `${`.
+By YAML 1.2's core schema `on`, `yes` and `12:30` are strings and 1e3 is a number.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path as FilePath
-from typing import Any, ClassVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import yaml
 
-from redis_bridge.errors import MappingError, Problem
+from redis_bridge.errors import MappingError, PayloadError, Problem
 
 Path = tuple[str | int, ...]
 
-MAX_SIZE = 1 << 20
+MAX_SIZE = 1 << 20  # bytes
 MAX_DEPTH = 40
-MAX_NODES = 100_000  # with every alias written out: a few lines of aliases can stand for billions
+MAX_NODES = 100_000  # with every alias written out: a few lines of aliases can expand to billions
 
 _SIMPLE_KEY = re.compile(r'[A-Za-z_][A-Za-z0-9_-]*')
-_ENVIRONMENT = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?', re.DOTALL)
 _TAG = 'tag:yaml.org,2002:'
 
 
-@dataclass
-class Document:
-    """A file's content, and where in the file each part of it stands.
+class Finding(NamedTuple):
+    """One error: the path that is shown, the text, and where it differs the exact place."""
 
-    `masks` has an entry for each text with `${...}` in it: the text that came of it, with a NUL in
-    the place of each character from the environment.
-    """
+    path: Path
+    text: str
+    at: Path | None = None
+    line: int | None = None
+
+    @property
+    def place(self) -> Path:
+        """The path of what is invalid."""
+        return self.path if self.at is None else self.at
+
+
+@dataclass(frozen=True)
+class Document:
+    """The content of a file, the line of each part of it, and its errors as YAML."""
 
     file: str
-    value: Any = None
-    lines: dict[Path, int] = field(default_factory=dict)
-    masks: dict[Path, str] = field(default_factory=dict)
-    unset: dict[Path, str] = field(default_factory=dict)  # tolerated: why there is no value
-    errors: list[Problem] = field(default_factory=list)
-    _bad: set[Path] = field(default_factory=set)
-    _around_bad: set[Path] = field(default_factory=set)
-
-    def blame(
-        self, path: Path, text: str, *, at: Path | None = None, line: int | None = None
-    ) -> None:
-        """Note a mistake at `path`; `at` is the exact place, where that is another one."""
-        at = path if at is None else at
-        self._bad.add(at)
-        self._around_bad.update(at[:end] for end in range(len(at)))
-        self.errors.append(Problem(self.file, line or self.line(at), dotted(path), text))
-
-    def sound(self, path: Path) -> bool:
-        """Tell whether nothing at, below or around `path` was blamed, so that it can be used."""
-        if path in self.unset or path in self._around_bad:
-            return False
-        return not any(path[:end] in self._bad for end in range(len(path) + 1))
+    value: Any
+    lines: dict[Path, int]
+    errors: tuple[Finding, ...]
 
     def line(self, path: Path) -> int | None:
-        """Return the line on which `path` stands, or the nearest thing around it."""
+        """Return the line of `path`, or of the nearest part around it."""
         for end in range(len(path), -1, -1):
             if path[:end] in self.lines:
                 return self.lines[path[:end]]
@@ -84,59 +73,85 @@ def dotted(path: Path) -> str:
     return text
 
 
-def read(
-    path: str | FilePath, environ: Mapping[str, str], tolerated: Collection[Path] = ()
-) -> Document:
-    """Read a file; what is invalid in it is in the document's `errors`.
-
-    What stands at a `tolerated` path may name environment variables that are not set: it is
-    None then, and in `unset`. Raises MappingError if nothing can be read at all.
-    """
-    document = Document(str(path))
-    root = _compose(document, _text(document))
+def read(path: str | os.PathLike[str]) -> Document:
+    """Return the document in a file; raises MappingError if it is not YAML at all."""
+    file = os.fspath(path)
     try:
-        document.value = _Reading(document, environ, frozenset(tolerated)).plain(root, ())
-    except _ExcessError as reason:
-        raise MappingError([Problem(document.file, reason.line, '', str(reason))]) from None
-    return document
+        root = _compose(_text(file))
+        if root is None:
+            raise _UnreadableError('is empty, expected a mapping (see config/minimal.yaml)')
+        reader = _Reader(keeps_zeros=True)
+        value = reader.plain(root, ())
+    except _UnreadableError as error:
+        raise MappingError([Problem(file, error.line, '', str(error))]) from None
+    return Document(file, value, reader.lines, tuple(reader.errors))
 
 
-class _ExcessError(Exception):
-    """The aliases of a file stand for more than anybody could mean."""
+def parse_value(text: str) -> Any:
+    """Return the value of a JSON or YAML text as typed on the command line.
 
-    def __init__(self, text: str, line: int) -> None:
+    Raises PayloadError.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_checked)
+    except json.JSONDecodeError:
+        pass  # then it is YAML, if anything
+    except RecursionError:
+        raise PayloadError('the value is nested too deep') from None
+    except ValueError as error:
+        raise PayloadError(f'the value is neither JSON nor YAML: {error}') from None
+    reader = _Reader(keeps_zeros=False)
+    try:
+        root = _compose(text)
+        value = None if root is None else reader.plain(root, ())
+    except _UnreadableError as error:
+        raise PayloadError(f'the value is neither JSON nor YAML: {error}') from None
+    if reader.errors:
+        raise PayloadError(f'the value is neither JSON nor YAML: {reader.errors[0].text}')
+    return value
+
+
+def _checked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for key, item in pairs:
+        if key in value:
+            raise ValueError(f'the key {key!r} is written twice')
+        value[key] = item
+    return value
+
+
+class _UnreadableError(Exception):
+    """A text that is not YAML, or whose aliases expand to more than anybody could mean."""
+
+    def __init__(self, text: str, line: int | None = None) -> None:
         super().__init__(text)
         self.line = line
 
 
-def _fail(document: Document, text: str, line: int | None = None) -> MappingError:
-    return MappingError([Problem(document.file, line, '', text)])
-
-
-def _text(document: Document) -> str:
+def _text(file: str) -> str:
     try:
-        with open(document.file, 'rb') as file:
-            data = file.read(MAX_SIZE + 1)
+        with open(file, 'rb') as opened:
+            data = opened.read(MAX_SIZE + 1)
     except FileNotFoundError:
-        raise _fail(document, 'no such file') from None
+        raise _UnreadableError('no such file') from None
     except OSError as error:
-        raise _fail(document, f'cannot be read: {error.strerror}') from None
+        raise _UnreadableError(f'cannot be read: {error.strerror}') from None
     except ValueError as error:  # a NUL in the name
-        raise _fail(document, f'cannot be read: {error}') from None
+        raise _UnreadableError(f'cannot be read: {error}') from None
     if len(data) > MAX_SIZE:
-        raise _fail(document, f'is larger than {MAX_SIZE} bytes, no mapping is that long')
+        raise _UnreadableError(f'is larger than {MAX_SIZE} bytes, no mapping is that long')
     try:
         return data.decode('utf-8-sig')
     except UnicodeDecodeError as error:
         line = data.count(b'\n', 0, error.start) + 1
-        raise _fail(document, f'is not UTF-8: byte 0x{data[error.start]:02x}', line) from None
+        raise _UnreadableError(f'is not UTF-8: byte 0x{data[error.start]:02x}', line) from None
 
 
-def _compose(document: Document, text: str) -> yaml.Node:
+def _compose(text: str) -> yaml.Node | None:
     try:
         loader = _Loader(text)
         try:
-            root = loader.get_single_node()
+            return loader.get_single_node()
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
@@ -144,59 +159,55 @@ def _compose(document: Document, text: str) -> yaml.Node:
         problem = error.problem or error.context or 'not YAML'
         if error.context and error.problem:
             problem = f'{error.problem} {error.context}'
-        line = mark.line + 1 if mark else None
-        raise _fail(document, f'not YAML: {problem}', line) from None
+        raise _UnreadableError(f'not YAML: {problem}', mark.line + 1 if mark else None) from None
     except yaml.reader.ReaderError as error:
         line = text.count('\n', 0, error.position) + 1
-        text = f'not YAML: the character {chr(error.character)!r} is not allowed'
-        raise _fail(document, text, line) from None
-    if root is None:
-        raise _fail(document, 'is empty, expected a mapping (see config/minimal.yaml)')
-    return root
+        problem = f'not YAML: the character {chr(error.character)!r} is not allowed'
+        raise _UnreadableError(problem, line) from None
 
 
 class _Loader(yaml.SafeLoader):
     """PyYAML's composer with a bound on the depth and the scalars of YAML 1.2."""
 
-    yaml_implicit_resolvers: ClassVar[dict] = {}
+    yaml_implicit_resolvers: dict[str, Any] = {}
     depth = 0
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            mark = self.peek_event().start_mark
-            raise yaml.composer.ComposerError(
-                None, None, f'nested more than {MAX_DEPTH} levels deep', mark
-            )
+            problem = f'nested more than {MAX_DEPTH} levels deep'
+            mark = parent.start_mark if parent else None
+            raise yaml.composer.ComposerError(None, None, problem, mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
 
 
-for _name, _pattern, _first in (
-    ('null', r'~|null|Null|NULL|', ['~', 'n', 'N', '']),
-    ('bool', r'true|True|TRUE|false|False|FALSE', list('tTfF')),
-    # Stricter than YAML in one thing: 007 is a text, since a robot may be called so.
-    ('int', r'[-+]?(0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+', list('-+0123456789')),
-    (
-        'float',
-        r'[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+'
-        r'|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)',
-        list('-+.0123456789'),
-    ),
-    ('merge', r'<<', ['<']),
-):
-    _Loader.add_implicit_resolver(_TAG + _name, re.compile(f'^(?:{_pattern})$'), _first)
+_RESOLVERS = {
+    _TAG + name: (re.compile(f'^(?:{pattern})$'), first)
+    for name, pattern, first in (
+        ('null', r'~|null|Null|NULL|', ['~', 'n', 'N', '']),
+        ('bool', r'true|True|TRUE|false|False|FALSE', list('tTfF')),
+        ('int', r'[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+', list('-+0123456789')),
+        (
+            'float',
+            r'[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+'
+            r'|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)',
+            list('-+.0123456789'),
+        ),
+        ('merge', r'<<', ['<']),
+    )
+}
+for _tag, (_pattern, _first) in _RESOLVERS.items():
+    _Loader.add_implicit_resolver(_tag, _pattern, _first)
 
 _FLOATS = {'.inf': 'inf', '.nan': 'nan'}
+_LEADING_ZERO = re.compile(r'[-+]?0[0-9]+')
 
 
-def _number(text: str) -> int | float:
+def _int(text: str) -> int:
     lower = text.lower()
-    for prefix, base in (('0o', 8), ('0x', 16)):
-        if lower.startswith(prefix):
-            return int(lower[2:], base)
-    return int(lower)
+    return int(lower, 0) if lower[:2] in ('0o', '0x') else int(lower)
 
 
 def _float(text: str) -> float:
@@ -205,46 +216,50 @@ def _float(text: str) -> float:
     return float(sign + _FLOATS.get(lower.lstrip('+-'), lower.lstrip('+-')))
 
 
-_SCALARS = {
+_SCALARS: dict[str, Callable[[str], Any]] = {
     _TAG + 'str': str,
     _TAG + 'null': lambda text: None,
     _TAG + 'bool': lambda text: {'true': True, 'false': False}[text.lower()],
-    _TAG + 'int': _number,
+    _TAG + 'int': _int,
     _TAG + 'float': _float,
     _TAG + 'merge': str,
 }
 
 
-def retyped(text: str) -> Any:
-    """Return what a text would be, did it stand in the file without quotes."""
-    node_tag = _Loader('').resolve(yaml.ScalarNode, text, (True, False))
-    try:
-        return _SCALARS[node_tag](text)
-    except (ValueError, KeyError):
+def scalar(text: str) -> Any:
+    """Return the value that a text would have in a file if it was not quoted."""
+    if _LEADING_ZERO.fullmatch(text):
         return text
+    for tag, (pattern, _) in _RESOLVERS.items():
+        if pattern.fullmatch(text):
+            try:
+                return _SCALARS[tag](text)
+            except ValueError:
+                break
+    return text
 
 
-class _Reading:
-    """Turns the nodes of one file into plain values."""
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be written as UTF-8."""
+    return not any('\ud800' <= character <= '\udfff' for character in text)
 
-    def __init__(
-        self, document: Document, environ: Mapping[str, str], tolerated: frozenset[Path]
-    ) -> None:
-        self._document = document
-        self._environ = environ
-        self._tolerated = tolerated
+
+class _Reader:
+    """Turns nodes into plain values.
+
+    `keeps_zeros` makes 007 a string, because a robot may have that name.
+    """
+
+    def __init__(self, keeps_zeros: bool) -> None:
+        self.lines: dict[Path, int] = {}
+        self.errors: list[Finding] = []
+        self._keeps_zeros = keeps_zeros
         self._nodes = 0
         self._open: set[int] = set()
 
     def plain(self, node: yaml.Node, path: Path) -> Any:
-        line = node.start_mark.line + 1
-        self._document.lines.setdefault(path, line)
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
-            raise _ExcessError(f'the aliases stand for more than {MAX_NODES} values', line)
-        if id(node) in self._open:
-            raise _ExcessError('an alias stands inside of what it names', line)
-        self._open.add(id(node))
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        self._enter(node, node)
         try:
             if isinstance(node, yaml.MappingNode) and node.tag == _TAG + 'map':
                 return self._map(node, path)
@@ -255,12 +270,22 @@ class _Reading:
         finally:
             self._open.discard(id(node))
         tag = node.tag.replace(_TAG, '!!')
-        return self._document.blame(path, f'the YAML tag {tag} has no meaning here')
+        self.errors.append(Finding(path, f'the YAML tag {tag} has no meaning here'))
+        return None
+
+    def _enter(self, node: yaml.Node, reported: yaml.Node) -> None:
+        self._nodes += 1
+        line = reported.start_mark.line + 1
+        if self._nodes > MAX_NODES:
+            raise _UnreadableError(f'the aliases expand to more than {MAX_NODES} values', line)
+        if id(node) in self._open:
+            raise _UnreadableError('an alias is inside of what it names', line)
+        self._open.add(id(node))
 
     def _map(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         value = {}
         for key, (line, value_node) in self._entries(node, path).items():
-            self._document.lines[(*path, key)] = line
+            self.lines[(*path, key)] = line
             value[key] = self.plain(value_node, (*path, key))
         return value
 
@@ -269,118 +294,61 @@ class _Reading:
     ) -> dict[str, tuple[int, yaml.Node]]:
         """Return line and value by key; own keys first, then what `<<` brings along."""
         entries: dict[str, tuple[int, yaml.Node]] = {}
-        bases: list[yaml.Node] | None = None
+        bases: list[yaml.MappingNode] | None = None
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if key_node.tag == _TAG + 'merge':
-                if bases is not None:
+                if bases is None:
+                    bases = self._bases(value_node, path)
+                else:
                     text = "the key '<<' is written twice: it takes a list of aliases"
-                    self._document.blame(path, text, at=(*path, '<<'), line=line)
-                    continue
-                bases = self._bases(value_node, path)
+                    self.errors.append(Finding(path, text, (*path, '<<'), line))
                 continue
             key = self._key(key_node, path)
-            if key in entries and not inherited:  # a base was blamed where it stands
-                first = entries[key][0]
-                text = f'the key is written twice, first on line {first}'
-                self._document.blame((*path, key), text, line=line)
-            elif key is not None:
-                entries.setdefault(key, (line, value_node))
+            if key is None:
+                continue
+            if key in entries and not inherited:  # in a base it was reported at its own place
+                text = f'the key is written twice, first on line {entries[key][0]}'
+                self.errors.append(Finding((*path, key), text, line=line))
+            entries.setdefault(key, (line, value_node))
         for base in bases or ():
-            self._nodes += 1
-            if id(base) in self._open or self._nodes > MAX_NODES:
-                raise _ExcessError(
-                    'an alias stands inside of what it names', node.start_mark.line + 1
-                )
-            self._open.add(id(base))
+            self._enter(base, node)
             for key, entry in self._entries(base, path, inherited=True).items():
                 entries.setdefault(key, entry)
             self._open.discard(id(base))
         return entries
 
-    def _bases(self, node: yaml.Node, path: Path) -> list[yaml.Node]:
-        bases = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        if all(isinstance(base, yaml.MappingNode) for base in bases):
-            return bases
-        line = node.start_mark.line + 1
-        text = "'<<' takes an alias of a map, or a list of them"
-        self._document.blame(path, text, at=(*path, '<<'), line=line)
-        return []
+    def _bases(self, node: yaml.Node, path: Path) -> list[yaml.MappingNode]:
+        given = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        bases = [base for base in given if isinstance(base, yaml.MappingNode)]
+        if len(bases) < len(given):
+            text = "'<<' takes an alias of a map, or a list of them"
+            self.errors.append(Finding(path, text, (*path, '<<'), node.start_mark.line + 1))
+            return []
+        return bases
 
     def _key(self, node: yaml.Node, path: Path) -> str | None:
         if not isinstance(node, yaml.ScalarNode):
-            problem = 'keys are texts, got a list or a map'
+            problem = 'keys are strings, got a list or a map'
         elif node.tag != _TAG + 'str':
-            problem = f'keys are texts, got {node.value or "nothing"}: quote it'
-        elif not _encodable(node.value):
+            problem = f'keys are strings, got {node.value or "nothing"}: quote it'
+        elif not is_unicode(node.value):
             problem = 'a key is not valid Unicode'
         else:
-            return node.value
-        line = node.start_mark.line + 1
-        return self._document.blame(path, problem, at=(*path, ''), line=line)
+            return str(node.value)
+        self.errors.append(Finding(path, problem, (*path, ''), node.start_mark.line + 1))
+        return None
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
+        if self._keeps_zeros and not node.style and _LEADING_ZERO.fullmatch(node.value):
+            return node.value
         try:
             value = _SCALARS[node.tag](node.value)
         except (ValueError, KeyError):
-            return self._document.blame(path, f'cannot be read as {node.tag.replace(_TAG, "")}')
-        return self._substituted(value, path) if isinstance(value, str) else value
-
-    def _substituted(self, text: str, path: Path) -> str | None:
-        try:
-            value, mask = substitute(text, self._environ)
-        except ValueError as reason:
-            if path not in self._tolerated:
-                return self._document.blame(path, str(reason))
-            self._document.unset[path] = str(reason)
-            return None
-        if not _encodable(value):
-            return self._document.blame(path, 'is not valid Unicode')
-        if '${' in text:
-            self._document.masks[path] = mask
-        return value
-
-
-def _encodable(text: str) -> bool:
-    return not any('\ud800' <= character <= '\udfff' for character in text)
-
-
-def substitute(text: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    """Replace `${NAME}` and `${NAME:-default}`; the default also stands in for an empty NAME.
-
-    Returns the new text, and the same with a NUL for each character from the environment. Raises
-    ValueError with the reason.
-    """
-    value, mask, at = '', '', 0
-    while (start := text.find('${', at)) >= 0:
-        literal = text[at:start]
-        if literal.endswith('$'):
-            value, mask, at = value + literal[:-1] + '${', mask + literal[:-1] + '${', start + 2
-            continue
-        end = _closing(text, start + 2)
-        match = _ENVIRONMENT.fullmatch(text[start + 2 : end]) if end else None
-        if not match:
-            raise ValueError(
-                'expected ${NAME} or ${NAME:-default} after the text says "${" '
-                '(write "$${" to mean the characters themselves)'
-            )
-        name, default = match.groups()
-        found = environ.get(name)
-        if found or (found is not None and default is None):
-            new, new_mask = found, '\0' * len(found)
-        elif default is not None:
-            new, new_mask = substitute(default, environ)
+            problem = f'cannot be read as {node.tag.replace(_TAG, "")}'
         else:
-            raise ValueError(f'the environment variable {name} is not set')
-        value, mask, at = value + literal + new, mask + literal + new_mask, end + 1
-    return value + text[at:], mask + text[at:]
-
-
-def _closing(text: str, start: int) -> int | None:
-    """Return the index of the brace that closes the one before `start`."""
-    depth = 1
-    for index in range(start, len(text)):
-        depth += {'{': 1, '}': -1}.get(text[index], 0)
-        if not depth:
-            return index
-    return None
+            if not isinstance(value, str) or is_unicode(value):
+                return value
+            problem = 'is not valid Unicode'
+        self.errors.append(Finding(path, problem))
+        return None

@@ -1,10 +1,10 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Finds the first mistake in a CDR payload or in a plain value, and says where it stands.
+"""Finds the first error in a CDR payload or in a plain value.
 
-The compiled functions of `cdr` are fast and only notice that something is wrong; these walk again,
-slowly, to name the place: `points[3].x: expected float32, got 'a'`.
+The compiled functions are fast and only notice that there is an error; these walk again, slowly,
+to name the place: `points[3].x: expected float32, got 'a'`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,10 @@ import struct
 from array import array
 from typing import Any
 
-from redis_bridge.errors import PayloadError
-from redis_bridge.messages.types import (
-    PRIMITIVES,
-    Array,
-    FieldType,
-    Message,
-    Primitive,
-    Sequence,
-    String,
-    did_you_mean,
-    integer_range,
-    is_bytes,
-    type_name,
-)
+from redis_bridge.errors import PayloadError, did_you_mean
+from redis_bridge.messages.paths import child
+from redis_bridge.messages.types import Array, Message, Primitive, Sequence, String
+from redis_bridge.messages.walk import Walk
 
 _SHOWN = 40  # characters of a wrong value that an error shows
 
@@ -52,208 +42,214 @@ def show(value: Any) -> str:
 
 
 class _Found(Exception):
-    """The walk found the mistake; its text is the whole message."""
+    """The walk found the error; its text is the whole message."""
 
 
 def _wrong(path: str, text: str) -> _Found:
     return _Found(f'{path}: {text}' if path else text)
 
 
-def _child(path: str, name: str) -> str:
-    return f'{path}.{name}' if path else name
-
-
 # Plain values
 
 
 def in_value(message: Message, value: Any) -> PayloadError | None:
-    """Return the first mistake in a plain value, or None."""
+    """Return the first error in a plain value, or None."""
     try:
-        _check(message, value, '')
+        _Value().visit(message, (value, ''))
     except _Found as found:
         return PayloadError(str(found))
     return None
 
 
-def _check(type_: FieldType, value: Any, path: str) -> None:
-    if isinstance(type_, Message):
-        _check_message(type_, value, path)
-    elif isinstance(type_, Primitive):
-        _check_number(type_, value, path)
-    elif isinstance(type_, String):
-        _check_string(type_, value, path)
-    else:
-        _check_items(type_, value, path)
+def _kinds(type_: Primitive) -> tuple[type, ...]:
+    return (bool,) if type_.name == 'boolean' else (float, int) if type_.is_float else (int,)
 
 
-def _check_message(type_: Message, value: Any, path: str) -> None:
-    if type(value) is not dict:
-        raise _wrong(path, f'expected a map of {type_name(type_)}, got {show(value)}')
-    fields = {field.name: field.type for field in type_.fields}
-    for name, item in value.items():
-        if name not in fields:
-            there = ', '.join(fields) or 'no fields'
-            raise _wrong(
-                _child(path, name if isinstance(name, str) else show(name)),
-                f'no such field{did_you_mean(name, fields)} ({type_name(type_)} has {there})',
-            )
-        _check(fields[name], item, _child(path, name))
-
-
-_KINDS = {'boolean': (bool,), 'float': (float, int), 'double': (float, int)}
-# Within these nothing can be wrong with a number; beyond, `_check_number` decides.
+# Within these nothing can be wrong with a number; beyond, `number` decides.
 _SAFE = {'boolean': (False, True), 'float': (-3.4e38, 3.4e38), 'double': (-1.7e308, 1.7e308)}
 
 
-def _check_number(type_: Primitive, value: Any, path: str) -> None:
-    name = type_name(type_)
-    limits = integer_range(type_.name)
-    if type(value) not in _KINDS.get(type_.name, (int,)):
-        raise _wrong(path, f'expected {name}, got {show(value)}')
-    if limits and not limits[0] <= value <= limits[1]:
-        raise _wrong(path, f'expected {name} ({limits[0]} to {limits[1]}), got {show(value)}')
-    if type_.name in ('float', 'double'):
+class _Value(Walk[tuple[Any, str], None]):
+    """A walk over a type and a plain value, with the path so far."""
+
+    def message(self, type_: Message, at: tuple[Any, str]) -> None:
+        value, path = at
+        if type(value) is not dict:
+            raise _wrong(path, f'expected a map of {type_}, got {show(value)}')
+        fields = {field.name: field.type for field in type_.fields}
+        for name, item in value.items():
+            if name not in fields:
+                known = ', '.join(fields) or 'no fields'
+                raise _wrong(
+                    child(path, name if isinstance(name, str) else show(name)),
+                    f'no such field{did_you_mean(str(name), fields)} ({type_} has {known})',
+                )
+            self.visit(fields[name], (item, child(path, name)))
+
+    def number(self, type_: Primitive, at: tuple[Any, str]) -> None:
+        value, path = at
+        limits = type_.integers
+        if type(value) not in _kinds(type_):
+            raise _wrong(path, f'expected {type_}, got {show(value)}')
+        if limits and not limits[0] <= value <= limits[1]:
+            raise _wrong(path, f'expected {type_} ({limits[0]} to {limits[1]}), got {show(value)}')
+        if type_.is_float:
+            try:
+                struct.pack('<' + type_.code, value)
+            except (OverflowError, struct.error):
+                raise _wrong(path, f'{show(value)} is out of range of {type_}') from None
+
+    def string(self, type_: String, at: tuple[Any, str]) -> None:
+        value, path = at
+        if type(value) is not str:
+            raise _wrong(path, f'expected {type_}, got {show(value)}')
         try:
-            struct.pack('<' + PRIMITIVES[type_.name][0], value)
-        except (OverflowError, struct.error):
-            raise _wrong(path, f'{show(value)} is out of range of {name}') from None
+            encoded = value.encode('utf-16-le' if type_.wide else 'utf-8')
+        except UnicodeEncodeError:
+            raise _wrong(path, f'{show(value)} has half of a surrogate pair') from None
+        if not type_.wide and '\0' in value:
+            raise _wrong(path, f'{show(value)} has a NUL character, where DDS would cut it')
+        length = len(encoded) // 2 if type_.wide else len(value)
+        if type_.bound is not None and length > type_.bound:
+            raise _wrong(path, f'expected {type_}, got {length} characters')
 
+    def fixed_numbers(self, type_: Array, item: Primitive, at: tuple[Any, str]) -> None:
+        self._each_number(type_, item, at)
 
-def _check_string(type_: String, value: Any, path: str) -> None:
-    name = type_name(type_)
-    if type(value) is not str:
-        raise _wrong(path, f'expected {name}, got {show(value)}')
-    try:
-        encoded = value.encode('utf-16-le' if type_.wide else 'utf-8')
-    except UnicodeEncodeError:
-        raise _wrong(path, f'{show(value)} has half of a surrogate pair') from None
-    if not type_.wide and '\0' in value:
-        raise _wrong(path, f'{show(value)} has a NUL character, where DDS would cut it')
-    length = len(encoded) // 2 if type_.wide else len(value)
-    if type_.bound is not None and length > type_.bound:
-        raise _wrong(path, f'expected {name}, got {length} characters')
+    def numbers(self, type_: Sequence, item: Primitive, at: tuple[Any, str]) -> None:
+        self._each_number(type_, item, at)
 
+    def _each_number(self, type_: Array | Sequence, item: Primitive, at: tuple[Any, str]) -> None:
+        kinds: tuple[type, ...] = (list, tuple)
+        if item.name != 'boolean':
+            kinds += (array,)
+        if type_.is_bytes:
+            kinds += (bytes, bytearray, memoryview)
+        value, path = self._checked(type_, at, kinds)
+        kinds = _kinds(item)  # of the items, which may be millions, of which one is wrong
+        low, high = item.integers or _SAFE[item.name]
+        for index, number in enumerate(value):
+            if type(number) not in kinds or not low <= number <= high:
+                self.number(item, (number, f'{path}[{index}]'))
 
-def _check_items(type_: Array | Sequence, value: Any, path: str) -> None:
-    kinds: tuple[type, ...] = (list, tuple)
-    if isinstance(type_.item, Primitive) and type_.item.name != 'boolean':
-        kinds += (array,)
-    if is_bytes(type_):
-        kinds += (bytes, bytearray, memoryview)
-    if type(value) not in kinds:
-        raise _wrong(path, f'expected {type_name(type_)}, got {show(value)}')
-    if isinstance(value, memoryview):
-        value = bytes(value)
-    if isinstance(type_, Array) and len(value) != type_.size:
-        raise _wrong(path, f'expected {type_name(type_)}, got {len(value)} items')
-    if isinstance(type_, Sequence) and len(value) > (
-        0xFFFFFFFF if type_.bound is None else type_.bound
-    ):
-        raise _wrong(path, f'expected {type_name(type_)}, got {len(value)} items')
-    if isinstance(type_.item, Primitive):  # may be millions, of which one is wrong
-        kinds = _KINDS.get(type_.item.name, (int,))
-        low, high = integer_range(type_.item.name) or _SAFE[type_.item.name]
-        for index, item in enumerate(value):
-            if type(item) not in kinds or not low <= item <= high:
-                _check_number(type_.item, item, f'{path}[{index}]')
-        return
-    for index, item in enumerate(value):
-        _check(type_.item, item, f'{path}[{index}]')
+    def items(self, type_: Array | Sequence, item: String | Message, at: tuple[Any, str]) -> None:
+        value, path = self._checked(type_, at, (list, tuple))
+        for index, part in enumerate(value):
+            self.visit(item, (part, f'{path}[{index}]'))
+
+    def _checked(
+        self, type_: Array | Sequence, at: tuple[Any, str], kinds: tuple[type, ...]
+    ) -> tuple[Any, str]:
+        """Return what was given once its kind and its number of items are right."""
+        value, path = at
+        if type(value) not in kinds:
+            raise _wrong(path, f'expected {type_}, got {show(value)}')
+        if isinstance(value, memoryview):
+            value = bytes(value)
+        if isinstance(type_, Array):
+            fits = len(value) == type_.size
+        else:
+            fits = len(value) <= (0xFFFFFFFF if type_.bound is None else type_.bound)
+        if not fits:
+            raise _wrong(path, f'expected {type_}, got {len(value)} items')
+        return value, path
 
 
 # CDR
 
 
 def in_cdr(message: Message, payload: bytes) -> PayloadError | None:
-    """Return the first mistake in a CDR payload, or None."""
-    if payload[:2] not in (b'\0\0', b'\0\1') or len(payload) < 4:
+    """Return the first error in a CDR payload, or None."""
+    if payload[:2] == b'\0\0':
+        return PayloadError('big-endian CDR is not supported: expected 00 01 at its start')
+    if payload[:2] != b'\0\1' or len(payload) < 4:
         start = payload[:4].hex(' ') or 'nothing'
-        return PayloadError(f'expected CDR, which starts with 00 00 or 00 01, got {start}')
-    walk = _Walk(payload)
+        return PayloadError(f'expected CDR, which starts with 00 01, got {start}')
     try:
-        walk.skip(message, '')
+        _Cdr(payload).visit(message, '')
     except _Found as found:
         return PayloadError(str(found))
     return None
 
 
-class _Walk:
-    """A position in a CDR payload."""
+class _Cdr(Walk[str, None]):
+    """A walk over a type and a CDR payload; the path goes down."""
 
     def __init__(self, payload: bytes) -> None:
         self._payload = payload
-        self._at = 4
-        self._order = '<' if payload[1] else '>'
-
-    def skip(self, type_: FieldType, path: str) -> None:
-        if isinstance(type_, Primitive):
-            self._numbers(type_, 1, path)
-        elif isinstance(type_, String):
-            self._string(type_, path)
-        elif isinstance(type_, Message):
-            for field in type_.fields:
-                self.skip(field.type, _child(path, field.name))
-            if not type_.fields:
-                self._take(1, path)
-        else:
-            self._items(type_, path)
+        self._position = 4
 
     def _take(self, size: int, path: str) -> bytes:
-        left = len(self._payload) - self._at
+        left = len(self._payload) - self._position
         if size > left:
             raise _wrong(path, f'needs {size} bytes, but {max(left, 0)} are left')
-        self._at += size
-        return self._payload[self._at - size : self._at]
+        self._position += size
+        return self._payload[self._position - size : self._position]
 
-    def _numbers(self, type_: Primitive, count: int, path: str) -> None:
-        size = PRIMITIVES[type_.name][1]
+    def _take_numbers(self, type_: Primitive, count: int, path: str) -> None:
         if count:
-            self._at += -(self._at - 4) % size
-        self._take(size * count, path)
+            self._position += -(self._position - 4) % type_.size
+        self._take(type_.size * count, path)
 
     def _length(self, path: str) -> int:
-        self._at += -(self._at - 4) % 4
-        return struct.unpack(self._order + 'I', self._take(4, path))[0]
+        self._position += -(self._position - 4) % 4
+        return int.from_bytes(self._take(4, path), 'little')
 
-    def _string(self, type_: String, path: str) -> None:
-        length = self._length(path)
-        data = self._take(4 * length if type_.wide else length, path)
+    def _count(self, type_: Sequence, path: str) -> int:
+        count = self._length(path)
+        if type_.bound is not None and count > type_.bound:
+            raise _wrong(path, f'expected {type_}, got {count} items')
+        return count
+
+    def number(self, type_: Primitive, at: str) -> None:
+        self._take_numbers(type_, 1, at)
+
+    def string(self, type_: String, at: str) -> None:
+        length = self._length(at)
+        data = self._take(4 * length if type_.wide else length, at)
         try:
-            text = wide_text(data, self._order) if type_.wide else data.decode().partition('\0')[0]
+            text = wide_text(data) if type_.wide else data.decode().partition('\0')[0]
         except ValueError:
             coding = 'UTF-16 in units of 4 bytes' if type_.wide else 'UTF-8'
-            raise _wrong(path, f'the string is not {coding}') from None
+            raise _wrong(at, f'the string is not {coding}') from None
         length = length if type_.wide else len(text)
         if type_.bound is not None and length > type_.bound:
-            raise _wrong(path, f'expected {type_name(type_)}, got {length} characters')
+            raise _wrong(at, f'expected {type_}, got {length} characters')
 
-    def _items(self, type_: Array | Sequence, path: str) -> None:
-        count = type_.size if isinstance(type_, Array) else self._length(path)
-        if isinstance(type_, Sequence) and type_.bound is not None and count > type_.bound:
-            raise _wrong(path, f'expected {type_name(type_)}, got {count} items')
-        if isinstance(type_.item, Primitive):
-            self._numbers(type_.item, count, path)
-            return
-        left = len(self._payload) - self._at
+    def message(self, type_: Message, at: str) -> None:
+        for field in type_.fields:
+            self.visit(field.type, child(at, field.name))
+        if not type_.fields:
+            self._take(1, at)
+
+    def fixed_numbers(self, type_: Array, item: Primitive, at: str) -> None:
+        self._take_numbers(item, type_.size, at)
+
+    def numbers(self, type_: Sequence, item: Primitive, at: str) -> None:
+        self._take_numbers(item, self._count(type_, at), at)
+
+    def items(self, type_: Array | Sequence, item: String | Message, at: str) -> None:
+        count = type_.size if isinstance(type_, Array) else self._count(type_, at)
+        left = len(self._payload) - self._position
         if count > left:  # each takes a byte at least
-            raise _wrong(path, f'has {count} items, but {max(left, 0)} bytes are left')
+            raise _wrong(at, f'has {count} items, but {max(left, 0)} bytes are left')
         for index in range(count):
-            self.skip(type_.item, f'{path}[{index}]')
+            self.visit(item, f'{at}[{index}]')
 
 
-def wide_text(data: bytes, order: str) -> str:
+def wide_text(data: bytes) -> str:
     """Return the text of a wstring: UTF-16 code units of 4 bytes each.
 
     :raises ValueError: a unit is beyond 0xFFFF, or half of a surrogate pair is missing.
     """
-    units = data.decode('utf-32-le' if order == '<' else 'utf-32-be', 'surrogatepass')
+    units = data.decode('utf-32-le', 'surrogatepass')
     if units and max(units) > '\uffff':
         raise ValueError('a UTF-16 code unit is beyond 0xFFFF')
     return units.encode('utf-16-le', 'surrogatepass').decode('utf-16-le')
 
 
 def wide_units(text: str) -> bytes:
-    """Return the body of a wstring, little-endian.
+    """Return the body of a wstring.
 
     :raises ValueError: half of a surrogate pair is missing.
     """

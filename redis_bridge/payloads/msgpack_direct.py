@@ -26,26 +26,16 @@ from redis_bridge.errors import PayloadError
 from redis_bridge.messages import find_error
 from redis_bridge.messages.codegen import (
     COMPILED,
-    LITTLE,
-    NATIVE,
-    READ_FAULTS,
+    READ_ERRORS,
     Source,
     as_bytes,
     define,
     identifier,
-    least,
     rounded,
 )
-from redis_bridge.messages.types import (
-    PRIMITIVES,
-    Array,
-    FieldType,
-    Message,
-    Primitive,
-    Sequence,
-    String,
-    is_bytes,
-)
+from redis_bridge.messages.position import Alignment
+from redis_bridge.messages.types import Array, Message, Primitive, Sequence, String
+from redis_bridge.messages.walk import Walk
 
 # (CDR, further entries of the map, already packed) to msgpack
 ToMsgpack = Callable[[bytes, bytes], bytes]
@@ -60,7 +50,6 @@ _MARKS = {
     'int8': b'\xd0', 'int16': b'\xd1', 'int32': b'\xd2', 'int64': b'\xd3',
     'float': b'\xca', 'double': b'\xcb',
 }  # fmt: skip
-_FLOATS = {'float': 4, 'double': 8}
 
 # Ext codes of typed arrays, which are RFC 8746's tags: array.array's type code and byte order. We
 # write little-endian.
@@ -75,19 +64,14 @@ EXT_CODES = {code: tag for tag, (code, order) in TAGS.items() if order == 'littl
 
 
 @lru_cache(COMPILED)
-def to_msgpack(message: Message, typed: bool = False) -> ToMsgpack | None:
-    """Return a function from CDR to a msgpack map; None if the machine is not little-endian.
-
-    The CDR must be little-endian, which its header tells. If it is broken, PayloadError is raised.
+def to_msgpack(message: Message, typed: bool = False) -> ToMsgpack:
+    """Return a function from CDR to a msgpack map; it raises PayloadError for broken CDR.
 
     :param typed: numeric arrays are ext values.
     """
-    if NATIVE != LITTLE:
-        return None
-    source = _ToMsgpack(typed)
+    source = _Source(typed)
     source.fields(message)
     source.flush()
-    source.emit(f'if {source.base} > end: raise ValueError("ends too early")')
     count = len(message.fields)
     heads = source.constant((map_head(count), map_head(count + 1)), 'heads')
     text = (
@@ -95,93 +79,47 @@ def to_msgpack(message: Message, typed: bool = False) -> ToMsgpack | None:
         ' if buf.__class__ is not bytes:\n'
         '  buf = as_bytes(buf)\n'
         ' try:\n'
+        "  if buf[:2] != b'\\0\\1': raise ValueError('no CDR header')\n"
         '  end = len(buf)\n'
         f'  parts = [{heads}[extra != b""]]\n'
         '  add = parts.append\n'
         f'{source.text()}'
-        ' except READ_FAULTS as fault:\n'
-        '  raise refused(buf, fault) from fault\n'
+        f"  if {source.base} > end: raise ValueError('ends too early')\n"
+        ' except READ_ERRORS as error:\n'
+        '  raise rejected(buf, error) from error\n'
         ' add(extra)\n'
         " return b''.join(parts)\n"
     )
 
-    def refused(payload: bytes, fault: Exception) -> PayloadError:
-        return find_error.in_cdr(message, payload) or PayloadError(f'{message.name}: {fault}')
+    def rejected(payload: bytes, error: Exception) -> PayloadError:
+        return find_error.in_cdr(message, payload) or PayloadError(f'{message.name}: {error}')
 
-    return define('pack', text, message, {**_RUNTIME, **source.constants, 'refused': refused})
-
-
-def _is_gathered(type_: Array | Sequence) -> bool:
-    """Tell whether an array is moved as if each item was a field."""
-    return (
-        isinstance(type_, Array)
-        and type_.item.name != 'boolean'
-        and type_.size * PRIMITIVES[type_.item.name][1] <= _GATHERED
-        and not is_bytes(type_)
-    )
+    return define('pack', text, message, {**_RUNTIME, **source.constants, 'rejected': rejected})
 
 
-class _Transcoder(Source):
-    """What both directions share: the walk over a type, and the bytes that wait to be moved.
+class _Source(Source, Walk[None, None]):
+    """The source of a function from CDR to msgpack; the position is that in CDR.
 
     `_tokens` are the bytes of the output that are not yet emitted: positions in the input, counted
     from `base`, and constants, which are negative (-1 - byte).
     """
 
-    def __init__(self, base: int) -> None:
-        super().__init__(LITTLE, base)
+    def __init__(self, typed: bool) -> None:
+        super().__init__(4)
+        self._typed = typed
         self._tokens: list[int] = []
 
     def fields(self, type_: Message) -> None:
         """Emit all fields of a message, with their names."""
         for field in type_.fields:
-            self.fixed(text_head(len(field.name)) + identifier(type_, field.name).encode())
-            self._any(field.type)
+            self._fixed(text_head(len(field.name)) + identifier(type_, field.name).encode())
+            self.visit(field.type, None)
         if not type_.fields:
-            self.filler()
+            self.add_pending('x', None, 1)
 
-    def _any(self, type_: FieldType) -> None:
-        if isinstance(type_, Message):
-            self.fixed(map_head(len(type_.fields)))
-            self.fields(type_)
-        elif isinstance(type_, Primitive):
-            self.number(type_)
-        elif isinstance(type_, String):
-            self.string(type_)
-        elif not isinstance(type_.item, Primitive):
-            self.items(type_)
-        elif _is_gathered(type_) and self.gathers_arrays:
-            self.fixed(array_head(type_.size))
-            for _ in range(type_.size):
-                self.number(type_.item)
-        else:
-            self.numbers(type_)
-
-    gathers_arrays = True
-
-    def fixed(self, data: bytes) -> None:
-        """Note bytes of the msgpack side that every message has."""
-        raise NotImplementedError
-
-    def filler(self) -> None:
-        """Note the byte of CDR that stands for a message without fields."""
-        raise NotImplementedError
-
-    def number(self, type_: Primitive) -> None:
-        """Note a number or a boolean."""
-        raise NotImplementedError
-
-    def string(self, type_: String) -> None:
-        """Emit a string."""
-        raise NotImplementedError
-
-    def numbers(self, type_: Array | Sequence) -> None:
-        """Emit an array or sequence of numbers, or bytes."""
-        raise NotImplementedError
-
-    def items(self, type_: Array | Sequence) -> None:
-        """Emit an array or sequence of strings or messages."""
-        raise NotImplementedError
+    def _fixed(self, data: bytes) -> None:
+        """Note bytes of the output that every message has."""
+        self._tokens += [-1 - byte for byte in data]
 
     def _chunks(self) -> list[tuple[bytes, int, int, bytes]]:
         """Return what moves the tokens: orders, the part of the input each needs, and the fill."""
@@ -226,21 +164,6 @@ class _Transcoder(Source):
             return self.base + ahead
         return f'{self.base} + {ahead}' if ahead else self.base
 
-
-class _ToMsgpack(_Transcoder):
-    """The source of a function from CDR to msgpack; the position is that in CDR."""
-
-    def __init__(self, typed: bool) -> None:
-        super().__init__(4)
-        self._typed = typed
-        self.gathers_arrays = not typed
-
-    def fixed(self, data: bytes) -> None:
-        self._tokens += [-1 - byte for byte in data]
-
-    def filler(self) -> None:
-        self.pend('x', None, 1)
-
     def emit_alignment(self, size: int) -> None:
         self.emit(f'o = {rounded(self.base, size)}')
         self.base = 'o'
@@ -252,19 +175,23 @@ class _ToMsgpack(_Transcoder):
             else:
                 name = self.constant(order, 'order')
                 self.emit(f'add({name}.translate({self._table(low, high, fill)}))')
-        self._settle()
+        self.clear_pending()
 
-    def number(self, type_: Primitive) -> None:
-        size = PRIMITIVES[type_.name][1]
+    def message(self, type_: Message, at: None) -> None:
+        self._fixed(map_head(len(type_.fields)))
+        self.fields(type_)
+
+    def number(self, type_: Primitive, at: None) -> None:
+        size = type_.size
         self.align(size)
         if type_.name == 'boolean':
             self.flush()
             self.emit(f'add(BOOLEANS[buf[{self.base}]])')
-            self.pend('x', None, 1)
+            self.add_pending('x', None, 1)
             return
-        self.fixed(_MARKS[type_.name])
+        self._fixed(_MARKS[type_.name])
         self._tokens += reversed(range(self._ahead, self._ahead + size))
-        self.pend(f'{size}x', None, size)
+        self.add_pending(f'{size}x', None, size)
 
     def _count(self, bound: int | None) -> str:
         """Emit the reading of a length, and be right behind it."""
@@ -272,13 +199,13 @@ class _ToMsgpack(_Transcoder):
         self.align(4)
         self.flush()
         self.emit(f'{name}, = count(buf, {self.base})')
-        self.pend('4x', None, 4)
+        self.add_pending('4x', None, 4)
         self.flush()
         if bound is not None:
             self.emit(f'if {name} > {bound}: raise ValueError("over its bound")')
         return name
 
-    def string(self, type_: String) -> None:
+    def string(self, type_: String, at: None) -> None:
         count = self._count(type_.bound if type_.wide else None)
         name = self.fresh()
         self.emit(f'e = {self.base} + {f"4 * {count}" if type_.wide else count}')
@@ -289,53 +216,65 @@ class _ToMsgpack(_Transcoder):
             self.emit(f'{name} = buf[{self.base}:e]')
             self.emit(f'add((short_text if {count} < {_SHORT} else text)({name}{bound}))')
         self.emit('o = e')
-        self.base, self.place = 'o', self._layout.behind(type_, self.place)
+        self.base, self.place = 'o', self._layout.visit(type_, self.place)
 
-    def numbers(self, type_: Array | Sequence) -> None:
-        code, size = PRIMITIVES[type_.item.name]
-        if isinstance(type_, Array):
-            self.align(size)
-            self.flush()
-            count: str | int = type_.size
-        else:
-            count = self._count(type_.bound)
-        behind = self._layout.behind_items(type_, self.place)
+    def fixed_numbers(self, type_: Array, item: Primitive, at: None) -> None:
+        is_short = type_.size * item.size <= _GATHERED
+        if is_short and not (self._typed or type_.is_bytes or item.name == 'boolean'):
+            self._fixed(array_head(type_.size))
+            for _ in range(type_.size):
+                self.number(item, None)
+            return
+        self.align(item.size)
+        self.flush()
+        behind = self.place.aligned(item.size).moved(type_.size * item.size)
+        self._emit_numbers(type_, item, str(type_.size), behind)
+
+    def numbers(self, type_: Sequence, item: Primitive, at: None) -> None:
+        count = self._count(type_.bound)
+        behind = self._layout.behind_numbers(item, self.place)
+        self._emit_numbers(type_, item, count, behind)
+
+    def _emit_numbers(
+        self, type_: Array | Sequence, item: Primitive, count: str, behind: Alignment
+    ) -> None:
+        """Emit numbers that are moved all at once."""
+        code, size = item.code, item.size
         self.hold_position()
         padding = self.place.padding(size)
         if padding != 0:  # there is none before the items of an empty sequence
             self.emit(f'if {count}: o = {rounded("o", size, padding)}')
         self.emit(f'e = o + {size} * {count}')
-        if is_bytes(type_):
+        if type_.is_bytes:
             self.emit(f'add(bytes_head({count}))')
             self.emit('add(memoryview(buf)[o:e])')
-        elif type_.item.name == 'boolean':
+        elif item.name == 'boolean':
             self.emit('add(booleans(buf[o:e]))')
         elif self._typed:
             self.emit(f'add(ext_head({size} * {count}, {EXT_CODES[code]}))')
             self.emit('add(memoryview(buf)[o:e])')
-        elif type_.item.name in _FLOATS:
-            self.emit(f'add({type_.item.name}s(buf[o:e]))')
+        elif item.is_float:
+            self.emit(f'add({item.name}s(buf[o:e]))')
         else:
             self.emit(f'add(integers({code!r}, buf[o:e]))')
         self.emit('o = e')
         self.base, self.place = 'o', behind
 
-    def items(self, type_: Array | Sequence) -> None:
-        item = type_.item
+    def items(self, type_: Array | Sequence, item: String | Message, at: None) -> None:
         if isinstance(type_, Array):
-            self.fixed(array_head(type_.size))
+            self._fixed(array_head(type_.size))
             self.flush()
-            count: str | int = type_.size
+            count = str(type_.size)
         else:
             count = self._count(type_.bound)
             self.emit(f'add(array_head({count}))')
-        behind = self._layout.behind_items(type_, self.place)
+        behind = self._layout.behind_items(type_, item, self.place)
         # Every item takes some bytes, so that a forged length ends here and not in a long loop.
-        self.emit(f'if {least(item)} * {count} > end - {self.base}: raise ValueError("too short")')
+        self.emit(f'if {item.min_size} * {count} > end - {self.base}: raise ValueError("short")')
         self.hold_position()
         self.place = self._layout.before_each(item, self.place)
         self.enter(f'for _ in range({count}):')
-        self._any(item)
+        self.visit(item, None)
         self.flush()
         self.leave()
         self.base, self.place = 'o', behind
@@ -390,7 +329,7 @@ def _text(data: bytes, bound: int | None = None) -> bytes:
 
 
 def _wide_text(data: bytes) -> bytes:
-    text = find_error.wide_text(data, LITTLE).encode()
+    text = find_error.wide_text(data).encode()
     return text_head(len(text)) + text
 
 
@@ -413,11 +352,13 @@ def _order_to_list(count: int, size: int) -> bytes:
 
 
 def _integers(code: str, data: bytes) -> bytes:
-    return msgpack.packb(array(code, data).tolist())
+    packed: bytes = msgpack.packb(array(code, data).tolist())
+    return packed
 
 
 def _booleans(data: bytes) -> bytes:
-    return msgpack.packb([byte != 0 for byte in data])
+    packed: bytes = msgpack.packb([byte != 0 for byte in data])
+    return packed
 
 
 _RUNTIME = {
@@ -434,5 +375,5 @@ _RUNTIME = {
     'integers': _integers,
     'booleans': _booleans,
     'BOOLEANS': [b'\xc2', *[b'\xc3'] * 255],
-    'READ_FAULTS': READ_FAULTS,
+    'READ_ERRORS': READ_ERRORS,
 }

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from redis_bridge.errors import PayloadError
 
+# The extra entry of a map that carries what travels beside the message. No ROS field can have
+# this name, because those begin with a letter.
+META = '_meta'
 DATA = b'data'  # the field of a stream entry that holds the payload
 SEQ_LIMIT = 1 << 64
 STAMP_LIMIT = 1e15  # seconds
@@ -34,6 +37,26 @@ def checked(origin: object, seq: object, stamp: object) -> Meta:
     if (type(stamp) is int or type(stamp) is float) and abs(stamp) < STAMP_LIMIT:
         return Meta(origin, seq, float(stamp))
     raise PayloadError(f'_meta.stamp: expected seconds, got {_shown(stamp)}')
+
+
+def take_meta(value: dict[str, Any]) -> Meta | None:
+    """Take the metadata out of a map; raises PayloadError.
+
+    `origin` and `seq` may be left out: then it only dates the map.
+    """
+    if META not in value:
+        return None
+    entry = value.pop(META)
+    if type(entry) is not dict:
+        raise PayloadError(f'{META}: expected a map, got {_shown(entry)}')
+    return checked(entry.get('origin', ''), entry.get('seq', 0), entry.get('stamp'))
+
+
+def with_meta(value: Any, meta: Meta | None) -> Any:
+    """Return a map that also holds the metadata; other values are returned as they are."""
+    if meta is None or type(value) is not dict:
+        return value
+    return {**value, META: meta._asdict()}
 
 
 def _shown(value: object) -> str:

@@ -98,7 +98,7 @@ class ConnectionThread:
         self.waker.set()
 
     def join(self, deadline: float) -> bool:
-        """Wait for the thread's end until `deadline` (monotonic seconds); return whether it came."""
+        """Wait until `deadline` (monotonic seconds); return whether the thread has ended."""
         if self._thread.ident is not None:
             self._thread.join(max(0.0, deadline - time.monotonic()))
         return not self._thread.is_alive()

@@ -19,7 +19,8 @@ from rclpy.qos import (
 )
 
 from redis_bridge.mapping.model import Qos
-from redis_bridge.messages.types import Message, Sequence, is_bytes, leaves
+from redis_bridge.messages.paths import leaves
+from redis_bridge.messages.types import Message, Sequence
 
 # Enough for a burst, and for a latched topic at least the number of its publishers; the graph does
 # not contain their depth. Waiting messages take memory, hence less for images and the like.
@@ -66,7 +67,7 @@ def mismatch(publisher: QoSProfile, subscription: QoSProfile) -> str | None:
 
 def _holds_blobs(message: Message) -> bool:
     """Return whether a message has bytes without bound: images, point clouds, files."""
-    return any(isinstance(kind, Sequence) and is_bytes(kind) for _, kind in leaves(message))
+    return any(isinstance(kind, Sequence) and kind.is_bytes for _, kind in leaves(message))
 
 
 def _profile(asked: Qos, reliability: str, durability: str, depth: int) -> QoSProfile:

@@ -14,24 +14,25 @@ from typing import Any
 
 from rosidl_parser import definition as rosidl
 
-from redis_bridge.errors import InterfaceError
+from redis_bridge.errors import InterfaceError, did_you_mean
 from redis_bridge.messages.types import (
     PRIMITIVES,
     Array,
     Field,
     FieldType,
+    Item,
     Message,
     Primitive,
     Sequence,
     String,
-    did_you_mean,
-    field_with_default,
 )
 
 _KINDS = ('msg', 'srv', 'action')
 
+MessageClass = Any  # that rosidl generates, without types
 
-def load(name: str) -> type:
+
+def load(name: str) -> MessageClass:
     """Return rosidl's class for 'pkg/msg/Name', 'pkg/srv/Name_Request', 'pkg/action/Name_Goal'.
 
     :raises InterfaceError: it says how to get the type.
@@ -65,7 +66,7 @@ def load(name: str) -> type:
     return found
 
 
-def _find(module: Any, short: str) -> type | None:
+def _find(module: Any, short: str) -> MessageClass | None:
     """Return the class of a message; those of services and actions hang on their interface."""
     found = getattr(module, short, None)
     if found is None and '_' in short:
@@ -86,13 +87,13 @@ _PARTS = {
 }
 
 
-def name_of(cls: type) -> str:
+def name_of(cls: MessageClass) -> str:
     """Return 'pkg/msg/Name' of a rosidl class."""
     package, kind = cls.__module__.split('.')[:2]
     return f'{package}/{kind}/{cls.__name__}'
 
 
-def describe(cls: type) -> Message:
+def describe(cls: MessageClass) -> Message:
     """Return the description of a rosidl message class.
 
     :raises InterfaceError: a field has a type that no .msg file can have (long double, wchar).
@@ -108,12 +109,12 @@ def describe(cls: type) -> Message:
     )
 
 
-def _field(name: str, cls: type, field: str, slot: rosidl.AbstractType) -> Field:
+def _field(name: str, cls: MessageClass, field: str, slot: rosidl.AbstractType) -> Field:
     type_ = _type(f'{name}.{field}', slot)
     default = getattr(cls, f'{field.upper()}__DEFAULT', None)
     if default is None:
         return Field(field, type_)
-    return field_with_default(field, type_, _plain(default))
+    return Field.with_default(field, type_, _plain(default))
 
 
 def _plain(value: Any) -> Any:
@@ -126,15 +127,21 @@ def _plain(value: Any) -> Any:
 
 
 def _type(path: str, slot: rosidl.AbstractType) -> FieldType:
+    """Return the type of a field."""
     if isinstance(slot, rosidl.Array):
-        return Array(_type(path, slot.value_type), slot.size)
+        return Array(_item(path, slot.value_type), slot.size)
     if isinstance(slot, rosidl.BoundedSequence):
-        return Sequence(_type(path, slot.value_type), slot.maximum_size)
+        return Sequence(_item(path, slot.value_type), slot.maximum_size)
     if isinstance(slot, rosidl.UnboundedSequence):
-        return Sequence(_type(path, slot.value_type))
+        return Sequence(_item(path, slot.value_type))
+    return _item(path, slot)
+
+
+def _item(path: str, slot: rosidl.AbstractType) -> Item:
+    """Return the type of a field that is no array, or of the items of one."""
     if isinstance(slot, rosidl.AbstractGenericString):
         wide = isinstance(slot, rosidl.AbstractWString)
-        return String(wide, slot.maximum_size if slot.has_maximum_size() else None)
+        return String(wide, getattr(slot, 'maximum_size', None))
     if isinstance(slot, rosidl.NamespacedType):
         return describe(load('/'.join(slot.namespaced_name())))
     if isinstance(slot, rosidl.BasicType) and slot.typename in PRIMITIVES:

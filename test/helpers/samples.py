@@ -3,7 +3,7 @@
 
 """Message types and serialized messages for tests without ROS."""
 
-from redis_bridge.messages import cdr
+from redis_bridge.messages import cdr_write
 from redis_bridge.messages.types import Field, Message, Primitive, Sequence, String
 
 DOUBLE = Primitive('double')
@@ -22,4 +22,4 @@ JOINTS = Message('test/msg/Joints', (Field('position', Sequence(DOUBLE)),))
 
 
 def number(value: float) -> bytes:
-    return cdr.writer(NUMBER)({'data': value})
+    return cdr_write.writer(NUMBER)({'data': value})

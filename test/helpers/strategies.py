@@ -20,8 +20,6 @@ from redis_bridge.messages.types import (
     Primitive,
     Sequence,
     String,
-    integer_range,
-    is_bytes,
 )
 
 TEXT = st.text(st.characters(exclude_characters='\0', exclude_categories=['Cs']), max_size=12)
@@ -35,7 +33,7 @@ def numbers(name: str) -> st.SearchStrategy:
         return st.booleans()
     if name in ('float', 'double'):
         return st.floats(width=32 if name == 'float' else 64)
-    low, high = integer_range(name)
+    low, high = Primitive(name).integers or (0, 0)
     return st.integers(low, high) | st.sampled_from([low, high, 0, high - 1])
 
 
@@ -71,7 +69,7 @@ def _plain_values(draw: Any, type_of: Callable[[], Message], longest: int) -> di
             else spread.randint(0, longest if type_.bound is None else min(longest, type_.bound))
         )
         items = [build(type_.item) for _ in range(count)]
-        return bytes(items) if is_bytes(type_) else items
+        return bytes(items) if type_.is_bytes else items
 
     return build(type_of())
 
@@ -98,8 +96,8 @@ def same(left: Any, right: Any) -> bool:
     return left == right
 
 
-def encode_cdr(message: Message, value: dict, order: str = '<', padding: bytes = b'\0') -> bytes:
-    """Return CDR in either byte order, one field after the other; padding may be any byte."""
+def encode_cdr(message: Message, value: dict, padding: bytes = b'\0') -> bytes:
+    """Return CDR, one field after the other; padding may be any byte."""
     out = bytearray()
 
     def align(size: int) -> None:
@@ -109,17 +107,17 @@ def encode_cdr(message: Message, value: dict, order: str = '<', padding: bytes =
         if isinstance(type_, Primitive):
             code, size = PRIMITIVES[type_.name]
             align(size)
-            out.extend(struct.pack(order + code, item))
+            out.extend(struct.pack('<' + code, item))
         elif isinstance(type_, String):
             align(4)
             if type_.wide:
                 units = struct.unpack(
                     f'<{len(item.encode("utf-16-le")) // 2}H', item.encode('utf-16-le')
                 )
-                out.extend(struct.pack(f'{order}I{len(units)}I', len(units), *units))
+                out.extend(struct.pack(f'<I{len(units)}I', len(units), *units))
             else:
                 data = item.encode() + b'\0'
-                out.extend(struct.pack(order + 'I', len(data)) + data)
+                out.extend(struct.pack('<' + 'I', len(data)) + data)
         elif isinstance(type_, Message):
             for field in type_.fields:
                 write(field.type, item[field.name])
@@ -128,9 +126,9 @@ def encode_cdr(message: Message, value: dict, order: str = '<', padding: bytes =
         else:
             if isinstance(type_, Sequence):
                 align(4)
-                out.extend(struct.pack(order + 'I', len(item)))
+                out.extend(struct.pack('<' + 'I', len(item)))
             for part in item:
                 write(type_.item, part)
 
     write(message, value)
-    return (b'\0\1\0\0' if order == '<' else b'\0\0\0\0') + bytes(out)
+    return b'\0\1\0\0' + bytes(out)

@@ -22,6 +22,7 @@ from graph import DOMAIN, Graph
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import BatteryState
 
+from redis_bridge.counters import DROP_REASONS
 from redis_bridge.mapping.load import load
 from redis_bridge.mapping.plan import plan
 from redis_bridge.protocol import keys
@@ -96,7 +97,7 @@ def robot(redis_server):
 def test_mappings_are_sound(tmp_path, text):
     path = tmp_path / 'readme.yaml'
     path.write_text(text)
-    assert not plan(load(path, robot='robot1')).refusals
+    assert not plan(load(path, robot='robot1')).errors
 
 
 def test_commands_run(robot):
@@ -148,6 +149,12 @@ def test_the_lines_to_look_inside_the_demo_name_what_the_demo_writes():
     for _, dash_p, port, _, name in looks:
         assert (dash_p, port) == ('-p', 'PORT')
         assert name in known
+
+
+def test_every_reason_for_a_drop_is_listed():
+    text = (CHECKOUT / 'README.md').read_text()
+    (listed,) = re.findall(r'Every drop is counted\*\*(.*?)\n- ', text, re.DOTALL)
+    assert set(re.findall(r'`(\w+)`', listed)) == set(DROP_REASONS)
 
 
 def test_make_targets_and_launch_arguments_exist():

@@ -19,8 +19,9 @@ import pytest
 from support import eventually
 
 from redis_bridge.cli import main
-from redis_bridge.messages import cdr, types
-from redis_bridge.payloads import codecs
+from redis_bridge.messages import cdr_write
+from redis_bridge.messages.definition import definition_text, parse_definition, type_hash
+from redis_bridge.payloads import CODECS
 from redis_bridge.protocol import keys
 from redis_bridge.protocol.meta import Meta
 
@@ -28,10 +29,10 @@ ROOT = Path(main.__file__).resolve().parents[2]
 CLI = 'redis_bridge.cli'
 COMMAND = [sys.executable, '-m', CLI]
 COMMANDS = ('run', 'check', 'demo', 'status', 'get', 'watch', 'publish')
-TWIST = types.parse_definition(
+TWIST = parse_definition(
     'demo_msgs/msg/Scan', 'float64 x\nfloat32[] ranges\nuint8[] data\nstring text\n'
 )
-SCALAR = types.parse_definition('std_msgs/msg/Float64', 'float64 data\n')
+SCALAR = parse_definition('std_msgs/msg/Float64', 'float64 data\n')
 MAPPING = """\
 version: 1
 vars: {robot: '${ROBOT}'}
@@ -95,8 +96,8 @@ def describe(db, message, name, **kinds):
     db.hset(
         keys.type_key(message.name),
         mapping={
-            'definition': types.definition(message),
-            'type_hash': types.type_hash(message),
+            'definition': definition_text(message),
+            'type_hash': type_hash(message),
             'protocol': '1',
         },
     )
@@ -276,7 +277,7 @@ def test_get_prints_values_for_people_and_for_machines(shell, db):
     assert shell('get', 'Temperature') == (0, '21.5\n', '')
     describe(db, TWIST, 'scan', key='cdr')
     value = {'x': 1.5, 'ranges': [0.5, float('inf')], 'data': b'\x00\xff', 'text': 'Grüße'}
-    db.set('scan', cdr.writer(TWIST)(value))
+    db.set('scan', cdr_write.writer(TWIST)(value))
     status, out, err = shell('get', 'scan', '--json')
     assert (status, err) == (0, '')
     assert out == '{"x":1.5,"ranges":[0.5,"Infinity"],"data":"AP8=","text":"Grüße"}\n'
@@ -331,8 +332,8 @@ def test_a_password_file_is_used(shell, nowhere, db, tmp_path):
 # --- watch -------------------------------------------------------------------------------------
 def test_watch_prints_a_line_a_message_and_ends_after_its_count(shell, db):
     describe(db, TWIST, 'scan', channel='msgpack')
-    encode = codecs.encoder(TWIST, 'msgpack')
-    payload = encode(cdr.writer(TWIST)({'ranges': [float('nan')]}), Meta('r/1', 5, 12.5))
+    encode = CODECS['msgpack'].encoder(TWIST)
+    payload = encode(cdr_write.writer(TWIST)({'ranges': [float('nan')]}), Meta('r/1', 5, 12.5))
     process = shell.start('watch', 'scan', '--json', '--count', '2')
     eventually(lambda: is_watched(db, 'scan'))
     for _ in range(3):
@@ -466,7 +467,7 @@ def test_a_terminal_gets_lines_of_its_width_and_no_control_characters(shell, db)
 def test_publish_sends_yaml_in_the_encoding_that_is_read(shell, db):
     describe(db, TWIST, 'in', from_key='msgpack')
     assert shell('publish', 'in', '{x: 1e-3, text: on}') == (0, '', '')
-    value, meta = codecs.decoder(TWIST, 'msgpack')(db.get('in'))
+    value, meta = CODECS['msgpack'].decoder(TWIST)(db.get('in'))
     assert value == {'x': 1e-3, 'text': 'on'}
     assert meta.origin.startswith('client/')
 

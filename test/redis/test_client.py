@@ -21,8 +21,10 @@ from support import eventually
 import redis_bridge
 from redis_bridge.errors import InterfaceError, NotFoundError, PayloadError, RedisError
 from redis_bridge.mapping.model import ChannelSinkConfig, Heartbeat, KeySinkConfig, RedisSettings
-from redis_bridge.messages import cdr, types
-from redis_bridge.payloads import codecs
+from redis_bridge.messages import cdr_write
+from redis_bridge.messages.definition import definition_text, parse_definition, type_hash
+from redis_bridge.payloads import CODECS
+from redis_bridge.payloads.hash_fields import hash_encoder
 from redis_bridge.protocol import keys
 from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
 from redis_bridge.protocol.meta import Meta
@@ -32,7 +34,7 @@ INNER = """\
 float64 a
 float64[3] v
 """
-SAMPLE = types.parse_definition(
+SAMPLE = parse_definition(
     'demo_msgs/msg/Sample',
     f"""\
 float64 x
@@ -46,8 +48,8 @@ demo_msgs/Inner inner
 MSG: demo_msgs/Inner
 {INNER}""",
 )
-SCALAR = types.parse_definition('std_msgs/msg/Float64', 'float64 data\n')
-TEXT = types.parse_definition('std_msgs/msg/String', 'string data\n')
+SCALAR = parse_definition('std_msgs/msg/Float64', 'float64 data\n')
+TEXT = parse_definition('std_msgs/msg/String', 'string data\n')
 
 VALUE = {
     'x': 1.5,
@@ -72,8 +74,8 @@ def describe(db, message, name, **kinds):
     db.hset(
         keys.type_key(message.name),
         mapping={
-            'definition': types.definition(message),
-            'type_hash': types.type_hash(message),
+            'definition': definition_text(message),
+            'type_hash': type_hash(message),
             'protocol': '1',
         },
     )
@@ -82,8 +84,8 @@ def describe(db, message, name, **kinds):
 
 def encoded(encoding, value=VALUE, message=SAMPLE, meta=META, **options):
     """Return the payload that a bridge makes of a message."""
-    encode = codecs.encoder(message, encoding, **options)
-    return encode(cdr.writer(message)(value), None if encoding in ('cdr', 'text') else meta)
+    encode = CODECS[encoding].encoder(message, **options)
+    return encode(cdr_write.writer(message)(value), None if encoding in ('cdr', 'text') else meta)
 
 
 def plain(value):
@@ -123,7 +125,7 @@ def test_get_returns_a_field_that_the_bridge_names(db, client, field):
 
 def test_get_returns_a_hash_as_the_map_it_was_written_from(db, client):
     describe(db, SAMPLE, 'robot1:battery', hash='text')
-    fields = codecs.hash_encoder(SAMPLE)(cdr.writer(SAMPLE)(VALUE))
+    fields = hash_encoder(SAMPLE)(cdr_write.writer(SAMPLE)(VALUE))
     db.hset('robot1:battery', mapping=fields)
     assert plain(client.get('robot1:battery')) == VALUE
 
@@ -228,7 +230,7 @@ def test_get_reads_what_the_bridges_redis_side_writes(redis_server, client):
         log=logging.getLogger('test'),
         presence=Heartbeat(),
     )
-    type_ = TypeDescription(SAMPLE.name, types.definition(SAMPLE), types.type_hash(SAMPLE))
+    type_ = TypeDescription(SAMPLE.name, definition_text(SAMPLE), type_hash(SAMPLE))
     endpoints.describe(NameDescription('r9:sample', 'key', False, 'cdr', None, type_))
     sink = endpoints.open_sink(KeySinkConfig('r9:sample', 'cdr'), redis_bridge.counters.Counters())
     endpoints.start(lambda: {'state': json.dumps({'writer': 'connected'})})
@@ -270,7 +272,7 @@ def test_publish_sends_what_the_bridge_that_reads_expects(db, client, encoding):
     before = time.time()
     assert client.publish('robot1:in', VALUE) == 1
     assert client.publish('robot1:in', {'x': 2}) == 1
-    first, second = (codecs.decoder(SAMPLE, encoding)(received(pubsub)) for _ in range(2))
+    first, second = (CODECS[encoding].decoder(SAMPLE)(received(pubsub)) for _ in range(2))
     assert plain(first[0]) == VALUE
     assert second[0]['x'] == 2
     if encoding != 'cdr':
@@ -393,7 +395,7 @@ def test_watch_sees_channels_keys_hashes_and_streams(db, client):
         assert plain(watch.wait(5)) == ('k', 'key', VALUE, META, None)  # what stands there
         db.publish('c', encoded('msgpack'))
         assert plain(watch.wait(5)) == ('c', 'channel', VALUE, META, None)
-        db.hset('h', mapping=codecs.hash_encoder(SAMPLE)(cdr.writer(SAMPLE)(VALUE)))
+        db.hset('h', mapping=hash_encoder(SAMPLE)(cdr_write.writer(SAMPLE)(VALUE)))
         update = watch.wait(5)
         assert (update.name, update.kind, plain(update.value)) == ('h', 'hash', VALUE)
         id_ = db.xadd('s', {'data': encoded('cdr'), 'origin': 'r/1', 'seq': 1, 'stamp': 2.5})
@@ -666,7 +668,7 @@ def test_the_channel_sink_and_a_watch_agree(redis_server, db, client):
     sink = endpoints.open_sink(
         ChannelSinkConfig('r9:c', 'msgpack'), redis_bridge.counters.Counters()
     )
-    type_ = TypeDescription(SAMPLE.name, types.definition(SAMPLE), types.type_hash(SAMPLE))
+    type_ = TypeDescription(SAMPLE.name, definition_text(SAMPLE), type_hash(SAMPLE))
     endpoints.describe(NameDescription('r9:c', 'channel', False, 'msgpack', None, type_))
     endpoints.start(dict)
     try:
@@ -711,7 +713,7 @@ def test_a_scalar_that_a_bridge_describes_with_its_field_is_read_as_that(
     redis_side_at, redis_server, client
 ):
     endpoints = redis_side_at(redis_server.url)
-    type_ = TypeDescription(SAMPLE.name, types.definition(SAMPLE), types.type_hash(SAMPLE))
+    type_ = TypeDescription(SAMPLE.name, definition_text(SAMPLE), type_hash(SAMPLE))
     endpoints.describe(NameDescription('Temperature', 'key', False, 'text', 'x', type_))
     endpoints.describe(NameDescription('gain', 'key', True, 'json', 'inner.a', type_))
     endpoints.start(dict)

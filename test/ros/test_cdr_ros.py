@@ -16,16 +16,8 @@ from hypothesis import strategies as st
 from strategies import encode_cdr, plain_values, same
 
 from redis_bridge.errors import PayloadError
-from redis_bridge.messages import cdr
-from redis_bridge.messages.types import (
-    PRIMITIVES,
-    FieldType,
-    Message,
-    Primitive,
-    Sequence,
-    String,
-    default_of,
-)
+from redis_bridge.messages import cdr_read, cdr_write
+from redis_bridge.messages.types import PRIMITIVES, FieldType, Message, Primitive, Sequence, String
 from redis_bridge.payloads import msgpack_direct
 
 pytest.importorskip('rclpy')
@@ -111,8 +103,12 @@ def to_plain(type_: FieldType, value: Any) -> Any:
 def test_values_are_those_of_rclpy_both_ways(name):
     cls = types.load(name)
     message = types.describe(cls)
-    read, write, check = cdr.reader(message), cdr.writer(message), cdr.checker(message)
-    read_typed = cdr.reader(message, typed=True)
+    read, write, check = (
+        cdr_read.reader(message),
+        cdr_write.writer(message),
+        cdr_read.checker(message),
+    )
+    read_typed = cdr_read.reader(message, typed=True)
     pack = msgpack_direct.to_msgpack(message)
 
     @lasting
@@ -127,11 +123,11 @@ def test_values_are_those_of_rclpy_both_ways(name):
         assert same(to_plain(message, deserialize_message(ours, cls)), value)
         assert ours == encode_cdr(message, value)  # exact, and padding is zero
         assert write(read_typed(ours)) == ours
-        swapped = encode_cdr(message, value, '>', b'\xaa')
-        assert same(to_plain(message, deserialize_message(swapped, cls)), value)
-        assert same(read(swapped), value)
-        assert write(read_typed(swapped)) == ours
-        check(swapped)
+        padded = encode_cdr(message, value, b'\xaa')
+        assert same(to_plain(message, deserialize_message(padded, cls)), value)
+        assert same(read(padded), value)
+        assert write(read_typed(padded)) == ours
+        check(padded)
 
     agree()
 
@@ -140,7 +136,7 @@ def test_values_are_those_of_rclpy_both_ways(name):
 def test_mutated_cdr_is_refused_or_read_as_rclpy_reads_it(name):
     cls = types.load(name)
     message = types.describe(cls)
-    read, check = cdr.reader(message), cdr.checker(message)
+    read, check = cdr_read.reader(message), cdr_read.checker(message)
 
     @lasting
     @given(
@@ -170,16 +166,18 @@ def test_fields_left_out_have_the_defaults_of_rclpy(name):
     message = types.describe(cls)
     defaults = to_plain(message, cls())
     # rclpy holds defaults of fixed float32 arrays as float32 already.
-    assert cdr.writer(message)(default_of(message)) == cdr.writer(message)(defaults)
-    assert same(to_plain(message, deserialize_message(cdr.writer(message)({}), cls)), defaults)
+    assert cdr_write.writer(message)(message.default()) == cdr_write.writer(message)(defaults)
+    assert same(
+        to_plain(message, deserialize_message(cdr_write.writer(message)({}), cls)), defaults
+    )
 
 
 @pytest.mark.parametrize('name', NAMES)
 def test_what_rclpy_refuses_when_cut_is_refused_here_at_every_length(name):
     cls = types.load(name)
     message = types.describe(cls)
-    read, check = cdr.reader(message), cdr.checker(message)
-    whole = cdr.writer(message)({})
+    read, check = cdr_read.reader(message), cdr_read.checker(message)
+    whole = cdr_write.writer(message)({})
     # The longest are cut at some lengths only: every one of the first and the last, else each 7th.
     lengths = [n for n in range(len(whole)) if n < 100 or n > len(whole) - 100 or n % 7 == 0]
     for length in lengths[:: max(1, len(lengths) // 300)]:
@@ -191,10 +189,12 @@ def test_what_rclpy_refuses_when_cut_is_refused_here_at_every_length(name):
 @pytest.mark.parametrize('text', ['', 'a\0b', '\0', 'ä😀\0', '\U0010ffff'])
 def test_wide_strings_are_read_as_rclpy_reads_them(text):
     message = types.describe(types.load('test_msgs/msg/WStrings'))
-    value = {**default_of(message), 'wstring_value': text}
+    value = {**message.default(), 'wstring_value': text}
     theirs = bytes(serialize_message(to_ros(message, value)))
-    assert cdr.reader(message)(theirs)['wstring_value'] == text
-    back = deserialize_message(cdr.writer(message)(value), types.load('test_msgs/msg/WStrings'))
+    assert cdr_read.reader(message)(theirs)['wstring_value'] == text
+    back = deserialize_message(
+        cdr_write.writer(message)(value), types.load('test_msgs/msg/WStrings')
+    )
     assert back.wstring_value == text
 
 
@@ -214,12 +214,12 @@ STRING = 'std_msgs/msg/String'
 def test_odd_strings_are_read_as_rclpy_reads_them(body):
     cls = types.load(STRING)
     theirs = deserialize_message(b'\0\1\0\0' + body, cls).data
-    assert cdr.reader(types.describe(cls))(b'\0\1\0\0' + body) == {'data': theirs}
+    assert cdr_read.reader(types.describe(cls))(b'\0\1\0\0' + body) == {'data': theirs}
 
 
 def test_a_bool_is_true_when_it_is_not_zero():
     cls = types.load('std_msgs/msg/Bool')
     for byte in (0, 1, 2, 7, 255):
         payload = bytes([0, 1, 0, 0, byte])
-        assert cdr.reader(types.describe(cls))(payload)['data'] is bool(byte)
+        assert cdr_read.reader(types.describe(cls))(payload)['data'] is bool(byte)
         assert deserialize_message(payload, cls).data is bool(byte)

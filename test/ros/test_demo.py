@@ -367,7 +367,7 @@ def test_rates_and_latencies_are_those_of_the_last_two_seconds():
 
 
 def test_the_monitor_sees_in_redis_what_bridges_and_scripts_put_there(redis_server):
-    pytest.importorskip('redis_bridge.payloads.codecs')
+    pytest.importorskip('redis_bridge.payloads')
     with redis_server.client() as db:
         db.flushall()
         monitor = Monitor(db, ('robot1', 'robot2'))

@@ -23,7 +23,7 @@ from processes import BridgeProcess
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Float64, String
 
-from redis_bridge.payloads import codecs
+from redis_bridge.payloads import CODECS
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.ros_io.drain import has_publisher_gid
 
@@ -59,7 +59,7 @@ class Commander:
         self.seq += 1
         seconds, micros = self.client.time()
         meta = Meta('laptop/1', self.seq, seconds + micros / 1e6)
-        payload = codecs.pack('json', {'linear': {'x': speed}}, meta)
+        payload = CODECS['json'].pack({'linear': {'x': speed}}, meta)
         assert self.client.publish(self.name, payload) == 1
 
     def keep_sending(self, speed, until):
@@ -241,7 +241,7 @@ def test_two_bridges_that_mirror_both_ways_carry_each_message_once(
         crossed = []
         while (message := pubsub.get_message(timeout=0.5)) is not None:
             if message['type'] == 'message':
-                crossed.append(codecs.unpack('msgpack', message['data'])[0]['data'])
+                crossed.append(CODECS['msgpack'].unpack(message['data'])[0]['data'])
         assert crossed == ['again'] * 3 + ['answer', 'over']
         pubsub.close()
 

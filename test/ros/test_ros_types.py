@@ -18,15 +18,17 @@ rclpy = pytest.importorskip('rclpy')
 from support import eventually  # noqa: E402
 
 from redis_bridge.errors import InterfaceError  # noqa: E402
+from redis_bridge.messages.definition import (  # noqa: E402
+    definition_text,
+    parse_definition,
+    type_hash,
+)
 from redis_bridge.messages.types import (  # noqa: E402
     Array,
     Field,
     Primitive,
     Sequence,
     String,
-    definition,
-    parse_definition,
-    type_hash,
 )
 from redis_bridge.ros_io import types  # noqa: E402
 
@@ -60,7 +62,7 @@ def test_every_installed_type_has_the_hash_of_ros_and_survives_the_text_form(nam
         pytest.skip(str(error))
     assert message.name == name
     assert type_hash(message) == installed_hashes()[name]
-    assert parse_definition(name, definition(message)) == message
+    assert parse_definition(name, definition_text(message)) == message
     assert hash(message) == hash(types.describe(types.load(name)))
 
 

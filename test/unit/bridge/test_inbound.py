@@ -24,8 +24,8 @@ from redis_bridge.mapping.model import (
     Stop,
     StreamSourceConfig,
 )
-from redis_bridge.messages import cdr
-from redis_bridge.payloads import codecs
+from redis_bridge.messages import cdr_read, cdr_write
+from redis_bridge.payloads import CODECS
 from redis_bridge.ports import Received
 from redis_bridge.protocol.meta import Meta
 
@@ -45,13 +45,13 @@ class Inbound:
         )
         self.dead_man = route.stop and DeadMan(
             route.stop,
-            lambda: self.publisher.publish(cdr.writer(message)({})),
+            lambda: self.publisher.publish(cdr_write.writer(message)({})),
             self.clock,
             LOG,
             topic='/n',
             clock=self.clock,
         )
-        encode = mirror and codecs.encoder(message, route.encoding)
+        encode = mirror and CODECS[route.encoding].encoder(message)
         self.route = InboundRoute(
             route,
             self.publisher,
@@ -68,7 +68,7 @@ class Inbound:
 
     @property
     def values(self):
-        read = cdr.reader(self.publisher.message)
+        read = cdr_read.reader(self.publisher.message)
         return [read(message) for message in self.publisher.published]
 
     @property
@@ -221,7 +221,7 @@ def test_numbers_of_typed_arrays_and_of_cdr_are_limited_too():
     inbound = Inbound(JOINTS, limits={'position': (-3.0, 3.0)}, encoding='msgpack')
     import array
 
-    inbound.carry(codecs.pack('msgpack', {'position': array.array('d', [9.0])}, arrays='typed'))
+    inbound.carry(CODECS['msgpack'].pack({'position': array.array('d', [9.0])}, arrays='typed'))
     assert inbound.dropped == {'out_of_limits': 1}
     inbound = Inbound(NUMBER, limits={'data': (0.0, 1.0)}, encoding='cdr')
     inbound.carry(number(0.5), number(2.0), number(math.nan))

@@ -22,8 +22,8 @@ from redis_bridge.mapping.model import (
     RosToRedis,
     StreamSinkConfig,
 )
-from redis_bridge.messages import cdr
-from redis_bridge.payloads import codecs
+from redis_bridge.messages import cdr_write
+from redis_bridge.payloads import CODECS
 from redis_bridge.protocol.meta import Meta
 
 LOG = logging.getLogger('test')
@@ -65,7 +65,7 @@ def test_every_sample_goes_to_every_sink_with_its_metadata():
     assert outbound.values == [1.5, 2.5]
     key, stream, channel = outbound.sinks
     assert channel.payloads == key.payloads
-    assert codecs.unpack('msgpack', stream.payloads[1]) == (
+    assert CODECS['msgpack'].unpack(stream.payloads[1]) == (
         {'data': 2.5},
         Meta('robot1/boot', 2, SERVER_TIME),
     )
@@ -90,7 +90,7 @@ def test_without_meta_the_payload_holds_the_fields_only():
 
 def test_a_hash_gets_dotted_fields():
     outbound = Outbound(HashSinkConfig('h'), message=TWIST, fields=('linear.x', 'angular'))
-    outbound.route.forward([cdr.writer(TWIST)({'linear': {'x': 0.5}})])
+    outbound.route.forward([cdr_write.writer(TWIST)({'linear': {'x': 0.5}})])
     assert outbound.sinks[0].payloads == [
         {'linear.x': b'0.5', 'angular.x': b'0.0', 'angular.y': b'0.0', 'angular.z': b'0.0'}
     ]
@@ -148,7 +148,7 @@ def test_a_topic_may_change_its_type():
     outbound.carry(1.0)
     outbound.route.opened(TWIST)
     outbound.route.rewrite()
-    outbound.route.forward([cdr.writer(TWIST)({'linear': {'x': 0.5}})])
+    outbound.route.forward([cdr_write.writer(TWIST)({'linear': {'x': 0.5}})])
     assert json.loads(outbound.sinks[0].payloads[-1])['linear']['x'] == 0.5
     assert len(outbound.sinks[0].written) == 2
 
@@ -247,7 +247,7 @@ def test_on_change_takes_nan_as_equal_to_nan():
 
 def test_on_change_only_looks_at_the_chosen_fields():
     outbound = Outbound(CHANNEL, message=TWIST, fields=('linear.x',), on_change=True)
-    write = cdr.writer(TWIST)
+    write = cdr_write.writer(TWIST)
     outbound.route.forward(
         [write({'linear': {'x': 1, 'y': 1}}), write({'linear': {'x': 1, 'y': 2}})]
     )

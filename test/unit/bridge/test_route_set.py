@@ -24,7 +24,7 @@ from redis_bridge.mapping.model import (
     RosToRedis,
     Stop,
 )
-from redis_bridge.messages import cdr
+from redis_bridge.messages import cdr_write
 from redis_bridge.ports import Received
 
 LOG = logging.getLogger('test')
@@ -184,7 +184,7 @@ def test_routes_to_one_topic_share_its_dead_man(world):
     world.clock.move(0.4)
     assert len(world.published('/cmd_vel')) == 2
     world.clock.move(0.2)
-    assert world.published('/cmd_vel')[2:] == [cdr.writer(TWIST)({})]
+    assert world.published('/cmd_vel')[2:] == [cdr_write.writer(TWIST)({})]
     one, two = world.routes.inbound()
     assert (one.report().noted, two.report().noted) == ({}, {'stop': 1})
 
@@ -201,7 +201,7 @@ def test_a_dead_man_is_shared_by_routes_with_other_publishers_and_outlives_the_f
     assert len(first.published) == 1
     world.routes.apply([key])
     world.clock.move(0.2)
-    assert first.published[1:] == [cdr.writer(TWIST)({})]
+    assert first.published[1:] == [cdr_write.writer(TWIST)({})]
     world.routes.apply([])
     assert world.ros.publishers == {}
 
@@ -211,7 +211,7 @@ def test_a_command_route_that_is_gone_stops_the_robot_first(world):
     world.receive('cmd', b'{"linear": {"x": 1}}')
     published = world.published('/cmd_vel')
     world.routes.apply([])
-    assert published[1:] == [cdr.writer(TWIST)({})]
+    assert published[1:] == [cdr_write.writer(TWIST)({})]
 
 
 def test_a_command_route_that_changes_hands_its_armed_dead_man_on(world):

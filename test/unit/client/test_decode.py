@@ -9,11 +9,11 @@ import pytest
 
 from redis_bridge.client.decode import Decoder, Update, guess, guess_fields, nested
 from redis_bridge.errors import PayloadError
-from redis_bridge.messages import types
+from redis_bridge.messages.definition import parse_definition
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.watching import Event, entry, stored
 
-SAMPLE = types.parse_definition('demo_msgs/msg/Sample', 'float64 x\nuint8[] data\nstring text\n')
+SAMPLE = parse_definition('demo_msgs/msg/Sample', 'float64 x\nuint8[] data\nstring text\n')
 META = Meta('robot1/0a0b', 7, 1234.5)
 
 

@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The compiled CDR functions without ROS: layout, byte orders, broken input, refused values."""
+"""The compiled CDR functions without ROS: layout, broken input, refused values."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from strategies import encode_cdr, plain_values, same
 
 from redis_bridge.errors import InterfaceError, PayloadError
-from redis_bridge.messages import cdr
-from redis_bridge.messages.types import Field, Message, Primitive, default_of, parse_definition
+from redis_bridge.messages import cdr_read, cdr_write
+from redis_bridge.messages.definition import parse_definition
+from redis_bridge.messages.types import Field, Message, Primitive
 
 POSE = """
 std_msgs/Header header
@@ -89,11 +90,11 @@ wstring[<=2] wides
 """
 POSE_STAMPED = parse_definition('geometry_msgs/msg/PoseStamped', POSE)
 MIXED_TYPE = parse_definition('pkg/msg/Mixed', MIXED)
-MIXED_READ, MIXED_TYPED = cdr.reader(MIXED_TYPE), cdr.reader(MIXED_TYPE, typed=True)
-MIXED_WRITE, MIXED_CHECK = cdr.writer(MIXED_TYPE), cdr.checker(MIXED_TYPE)
+MIXED_READ, MIXED_TYPED = cdr_read.reader(MIXED_TYPE), cdr_read.reader(MIXED_TYPE, typed=True)
+MIXED_WRITE, MIXED_CHECK = cdr_write.writer(MIXED_TYPE), cdr_read.checker(MIXED_TYPE)
 BODY = b'\0\1\0\0'
 
-often = settings(deadline=None, derandomize=True, database=None, max_examples=200)
+often = settings(deadline=None, derandomize=True, database=None, max_examples=40)
 
 
 def one(line: str, name: str = 'pkg/msg/One') -> Message:
@@ -101,7 +102,7 @@ def one(line: str, name: str = 'pkg/msg/One') -> Message:
 
 
 def written(message: Message, value: dict) -> bytes:
-    return cdr.writer(message)(value)
+    return cdr_write.writer(message)(value)
 
 
 # Layout
@@ -114,34 +115,34 @@ def test_padding_depends_on_the_string_before(frame, offset):
     value = {'header': {'frame_id': frame}, 'pose': {'position': {'x': 1.5}}}
     payload = written(POSE_STAMPED, value)
     assert payload[4 + offset : 12 + offset] == b'\0\0\0\0\0\0\xf8\x3f'
-    assert cdr.reader(POSE_STAMPED)(payload)['pose']['position']['x'] == 1.5
+    assert cdr_read.reader(POSE_STAMPED)(payload)['pose']['position']['x'] == 1.5
 
 
 def test_an_empty_sequence_of_doubles_adds_no_padding():
     message = one('float64[] a\nint32 b')
     assert written(message, {'b': 7}) == BODY + b'\0\0\0\0\7\0\0\0'
-    assert cdr.reader(message)(BODY + b'\0\0\0\0\7\0\0\0') == {'a': [], 'b': 7}
+    assert cdr_read.reader(message)(BODY + b'\0\0\0\0\7\0\0\0') == {'a': [], 'b': 7}
 
 
 def test_an_empty_message_is_one_byte_of_any_value():
     message = one('')
     assert written(message, {}) == BODY + b'\0'
-    assert cdr.reader(message)(BODY + b'\xaa') == {}
+    assert cdr_read.reader(message)(BODY + b'\xaa') == {}
     with pytest.raises(PayloadError):
-        cdr.reader(message)(BODY)
+        cdr_read.reader(message)(BODY)
 
 
 def test_wide_strings_take_four_bytes_a_unit():
     message = one('wstring text')
     payload = written(message, {'text': 'a😀'})
     assert payload == BODY + b'\3\0\0\0a\0\0\0\x3d\xd8\0\0\0\xde\0\0'
-    assert cdr.reader(message)(payload) == {'text': 'a😀'}
+    assert cdr_read.reader(message)(payload) == {'text': 'a😀'}
 
 
 @often
-@given(plain_values(MIXED_TYPE), st.sampled_from('<>'), st.sampled_from([b'\0', b'\xaa']))
-def test_values_are_read_in_both_byte_orders_whatever_the_padding(value, order, padding):
-    payload = encode_cdr(MIXED_TYPE, value, order, padding)
+@given(plain_values(MIXED_TYPE), st.sampled_from([b'\0', b'\xaa']))
+def test_values_are_read_whatever_the_padding(value, padding):
+    payload = encode_cdr(MIXED_TYPE, value, padding)
     assert same(MIXED_READ(payload), value)
     assert same(MIXED_READ(payload + b'tail'), value)
     MIXED_CHECK(payload)
@@ -162,6 +163,13 @@ def test_typed_arrays_are_arrays_and_bytes_stay_bytes():
     assert value['deep'][0]['longs'] == array('q', [3])
     empty = MIXED_TYPED(MIXED_WRITE({}))
     assert empty['doubles'] == array('d') and empty['few'].typecode == 'H'
+
+
+def test_big_endian_cdr_is_rejected_with_the_reason():
+    payload = b'\0\0' + MIXED_WRITE({})[2:]
+    for function in (MIXED_READ, MIXED_TYPED, MIXED_CHECK):
+        with pytest.raises(PayloadError, match='^big-endian CDR is not supported'):
+            function(payload)
 
 
 def test_bytearrays_and_views_are_read_too():
@@ -196,38 +204,38 @@ def part_of(value, paths):
 
 
 @often
-@given(plain_values(MIXED_TYPE), st.data(), st.sampled_from('<>'))
-def test_some_fields_are_read_as_they_stand_in_the_whole(value, data, order):
+@given(plain_values(MIXED_TYPE), st.data())
+def test_some_fields_are_read_as_they_stand_in_the_whole(value, data):
     paths = data.draw(st.lists(st.sampled_from(sorted(paths_of(value))), min_size=1, max_size=4))
-    read = cdr.reader(MIXED_TYPE, paths)
-    assert same(read(encode_cdr(MIXED_TYPE, value, order)), part_of(value, paths))
+    read = cdr_read.reader(MIXED_TYPE, paths)
+    assert same(read(encode_cdr(MIXED_TYPE, value)), part_of(value, paths))
 
 
 def test_nested_fields_keep_their_nesting():
     payload = written(
         POSE_STAMPED, {'header': {'frame_id': 'odom'}, 'pose': {'position': {'y': 2}}}
     )
-    read = cdr.reader(POSE_STAMPED, ['pose.position.y', 'header.stamp', 'pose.position.x'])
+    read = cdr_read.reader(POSE_STAMPED, ['pose.position.y', 'header.stamp', 'pose.position.x'])
     assert read(payload) == {
         'header': {'stamp': {'sec': 0, 'nanosec': 0}},
         'pose': {'position': {'x': 0.0, 'y': 2.0}},
     }
-    inner = cdr.reader(POSE_STAMPED, ['pose.position', 'pose.position.x'])
+    inner = cdr_read.reader(POSE_STAMPED, ['pose.position', 'pose.position.x'])
     assert inner(payload) == {'pose': {'position': {'x': 0.0, 'y': 2.0, 'z': 0.0}}}
 
 
 def test_what_stands_behind_the_last_wanted_field_is_not_read():
     payload = written(POSE_STAMPED, {'header': {'frame_id': 'odom'}})
-    assert cdr.reader(POSE_STAMPED, ['header.stamp.sec'])(payload[:8]) == {
+    assert cdr_read.reader(POSE_STAMPED, ['header.stamp.sec'])(payload[:8]) == {
         'header': {'stamp': {'sec': 0}}
     }
     with pytest.raises(PayloadError):
-        cdr.reader(POSE_STAMPED, ['header.frame_id'])(payload[:18])
+        cdr_read.reader(POSE_STAMPED, ['header.frame_id'])(payload[:18])
 
 
 def test_an_unknown_field_is_named_with_what_there_is():
     with pytest.raises(InterfaceError, match=r"no field 'positon', did you mean 'position'\?"):
-        cdr.reader(POSE_STAMPED, ['pose.positon'])
+        cdr_read.reader(POSE_STAMPED, ['pose.positon'])
 
 
 # Broken CDR
@@ -242,20 +250,20 @@ def test_what_has_no_header_or_no_body_is_refused(payload):
             function(payload)
 
 
-@settings(often, max_examples=20)
-@given(plain_values(MIXED_TYPE), st.sampled_from('<>'))
-def test_cdr_cut_at_any_length_is_refused(value, order):
-    payload = encode_cdr(MIXED_TYPE, value, order)
+@settings(often, max_examples=8)
+@given(plain_values(MIXED_TYPE))
+def test_cdr_cut_at_any_length_is_refused(value):
+    payload = encode_cdr(MIXED_TYPE, value)
     for length in range(len(payload)):
         for function in (MIXED_READ, MIXED_TYPED, MIXED_CHECK):
             with pytest.raises(PayloadError):
                 function(payload[:length])
 
 
-@settings(often, max_examples=400)
-@given(plain_values(MIXED_TYPE), st.randoms(use_true_random=False), st.sampled_from('<>'))
-def test_mutated_cdr_is_refused_or_gives_a_value_that_can_be_written(value, random, order):
-    payload = bytearray(encode_cdr(MIXED_TYPE, value, order))
+@settings(often, max_examples=80)
+@given(plain_values(MIXED_TYPE), st.randoms(use_true_random=False))
+def test_mutated_cdr_is_refused_or_gives_a_value_that_can_be_written(value, random):
+    payload = bytearray(encode_cdr(MIXED_TYPE, value))
     for _ in range(random.randint(1, 5)):
         payload[random.randrange(2, len(payload))] = random.choice((0, 1, 127, 255, 5))
     try:
@@ -268,7 +276,7 @@ def test_mutated_cdr_is_refused_or_gives_a_value_that_can_be_written(value, rand
         assert same(MIXED_READ(MIXED_WRITE(value)), value)
 
 
-@settings(often, max_examples=400)
+@settings(often, max_examples=80)
 @given(st.binary(max_size=300), st.sampled_from([BODY, b'\0\0\0\0']))
 def test_garbage_is_refused_or_read_without_another_error(garbage, header):
     for function in (MIXED_READ, MIXED_TYPED, MIXED_CHECK):
@@ -302,10 +310,10 @@ def test_a_forged_length_is_refused_at_once(line, forged):
     message = one(line)
     payload = BODY + forged + os.urandom(16) + bytes(48)
     for function in (
-        cdr.reader(message),
-        cdr.reader(message, typed=True),
-        cdr.checker(message),
-        cdr.reader(one(line.replace(' a', ' a\nint8 z', 1)), ['z']),  # skips what is before
+        cdr_read.reader(message),
+        cdr_read.reader(message, typed=True),
+        cdr_read.checker(message),
+        cdr_read.reader(one(line.replace(' a', ' a\nint8 z', 1)), ['z']),  # skips what is before
     ):
         started = time.monotonic()
         with pytest.raises(PayloadError, match='a'):
@@ -328,7 +336,7 @@ def test_a_forged_length_is_refused_at_once(line, forged):
     ],
 )
 def test_errors_in_cdr_name_the_place(line, body, error):
-    for function in (cdr.reader(one(line)), cdr.checker(one(line))):
+    for function in (cdr_read.reader(one(line)), cdr_read.checker(one(line))):
         with pytest.raises(PayloadError, match='^' + error):
             function(BODY + body)
 
@@ -402,7 +410,7 @@ def test_the_writer_names_the_whole_path():
     message = one(
         'pkg/P[] points\n====\nMSG: pkg/P\nfloat32 x\npkg/Q q\n====\nMSG: pkg/Q\nint8[] y'
     )
-    write = cdr.writer(message)
+    write = cdr_write.writer(message)
     points = [{}, {}, {}, {'x': 'a'}]
     with pytest.raises(PayloadError, match=r"^points\[3\]\.x: expected float32, got 'a'$"):
         write({'points': points})
@@ -466,7 +474,7 @@ def test_an_empty_message_takes_no_fields(line):
     ],
 )
 def test_near_kinds_are_taken_where_nothing_is_lost(line, value, read):
-    assert cdr.reader(one(line))(written(one(line), {'a': value})) == {'a': read}
+    assert cdr_read.reader(one(line))(written(one(line), {'a': value})) == {'a': read}
 
 
 def test_fields_left_out_get_their_defaults_and_the_value_is_not_changed():
@@ -474,16 +482,16 @@ def test_fields_left_out_get_their_defaults_and_the_value_is_not_changed():
         'int8 a 5\nstring b "x"\nint16[] c [1, 2]\npkg/E e\n====\nMSG: pkg/E\nfloat64 w 1.0'
     )
     value = {'b': 'y'}
-    write, read = cdr.writer(message), cdr.reader(message)
+    write, read = cdr_write.writer(message), cdr_read.reader(message)
     assert read(write(value)) == {'a': 5, 'b': 'y', 'c': [1, 2], 'e': {'w': 1.0}}
     assert value == {'b': 'y'}
-    assert read(write({})) == default_of(message)
+    assert read(write({})) == message.default()
 
 
 def test_field_names_that_are_no_identifiers_never_reach_the_source():
     for name in ('a b', "a'] or 1", '', 'ä', 'a\n'):
         message = Message('pkg/msg/Bad', (Field(name, Primitive('int8')),))
-        for compiled in (cdr.reader, cdr.writer, cdr.checker):
+        for compiled in (cdr_read.reader, cdr_write.writer, cdr_read.checker):
             with pytest.raises(InterfaceError, match='is no name of a field'):
                 compiled(message)
 
@@ -491,7 +499,7 @@ def test_field_names_that_are_no_identifiers_never_reach_the_source():
 def test_names_of_python_are_fine_as_fields():
     message = one('int8 class\nint8 def\nint8 end\nstring buf\nint8[] read\nint8[] array')
     value = {'class': 1, 'def': 2, 'end': 3, 'buf': 'x', 'read': [1], 'array': [2]}
-    assert cdr.reader(message)(written(message, value)) == value
+    assert cdr_read.reader(message)(written(message, value)) == value
 
 
 def test_sequences_in_sequences_are_compiled_as_deep_as_a_definition_may_be():
@@ -502,5 +510,5 @@ def test_sequences_in_sequences_are_compiled_as_deep_as_a_definition_may_be():
         value = {'a': [value, value]} if len(str(value)) < 2000 else {'a': [value]}
     payload = written(message, value)
     assert payload == encode_cdr(message, value)
-    assert cdr.reader(message)(payload) == value
-    cdr.checker(message)(payload)
+    assert cdr_read.reader(message)(payload) == value
+    cdr_read.checker(message)(payload)

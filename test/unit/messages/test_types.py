@@ -8,22 +8,9 @@ from __future__ import annotations
 import pytest
 
 from redis_bridge.errors import InterfaceError
-from redis_bridge.messages import types
-from redis_bridge.messages.types import (
-    Array,
-    Field,
-    Message,
-    Primitive,
-    Sequence,
-    String,
-    default_of,
-    definition,
-    field_at,
-    leaves,
-    parse_definition,
-    type_hash,
-    type_name,
-)
+from redis_bridge.messages.definition import definition_text, parse_definition, type_hash
+from redis_bridge.messages.paths import field_at, leaves
+from redis_bridge.messages.types import Array, Field, Message, Primitive, Sequence, String
 
 LINE = '=' * 80
 POINT = Message('geometry_msgs/msg/Point', tuple(Field(n, Primitive('double')) for n in 'xyz'))
@@ -63,15 +50,15 @@ def parse(text: str, name: str = 'pkg/msg/One') -> Message:
 
 
 def test_a_definition_is_the_text_of_a_type_and_all_it_is_made_of():
-    assert definition(ROUTE) == ROUTE_TEXT
+    assert definition_text(ROUTE) == ROUTE_TEXT
     assert parse_definition('nav_msgs/msg/Route', ROUTE_TEXT) == ROUTE
 
 
 def test_types_of_services_and_actions_keep_their_kind_in_a_definition():
     goal = Message('a_msgs/action/Turn_Goal', (Field('by', Primitive('float')),))
     request = Message('a_msgs/action/Turn_SendGoal_Request', (Field('goal', goal),))
-    assert 'MSG: a_msgs/action/Turn_Goal' in definition(request)
-    assert parse_definition(request.name, definition(request)) == request
+    assert 'MSG: a_msgs/action/Turn_Goal' in definition_text(request)
+    assert parse_definition(request.name, definition_text(request)) == request
 
 
 def test_a_definition_as_others_write_it_is_read():
@@ -108,11 +95,11 @@ def test_defaults_of_strings_survive_the_text_form(text):
     message = Message(
         'pkg/msg/One',
         (
-            types.field_with_default('a', String(), text),
-            types.field_with_default('b', Sequence(String()), [text, 'x,y', text]),
+            Field.with_default('a', String(), text),
+            Field.with_default('b', Sequence(String()), [text, 'x,y', text]),
         ),
     )
-    assert parse(definition(message)) == message
+    assert parse(definition_text(message)) == message
 
 
 @pytest.mark.parametrize(
@@ -184,7 +171,7 @@ def test_an_unknown_path_is_named_with_what_there_is(path, error):
 
 
 def test_defaults_are_new_plain_values_each_time():
-    value = default_of(ROUTE)
+    value = ROUTE.default()
     assert value == {
         'name': 'home',
         'via': [],
@@ -198,10 +185,10 @@ def test_defaults_are_new_plain_values_each_time():
     }
     value['tags'].append('x')
     value['end']['x'] = 1.0
-    assert default_of(ROUTE)['tags'] == ['a', 'b "c"'] and default_of(ROUTE)['end']['x'] == 0.0
-    assert default_of(Array(POINT, 2)) == 2 * [{'x': 0.0, 'y': 0.0, 'z': 0.0}]
-    assert default_of(Array(Primitive('octet'), 2)) == b'\0\0'
-    assert default_of(Sequence(Primitive('uint8'))) == b''
+    assert ROUTE.default()['tags'] == ['a', 'b "c"'] and ROUTE.default()['end']['x'] == 0.0
+    assert Array(POINT, 2).default() == 2 * [{'x': 0.0, 'y': 0.0, 'z': 0.0}]
+    assert Array(Primitive('octet'), 2).default() == b'\0\0'
+    assert Sequence(Primitive('uint8')).default() == b''
 
 
 def test_a_default_of_zero_is_no_default():
@@ -217,7 +204,7 @@ def test_leaves_are_what_is_no_message():
 
 
 def test_type_names_are_those_of_msg_files():
-    names = [type_name(field.type) for field in ROUTE.fields]
+    names = [str(field.type) for field in ROUTE.fields]
     assert names == [
         'string', 'geometry_msgs/Point[]', 'geometry_msgs/Point', 'string<=8[<=4]', 'uint8[3]',
         'float32[2]', 'bool', 'byte', 'wstring',

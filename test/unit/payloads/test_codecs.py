@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 from strategies import encode_cdr, plain_values, same
 
 from redis_bridge.errors import InterfaceError, PayloadError
-from redis_bridge.messages import cdr
-from redis_bridge.messages.types import Message, parse_definition
-from redis_bridge.payloads.codecs import CODECS, META, decoder, encoder, hash_encoder, pack, unpack
-from redis_bridge.protocol.meta import Meta
+from redis_bridge.messages import cdr_read, cdr_write
+from redis_bridge.messages.definition import parse_definition
+from redis_bridge.messages.types import Message
+from redis_bridge.payloads import CODECS
+from redis_bridge.payloads.hash_fields import hash_encoder
+from redis_bridge.protocol.meta import META, Meta
 
 LINE = '=' * 80
 SCAN = parse_definition(
@@ -47,7 +49,7 @@ float64 x
 byte[2] id
 """,
 )
-WRITE = cdr.writer(SCAN)
+WRITE = cdr_write.writer(SCAN)
 META_1 = Meta('robot1/ab12', 7, 1234.5)
 VALUE = {
     'stamp': {'sec': 1, 'nanosec': 2},
@@ -61,7 +63,7 @@ VALUE = {
     'flags': [True, False],
     'shorts': [1, 65535],
 }
-often = settings(deadline=None, derandomize=True, database=None, max_examples=150)
+often = settings(deadline=None, derandomize=True, database=None, max_examples=40)
 
 
 def one(line: str) -> Message:
@@ -71,7 +73,7 @@ def one(line: str) -> Message:
 def encoded(
     message: Message, encoding: str, value: dict, meta: Meta | None = None, **options
 ) -> bytes:
-    return encoder(message, encoding, **options)(cdr.writer(message)(value), meta)
+    return CODECS[encoding].encoder(message, **options)(cdr_write.writer(message)(value), meta)
 
 
 # Maps
@@ -122,16 +124,18 @@ def test_typed_arrays_are_ext_values_with_the_tags_of_rfc_8746():
 def test_typed_arrays_of_either_byte_order_are_read(tag, code):
     order = code if len(code) == 2 else f'<{code}'
     ext = msgpack.ExtType(tag, struct.pack(f'{order[0]}2{order[1]}', 1, 2))
-    value, _ = unpack('msgpack', msgpack.packb({'a': ext}))
+    value, _ = CODECS['msgpack'].unpack(msgpack.packb({'a': ext}))
     assert value['a'].tolist() == [1, 2] and value['a'].typecode == code[-1]
-    (given, _) = decoder(one('float64[] a'), 'msgpack')(msgpack.packb({'a': ext}))
-    assert cdr.writer(one('float64[] a'))(given) == cdr.writer(one('float64[] a'))({'a': [1, 2]})
+    (given, _) = CODECS['msgpack'].decoder(one('float64[] a'))(msgpack.packb({'a': ext}))
+    assert cdr_write.writer(one('float64[] a'))(given) == cdr_write.writer(one('float64[] a'))(
+        {'a': [1, 2]}
+    )
 
 
 @pytest.mark.parametrize('arrays', ['list', 'typed'])
 @pytest.mark.parametrize('encoding', ['msgpack', 'json', 'cdr'])
 def test_what_is_encoded_is_decoded(encoding, arrays):
-    encode, decode = encoder(SCAN, encoding, arrays=arrays), decoder(SCAN, encoding)
+    encode, decode = CODECS[encoding].encoder(SCAN, arrays=arrays), CODECS[encoding].decoder(SCAN)
 
     @often
     @given(plain_values(SCAN))
@@ -140,7 +144,7 @@ def test_what_is_encoded_is_decoded(encoding, arrays):
         given, meta = decode(encode(payload, META_1))
         assert meta == (None if encoding == 'cdr' else META_1)
         # NaN may change its bits on the way, nothing else does.
-        assert same(cdr.reader(SCAN)(WRITE(given)), value)
+        assert same(cdr_read.reader(SCAN)(WRITE(given)), value)
         assert decode(encode(payload))[1] is None
 
     survives()
@@ -149,18 +153,18 @@ def test_what_is_encoded_is_decoded(encoding, arrays):
 @pytest.mark.parametrize('encoding', ['msgpack', 'json'])
 def test_some_fields_or_one_are_carried(encoding):
     some = encoded(SCAN, encoding, VALUE, META_1, fields=['stamp.sec', 'flags'])
-    value, meta = unpack(encoding, some)
+    value, meta = CODECS[encoding].unpack(some)
     assert value == {'stamp': {'sec': 1}, 'flags': [True, False]} and meta == META_1
-    assert decoder(SCAN, encoding)(some) == (value, META_1)
+    assert CODECS[encoding].decoder(SCAN)(some) == (value, META_1)
     bare = encoded(SCAN, encoding, VALUE, META_1, field='stamp')
-    assert unpack(encoding, bare) == ({'sec': 1, 'nanosec': 2}, None)
-    assert decoder(SCAN, encoding, field='stamp')(bare) == (
+    assert CODECS[encoding].unpack(bare) == ({'sec': 1, 'nanosec': 2}, None)
+    assert CODECS[encoding].decoder(SCAN, field='stamp')(bare) == (
         {'stamp': {'sec': 1, 'nanosec': 2}},
         None,
     )
     for field in ('wide', 'ranges', 'data', 'points', 'stamp.sec'):
         bare = encoded(SCAN, encoding, VALUE, field=field)
-        given, _ = decoder(SCAN, encoding, field=field)(bare)
+        given, _ = CODECS[encoding].decoder(SCAN, field=field)(bare)
         expected = VALUE
         for part in field.split('.'):
             given, expected = given[part], expected[part]
@@ -168,7 +172,7 @@ def test_some_fields_or_one_are_carried(encoding):
 
 
 def test_the_forms_of_json_are_undone_by_type():
-    decode = decoder(SCAN, 'json')
+    decode = CODECS['json'].decoder(SCAN)
     value, _ = decode(
         b'{"ranges":["NaN","Infinity","-Infinity",1,NaN,-Infinity],"data":"AP8=","wide":"-5",'
         b'"points":[{"x":"NaN","id":[1,2]},5],"frame":"NaN","counts":["9",9,"x"],"unknown":"1"}'
@@ -202,7 +206,7 @@ def test_the_forms_of_json_are_undone_by_type():
          'frame, ranges, data, wide, fixed, points, counts, flags, shorts)'),
         ('msgpack', b'\x81\xa5frame\xd6\xff\0\0\0\0',
          'frame: expected string, got a value of type Timestamp'),
-        ('msgpack', msgpack.packb({b'frame': ''}), '5 bytes for the name of an entry'),
+        ('msgpack', msgpack.packb({b'frame': ''}), '5 bytes: no such field'),
         ('msgpack', msgpack.packb({'ranges': 'x'}), "ranges: expected float32[], got 'x'"),
         ('msgpack', msgpack.packb({'flags': msgpack.ExtType(72, b'\1')}),
          'flags: expected bool[], got a list of 1'),
@@ -210,7 +214,7 @@ def test_the_forms_of_json_are_undone_by_type():
 )  # fmt: skip
 def test_wrong_values_are_refused_by_decoder_or_writer(encoding, payload, error):
     with pytest.raises(PayloadError) as raised:
-        WRITE(decoder(SCAN, encoding)(payload)[0])
+        WRITE(CODECS[encoding].decoder(SCAN)(payload)[0])
     assert error in str(raised.value)
 
 
@@ -249,7 +253,6 @@ BAD = [
     ('msgpack', b'\xc9\xff\xff\xff\xff\x55'),
     ('msgpack', b'\x81\x01\x01'),
     ('msgpack', b'\x81\x90\x01'),
-    ('msgpack', b'\x82\xa1a\x01\xa1a\x01'),
     ('msgpack', b'\x81\xa1a\xd4\x05\x05'),
     ('msgpack', b'\x81\xa1a\xd4\x55\x05'),
     ('msgpack', b'\x81\xa1a\xd4\xff\x05'),
@@ -263,7 +266,7 @@ BAD = [
 @pytest.mark.parametrize(('encoding', 'payload'), BAD, ids=[f'{e} {p[:30]!r}' for e, p in BAD])
 def test_malformed_payloads_are_refused(encoding, payload):
     with pytest.raises(PayloadError) as raised:
-        decoder(SCAN, encoding)(payload)
+        CODECS[encoding].decoder(SCAN)(payload)
     assert 0 < len(str(raised.value)) < 300
 
 
@@ -271,7 +274,10 @@ def test_malformed_payloads_are_refused(encoding, payload):
 @given(st.binary(max_size=60), st.sampled_from(sorted(CODECS)))
 def test_garbage_raises_no_other_error(garbage, encoding):
     message = one('float64 a') if encoding == 'text' else SCAN
-    for function in (decoder(message, encoding), lambda payload: unpack(encoding, payload)):
+    for function in (
+        CODECS[encoding].decoder(message),
+        lambda payload: CODECS[encoding].unpack(payload),
+    ):
         try:
             function(garbage)
         except PayloadError as error:
@@ -289,7 +295,7 @@ def test_garbage_raises_no_other_error(garbage, encoding):
 def test_any_value_is_written_or_refused(value):
     payload = msgpack.packb(value)
     try:
-        given, _ = decoder(SCAN, 'msgpack')(payload)
+        given, _ = CODECS['msgpack'].decoder(SCAN)(payload)
         WRITE(given)
     except PayloadError as error:
         assert str(error)
@@ -308,9 +314,9 @@ def test_any_value_is_written_or_refused(value):
     ],
 )
 def test_metadata_is_taken_out(encoding, entry, meta):
-    payload = pack(encoding, {'frame': 'x', META: entry})
-    assert decoder(SCAN, encoding)(payload) == ({'frame': 'x'}, meta)
-    assert unpack(encoding, payload) == ({'frame': 'x'}, meta)
+    payload = CODECS[encoding].pack({'frame': 'x', META: entry})
+    assert CODECS[encoding].decoder(SCAN)(payload) == ({'frame': 'x'}, meta)
+    assert CODECS[encoding].unpack(payload) == ({'frame': 'x'}, meta)
 
 
 @pytest.mark.parametrize('encoding', ['msgpack', 'json'])
@@ -322,8 +328,11 @@ def test_metadata_is_taken_out(encoding, entry, meta):
      {'stamp': 1, 'seq': '1'}],
 )  # fmt: skip
 def test_metadata_of_a_wrong_kind_is_refused(encoding, entry):
-    payload = pack(encoding, {'frame': 'x', META: entry})
-    for function in (decoder(SCAN, encoding), lambda payload: unpack(encoding, payload)):
+    payload = CODECS[encoding].pack({'frame': 'x', META: entry})
+    for function in (
+        CODECS[encoding].decoder(SCAN),
+        lambda payload: CODECS[encoding].unpack(payload),
+    ):
         with pytest.raises(PayloadError, match='^_meta'):
             function(payload)
 
@@ -359,9 +368,9 @@ def test_metadata_of_a_wrong_kind_is_refused(encoding, entry):
 def test_text_is_one_scalar_as_people_write_it(line, value, text):
     message = one(line)
     assert encoded(message, 'text', {'a': value}, META_1) == text.encode()
-    given, meta = decoder(message, 'text')(text.encode())
+    given, meta = CODECS['text'].decoder(message)(text.encode())
     assert meta is None
-    assert cdr.writer(message)(given) == cdr.writer(message)({'a': value})
+    assert cdr_write.writer(message)(given) == cdr_write.writer(message)({'a': value})
 
 
 def digits(text: str) -> tuple[int, ...]:
@@ -373,7 +382,7 @@ def digits(text: str) -> tuple[int, ...]:
 def test_float32_texts_are_short_and_exact(value):
     message = one('float32 a')
     text = encoded(message, 'text', {'a': value}).decode()
-    assert same(decoder(message, 'text')(text.encode())[0], {'a': float(text)})
+    assert same(CODECS['text'].decoder(message)(text.encode())[0], {'a': float(text)})
     back = struct.unpack('f', struct.pack('f', float(text)))[0]
     assert same(back, value)
     if value - value == 0:
@@ -391,19 +400,22 @@ def test_float32_texts_are_short_and_exact(value):
 )  # fmt: skip
 def test_text_that_is_no_such_scalar_is_refused(line, text):
     with pytest.raises(PayloadError, match='^a: '):
-        decoder(one(line), 'text')(text.encode())
+        CODECS['text'].decoder(one(line))(text.encode())
 
 
 def test_text_that_is_no_utf8_is_refused():
     with pytest.raises(PayloadError, match='not UTF-8'):
-        decoder(one('string a'), 'text')(b'\xff')
+        CODECS['text'].decoder(one('string a'))(b'\xff')
     with pytest.raises(PayloadError, match='not UTF-8'):
-        unpack('text', b'\xff')
+        CODECS['text'].unpack(b'\xff')
 
 
 def test_text_takes_the_field_or_the_only_scalar():
     assert encoded(SCAN, 'text', VALUE, field='stamp.nanosec') == b'2'
-    assert decoder(SCAN, 'text', field='stamp.nanosec')(b'5') == ({'stamp': {'nanosec': 5}}, None)
+    assert CODECS['text'].decoder(SCAN, field='stamp.nanosec')(b'5') == (
+        {'stamp': {'nanosec': 5}},
+        None,
+    )
     nested = one(f'pkg/In a\nint8[] b\n{LINE}\nMSG: pkg/In\nint8 c')
     assert encoded(nested, 'text', {'a': {'c': 5}}) == b'5'
 
@@ -423,27 +435,27 @@ def test_text_takes_the_field_or_the_only_scalar():
         ({'encoding': 'cdr', 'fields': ['frame']}, 'cdr carries whole messages'),
         ({'encoding': 'json', 'field': 'fram'}, "did you mean 'frame'?"),
         ({'encoding': 'json', 'fields': ['fram']}, "did you mean 'frame'?"),
-        ({'encoding': 'yaml'}, "expected one of msgpack, json, text, cdr, got 'yaml'"),
     ],
 )
 def test_what_an_encoding_cannot_carry_is_refused_when_it_is_set_up(options, error):
+    encoding = options.pop('encoding')
     with pytest.raises(InterfaceError) as raised:
-        encoder(SCAN, **options)
+        CODECS[encoding].encoder(SCAN, **options)
     assert error in str(raised.value)
     if 'fields' not in options:
         with pytest.raises(InterfaceError):
-            decoder(SCAN, **options)
+            CODECS[encoding].decoder(SCAN, **options)
 
 
 # cdr and hashes
 
 
 def test_cdr_is_passed_on_as_it_is_once_it_was_walked():
-    payload = encode_cdr(SCAN, VALUE, '>', b'\xaa')
-    assert encoder(SCAN, 'cdr')(payload, META_1) is payload
+    payload = encode_cdr(SCAN, VALUE, b'\xaa')
+    assert CODECS['cdr'].encoder(SCAN)(payload, META_1) is payload
     for encoding in ('cdr', 'json', 'msgpack'):
         with pytest.raises(PayloadError):
-            encoder(SCAN, encoding)(payload[:-1])
+            CODECS[encoding].encoder(SCAN)(payload[:-1])
 
 
 def test_a_hash_has_dotted_names_and_text():
@@ -474,9 +486,9 @@ def test_a_hash_has_dotted_names_and_text():
 def test_values_without_a_type_are_packed_and_unpacked():
     value = {'a': 1, 'b': [1.5, None, True], 'c': {'d': 'ä'}}
     for encoding in ('msgpack', 'json'):
-        assert unpack(encoding, pack(encoding, value, META_1)) == (value, META_1)
-        assert unpack(encoding, pack(encoding, value)) == (value, None)
-        assert unpack(encoding, pack(encoding, 5, META_1)) == (5, None)
+        assert CODECS[encoding].unpack(CODECS[encoding].pack(value, META_1)) == (value, META_1)
+        assert CODECS[encoding].unpack(CODECS[encoding].pack(value)) == (value, None)
+        assert CODECS[encoding].unpack(CODECS[encoding].pack(5, META_1)) == (5, None)
     assert value == {'a': 1, 'b': [1.5, None, True], 'c': {'d': 'ä'}}
 
 
@@ -488,16 +500,18 @@ def test_values_without_a_type_take_the_same_forms():
         'd': math.nan,
         'e': array('B', b'x'),
     }
-    assert pack('json', value) == (
+    assert CODECS['json'].pack(value) == (
         b'{"a":[1.0,"Infinity"],"b":"AA==","c":"1152921504606846976","d":"NaN","e":"eA=="}'
     )
-    assert json.loads(pack('json', value))['b'] == base64.b64encode(b'\0').decode()
-    packed = msgpack.unpackb(pack('msgpack', value))
+    assert json.loads(CODECS['json'].pack(value))['b'] == base64.b64encode(b'\0').decode()
+    packed = msgpack.unpackb(CODECS['msgpack'].pack(value))
     assert packed['a'] == [1.0, math.inf] and packed['e'] == b'x'
-    typed, _ = unpack('msgpack', pack('msgpack', value, arrays='typed'))
+    typed, _ = CODECS['msgpack'].unpack(CODECS['msgpack'].pack(value, arrays='typed'))
     assert typed['a'] == array('f', [1, math.inf]) and typed['e'] == b'x'
     longs = array('l', [1, -2])
-    assert unpack('msgpack', pack('msgpack', [longs], arrays='typed'))[0][0].tolist() == [1, -2]
+    assert CODECS['msgpack'].unpack(CODECS['msgpack'].pack([longs], arrays='typed'))[0][
+        0
+    ].tolist() == [1, -2]
 
 
 def test_text_without_a_type_is_a_scalar_out_and_a_string_in():
@@ -508,8 +522,8 @@ def test_text_without_a_type_is_a_scalar_out_and_a_string_in():
         (math.nan, b'NaN'),
         ('x', b'x'),
     ):
-        assert pack('text', value) == text
-    assert unpack('text', b'0.5') == ('0.5', None)
+        assert CODECS['text'].pack(value) == text
+    assert CODECS['text'].unpack(b'0.5') == ('0.5', None)
 
 
 CIRCLE: list = []
@@ -538,14 +552,21 @@ CIRCLE.append(CIRCLE)
 )
 def test_what_cannot_be_packed_is_refused(encoding, value):
     with pytest.raises(PayloadError):
-        pack(encoding, value)
+        CODECS[encoding].pack(value)
 
 
 def test_cdr_without_a_type_is_refused_with_the_reason():
     with pytest.raises(PayloadError, match='without the message type'):
-        unpack('cdr', b'\0\1\0\0\0')
+        CODECS['cdr'].unpack(b'\0\1\0\0\0')
+
+
+def test_of_a_name_that_comes_twice_a_route_takes_the_last_and_a_reader_without_type_none():
+    payload = b'\x82\xa1a\x01\xa1a\x02'
+    assert CODECS['msgpack'].decoder(one('int8 a'))(payload) == ({'a': 2}, None)
+    with pytest.raises(PayloadError, match="'a' is written twice"):
+        CODECS['msgpack'].unpack(payload)
 
 
 def test_msgpacks_own_timestamps_are_refused():
     with pytest.raises(PayloadError, match='ext code -1'):
-        unpack('msgpack', msgpack.packb([{'a': msgpack.Timestamp(1, 2)}]))
+        CODECS['msgpack'].unpack(msgpack.packb([{'a': msgpack.Timestamp(1, 2)}]))

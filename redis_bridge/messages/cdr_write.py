@@ -1,0 +1,348 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Compiles, per message type, a function that checks a plain value and writes CDR."""
+
+from __future__ import annotations
+
+import math
+import struct
+from array import array
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from redis_bridge.errors import PayloadError
+from redis_bridge.messages import find_error
+from redis_bridge.messages.codegen import COMPILED, Pending, Source, define, identifier
+from redis_bridge.messages.guards import Guards, broken_guard, check_of_replaced
+from redis_bridge.messages.paths import child, field_at, set_at
+from redis_bridge.messages.types import Array, Message, Primitive, Sequence, String
+from redis_bridge.messages.walk import Walk
+
+__all__ = ['Guards', 'Now', 'Writer', 'writer']
+
+Writer = Callable[[Any], bytes]
+Now = Callable[[], tuple[int, int]]  # seconds, nanoseconds
+
+_HEADER = b'\0\1\0\0'
+_NO_GUARDS = Guards()
+_WRITE_ERRORS = (struct.error, ValueError, OverflowError, TypeError, KeyError)
+
+
+def writer(message: Message, guards: Guards = _NO_GUARDS, now: Now = lambda: (0, 0)) -> Writer:
+    """Return a function from a plain value to CDR.
+
+    Fields that are left out get their defaults. Everything else is checked: names, kinds, ranges,
+    lengths and bounds, and the guards. Integers pass for floats; booleans and floats do not pass
+    for integers. Padding is zero, because bytes sent to Redis must not carry pieces of the
+    process's memory.
+
+    The function raises PayloadError, whose `reason` is a reason of a drop.
+
+    :param now: the time in (seconds, nanoseconds) that `'now'` in `guards.set` stands for.
+    :raises InterfaceError: a path of the guards is unknown.
+    """
+    if guards == _NO_GUARDS:
+        return _unguarded(message)
+    for path in (*guards.limits, *guards.required, *guards.set):
+        field_at(message, path)
+    return _compile(message, guards, now)
+
+
+@lru_cache(COMPILED)
+def _unguarded(message: Message) -> Writer:
+    return _compile(message, _NO_GUARDS, lambda: (0, 0))
+
+
+def _compile(message: Message, guards: Guards, now: Now) -> Writer:
+    def now_map() -> dict[str, int]:
+        sec, nanosec = now()
+        return {'sec': sec, 'nanosec': nanosec}
+
+    def rejected(value: Any, error: Exception) -> PayloadError:
+        found = broken_guard(message, value, guards) or _type_error(message, value, guards)
+        return found or PayloadError(f'{message.name}: {error}')
+
+    source = _Source(guards)
+    source.message(message, ('root', ''))
+    source.flush()
+    check = check_of_replaced(message, guards)
+    text = (
+        'def write(value):\n'
+        ' try:\n'
+        f'  {"check_replaced(value)" if check else "pass"}\n'
+        '  root = value\n'
+        '  parts = []\n'
+        '  add = parts.append\n'
+        f'{source.text()}'
+        "  return b''.join(parts)\n"
+        ' except WRITE_ERRORS as error:\n'
+        '  raise rejected(value, error) from error\n'
+    )
+    names = {'rejected': rejected, 'check_replaced': check, 'now_map': now_map}
+    return define('write', text, message, {**_RUNTIME, **source.constants, **names})
+
+
+def _type_error(message: Message, value: Any, guards: Guards) -> PayloadError | None:
+    """Return the first error in a value that has broken no guard; it may be changed."""
+    try:
+        for path, setting in guards.set.items() if isinstance(value, dict) else ():
+            set_at(value, path, {'sec': 0, 'nanosec': 0} if setting == 'now' else setting)
+    except PayloadError as error:
+        return error
+    return find_error.in_value(message, value)
+
+
+# A variable, and the path to its value; None within arrays.
+_At = tuple[str, str | None]
+
+
+class _Source(Source, Walk[_At, None]):
+    """The source of a function that checks a plain value and writes CDR."""
+
+    def __init__(self, guards: Guards) -> None:
+        super().__init__(0)
+        self._guards = guards
+        self._is_guarded = True  # not in values that `set` brings
+        self._to_check: list[str] = []  # floats that must be finite
+        self._pending = [Pending('4s', 'HEADER')]
+        self._ahead = 4
+
+    @property
+    def _must_be_finite(self) -> bool:
+        return self._guards.finite and self._is_guarded
+
+    def emit_alignment(self, size: int) -> None:
+        # `o` counts the header's 4 bytes, which only matter to 8.
+        self.emit(f'p = {"4 - o" if size == 8 else "-o"} & {size - 1}')
+        self.emit('if p: add(ZEROS[p]); o += p')
+
+    def flush(self) -> None:
+        if self._to_check:
+            # x - x is 0.0 if x is finite, else NaN, which counts as true.
+            checks = ' or '.join(f'{name} - {name}' for name in self._to_check)
+            self.emit(f'if {checks}: raise ValueError')
+            self._to_check = []
+        if self._pending:
+            values = ', '.join(
+                part.name if part.items is None else f'*{part.name}'
+                for part in self._pending
+                if part.name
+            )
+            pack = self.constant(self._struct().pack, 'pack')
+            self.emit(f'add({pack}({values}))')
+        self.clear_pending()
+
+    def message(self, type_: Message, at: _At) -> None:
+        name, path = at
+        self.emit(f'if {name}.__class__ is not dict: raise TypeError')
+        count = len(type_.fields)
+        if count:
+            self._emit_defaults(type_, at)
+        # With the right number of fields, an unknown one means that a known one is missing.
+        self.emit(f'if len({name}) != {count}: raise KeyError')
+        if not count:
+            self.add_pending('x', None, 1)
+        for field in type_.fields:
+            variable = self.fresh()
+            where = None if path is None else child(path, field.name)
+            key = identifier(type_, field.name)
+            if where is not None and where in self._guards.set:
+                setting = self._guards.set[where]
+                constant = 'now_map()' if setting == 'now' else self.constant(setting, 'setting')
+                self.emit(f'{variable} = {constant}')
+                was_guarded, self._is_guarded = self._is_guarded, False
+                self.visit(field.type, (variable, where))
+                self._is_guarded = was_guarded
+            else:
+                self.emit(f'{variable} = {name}[{key!r}]')
+                self.visit(field.type, (variable, where))
+
+    def _emit_defaults(self, type_: Message, at: _At) -> None:
+        """Emit what happens if fields are left out."""
+        name, path = at
+        defaults = {
+            field.name: {} if isinstance(field.type, Message) else field.value()
+            for field in type_.fields
+        }
+        self.emit(f'if len({name}) != {len(defaults)}:')
+        if path is not None and self._is_guarded:
+            for field in defaults:
+                where = f'{child(path, field)}.'
+                if any(f'{needed}.'.startswith(where) for needed in self._guards.required):
+                    self.emit(f' if {field!r} not in {name}: raise KeyError')
+        self.emit(f' {name} = {self.constant(defaults, "defaults")} | {name}')
+
+    def number(self, type_: Primitive, at: _At) -> None:
+        name, path = at
+        if type_.name == 'boolean':
+            self.emit(f'if {name} is not True and {name} is not False: raise TypeError')
+        elif type_.is_float:
+            self.emit(f'if type({name}) is not float and type({name}) is not int: raise TypeError')
+        else:
+            self.emit(f'if type({name}) is not int: raise TypeError')
+        if type_.name != 'boolean':
+            limits = self._limits(path)
+            if limits:
+                self.emit(f'if not {limits[0]} <= {name} <= {limits[1]}: raise ValueError')
+            if type_.is_float and self._must_be_finite:
+                self._to_check.append(name)
+        self.align(type_.size)
+        self.add_pending(type_.code, name, type_.size)
+
+    def _limits(self, path: str | None) -> tuple[str, str] | None:
+        """Return the sources of the limits at a path."""
+        if path is None or not self._is_guarded or path not in self._guards.limits:
+            return None
+        low, high = self._guards.limits[path]
+        return self.constant(low, 'low'), self.constant(high, 'high')
+
+    def _check_items(self, item: Primitive, at: _At) -> None:
+        name, path = at
+        limits = None if item.name == 'boolean' else self._limits(path)
+        if limits:
+            self.emit(f'check_limits({name}, {limits[0]}, {limits[1]})')
+        if item.is_float and self._must_be_finite:
+            self.emit(f'if not all(map(isfinite, {name})): raise ValueError')
+
+    def fixed_numbers(self, type_: Array, item: Primitive, at: _At) -> None:
+        name, count = at[0], type_.size
+        self.align(item.size)
+        if type_.is_bytes:
+            self.emit(f'{name} = bytes_of({name})')
+            self._check_items(item, at)
+            self.emit(f'if len({name}) != {count}: raise ValueError')
+            self.add_pending(f'{count}s', name, count)
+        else:
+            self.emit(f'{name} = items_of({name}, {_kinds(item)})')
+            self._check_items(item, at)
+            self.emit(f'if len({name}) != {count}: raise ValueError')
+            self.add_pending(f'{count}{item.code}', name, count * item.size, count)
+
+    def _count(self, name: str, bound: int | None) -> None:
+        if bound is not None:
+            self.emit(f'if {name} > {bound}: raise ValueError')
+        self.align(4)
+        self.add_pending('I', name, 4)
+        self.flush()
+
+    def string(self, type_: String, at: _At) -> None:
+        name, count = at[0], self.fresh('n')
+        self.emit(f'if type({name}) is not str: raise TypeError')
+        if type_.wide:
+            self.emit(f'{name} = wide_units({name})')
+            self.emit(f'{count} = len({name}) // 4')
+            self._count(count, type_.bound)
+        else:
+            self.emit(f"if '\\0' in {name}: raise ValueError")
+            if type_.bound is not None:
+                self.emit(f'if len({name}) > {type_.bound}: raise ValueError')
+            self.emit(f"{name} = {name}.encode() + b'\\0'")
+            self.emit(f'{count} = len({name})')
+            self._count(count, None)
+        self.emit(f'add({name})')
+        self.moved_by(f'len({name})')
+        self.place = self._layout.visit(type_, self.place)
+
+    def numbers(self, type_: Sequence, item: Primitive, at: _At) -> None:
+        name, size = at[0], item.size
+        count = self.fresh('n')
+        if type_.is_bytes:
+            self.emit(f'{name} = bytes_of({name})')
+            self._check_items(item, at)
+        else:
+            self._check_items(item, at)
+            self.emit(f'{name} = packed({name}, {item.code!r}, {_kinds(item)})')
+        self.emit(f'{count} = len({name})' + (f' // {size}' if size > 1 else ''))
+        self._count(count, type_.bound)
+        behind = self._layout.behind_numbers(item, self.place)
+        self.hold_position()
+        if self.place.padding(size) != 0:
+            self.enter(f'if {count}:')
+            self.emit_alignment(size)
+            self.leave()
+        self.emit(f'add({name})')
+        self.moved_by(f'len({name})')
+        self.place = behind
+
+    def items(self, type_: Array | Sequence, item: String | Message, at: _At) -> None:
+        name = at[0]
+        kind = f'{name}.__class__'
+        self.emit(f'if {kind} is not list and {kind} is not tuple: raise TypeError')
+        count = self.fresh('n')
+        self.emit(f'{count} = len({name})')
+        if isinstance(type_, Array):
+            self.emit(f'if {count} != {type_.size}: raise ValueError')
+            self.flush()
+        else:
+            self._count(count, type_.bound)
+        behind = self._layout.behind_items(type_, item, self.place)
+        self.hold_position()
+        self.place = self._layout.before_each(item, self.place)
+        each = self.fresh()
+        self.enter(f'for {each} in {name}:')
+        self.visit(item, (each, None))
+        self.flush()
+        self.leave()
+        self.base, self.place = 'o', behind
+
+
+def _kinds(item: Primitive) -> str:
+    return 'BOOLS' if item.name == 'boolean' else 'NUMBERS' if item.is_float else 'INTEGERS'
+
+
+# What the generated code calls
+
+
+def _items_of(value: Any, kinds: frozenset[type]) -> Any:
+    """Return the items of a list or an array, once their kinds are checked."""
+    if value.__class__ is array and kinds is not _BOOLS:
+        value = value.tolist()
+    elif value.__class__ is not list and value.__class__ is not tuple:
+        raise TypeError('no list')
+    if not kinds.issuperset(map(type, value)):
+        raise TypeError('an item is of another kind')
+    return value
+
+
+def _packed(value: Any, code: str, kinds: frozenset[type]) -> bytes:
+    """Return the bytes of a numeric sequence."""
+    if isinstance(value, array) and value.typecode == code:
+        return value.tobytes()
+    value = _items_of(value, kinds)
+    return struct.pack(f'<{len(value)}{code}', *value)
+
+
+def _bytes_of(value: Any) -> bytes:
+    """Return the bytes of an array of bytes, which may also come as a list of integers."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, (bytearray, memoryview)):
+        return bytes(value)
+    return bytes(_items_of(value, _INTEGERS))
+
+
+def _check_limits(value: Any, low: float, high: float) -> None:
+    for item in value:  # min and max would be wrong about NaN
+        if not low <= item <= high:
+            raise ValueError('out of limits')
+
+
+_BOOLS: frozenset[type] = frozenset({bool})
+_INTEGERS: frozenset[type] = frozenset({int})
+_NUMBERS: frozenset[type] = frozenset({float, int})
+_RUNTIME = {
+    'wide_units': find_error.wide_units,
+    'items_of': _items_of,
+    'packed': _packed,
+    'bytes_of': _bytes_of,
+    'check_limits': _check_limits,
+    'isfinite': math.isfinite,
+    'BOOLS': _BOOLS,
+    'INTEGERS': _INTEGERS,
+    'NUMBERS': _NUMBERS,
+    'HEADER': _HEADER,
+    'ZEROS': [bytes(count) for count in range(8)],
+    'WRITE_ERRORS': _WRITE_ERRORS,
+}

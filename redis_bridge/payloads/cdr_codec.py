@@ -1,0 +1,60 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The serialized message, as DDS carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from redis_bridge.errors import InterfaceError, PayloadError
+from redis_bridge.messages import cdr_read
+from redis_bridge.messages.cdr_write import Guards, Now
+from redis_bridge.messages.types import Message
+from redis_bridge.payloads.codec import Codec, Decode, Encode, ToCdr
+from redis_bridge.protocol.meta import Meta
+
+
+class Cdr(Codec):
+    """The serialized message; it is checked, because DDS hands on whatever was published."""
+
+    name = 'cdr'
+    carries_whole_only = True
+    needs_type = True
+
+    def encoder(
+        self,
+        message: Message,
+        field: str | None = None,
+        fields: Sequence[str] = (),
+        arrays: str = 'list',
+    ) -> Encode:
+        if field or fields:
+            raise InterfaceError('cdr carries whole messages, without field or fields')
+        check = cdr_read.checker(message)
+
+        def encode(payload: bytes, _: Meta | None = None) -> bytes:
+            check(payload)
+            return payload
+
+        return encode
+
+    def decoder(self, message: Message, field: str | None = None) -> Decode:
+        if field:
+            raise InterfaceError('cdr carries whole messages, without field')
+        read = cdr_read.reader(message)
+        return lambda payload: (read(payload), None)
+
+    def inbound(
+        self, message: Message, field: str | None, guards: Guards, now: Now
+    ) -> tuple[Decode, ToCdr]:
+        if field or guards != Guards():
+            return super().inbound(message, field, guards, now)
+        return (lambda payload: (payload, None)), self.encoder(message)
+
+    def pack(self, value: Any, meta: Meta | None = None, arrays: str = 'list') -> bytes:
+        raise PayloadError('cdr cannot be written without the message type: see encoder')
+
+    def unpack(self, payload: bytes) -> tuple[Any, Meta | None]:
+        raise PayloadError('cdr cannot be read without the message type: see decoder')

@@ -1,0 +1,48 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The fields of a Redis hash: dotted names and text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis_bridge.messages import cdr_read
+from redis_bridge.messages.paths import field_at, get_at, leaves
+from redis_bridge.messages.types import FieldType, Message, Primitive, String
+from redis_bridge.payloads.json_codec import Json
+from redis_bridge.payloads.text_codec import to_text
+
+HashEncode = Callable[[bytes], dict[str, bytes]]
+
+
+def hash_encoder(message: Message, fields: Sequence[str] = ()) -> HashEncode:
+    """Return a function from CDR to the fields of a hash; it raises PayloadError.
+
+    Scalars are in the text encoding, arrays are one JSON value each.
+
+    :param fields: dotted paths; only these are carried. Empty: all.
+    :raises InterfaceError: a path is unknown.
+    """
+    read = cdr_read.reader(message, fields)
+    paths: dict[str, FieldType] = {}
+    for path in fields:
+        type_ = field_at(message, path)
+        paths.update(leaves(type_, f'{path}.') if isinstance(type_, Message) else {path: type_})
+    steps = [
+        (path, _field_encoder(type_)) for path, type_ in (paths or dict(leaves(message))).items()
+    ]
+
+    def encode(payload: bytes) -> dict[str, bytes]:
+        value = read(payload)
+        return {path: encode_field(get_at(value, path)) for path, encode_field in steps}
+
+    return encode
+
+
+def _field_encoder(type_: FieldType) -> Callable[[Any], bytes]:
+    if isinstance(type_, (Primitive, String)):
+        text = to_text(type_)
+        return lambda value: text(value).encode()
+    return Json().dumper(type_)

@@ -1,0 +1,196 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Maps, lists and numbers in JSON, with protobuf's conventions where JSON is too narrow."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+from redis_bridge.errors import PayloadError
+from redis_bridge.messages.find_error import show
+from redis_bridge.messages.types import Array, FieldType, Message, Primitive, Sequence
+from redis_bridge.payloads.codec import MapCodec, no_duplicates
+from redis_bridge.payloads.msgpack_codec import to_list
+from redis_bridge.protocol.meta import Meta, take_meta, with_meta
+
+_EXACT = 1 << 53  # beyond this a JSON number is not exact in JavaScript and others
+NON_FINITE = {'NaN': math.nan, 'Infinity': math.inf, '-Infinity': -math.inf}
+INTEGER = re.compile(r'-?[0-9]{1,20}')
+
+Convert = Callable[[Any], Any]
+
+
+def float_name(value: float) -> str:
+    """Return the name of NaN or an infinity."""
+    return 'NaN' if value != value else 'Infinity' if value > 0 else '-Infinity'
+
+
+def _finite(value: float) -> float | str:
+    return value if value - value == 0 else float_name(value)
+
+
+def _exact(value: int) -> int | str:
+    return value if -_EXACT <= value <= _EXACT else str(value)
+
+
+def _to_base64(value: Any) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(f'{show(value)} cannot be carried')
+
+
+def _fromfloat_name(value: Any) -> Any:
+    return NON_FINITE.get(value, value) if type(value) is str else value
+
+
+def _from_digits(value: Any) -> Any:
+    return int(value) if type(value) is str and INTEGER.fullmatch(value) else value
+
+
+def _literal_float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f'{text[:40]} is out of range')
+    return value
+
+
+def _converter(
+    type_: FieldType, of: Callable[[FieldType, str], Convert | None], path: str = ''
+) -> Convert | None:
+    """Return a function that changes what `of` gives a function for, in place; None for nothing.
+
+    Values may be partial or of a wrong kind: what does not look like its type is left alone.
+    """
+    own = of(type_, path)
+    if own is not None:
+        return own
+    if isinstance(type_, Message):
+        steps = []
+        for field in type_.fields:
+            step = _converter(field.type, of, f'{path}.{field.name}' if path else field.name)
+            if step is not None:
+                steps.append((field.name, step))
+        if not steps:
+            return None
+
+        def convert(value: Any) -> Any:
+            if type(value) is dict:
+                for name, step in steps:
+                    if name in value:
+                        value[name] = step(value[name])
+            return value
+
+        return convert
+    if isinstance(type_, (Array, Sequence)):
+        each = _converter(type_.item, of, f'{path}[]')
+        if each is None:
+            return None
+        return lambda value: [each(item) for item in value] if type(value) is list else value
+    return None
+
+
+def _integers_to_json(type_: FieldType, path: str) -> Convert | None:
+    wide = isinstance(type_, Primitive) and type_.name in ('int64', 'uint64')
+    return _exact if wide else None
+
+
+def _floats_to_json(type_: FieldType, path: str) -> Convert | None:
+    return _finite if isinstance(type_, Primitive) and type_.is_float else None
+
+
+def _from_json(type_: FieldType, path: str) -> Convert | None:
+    """Return what restores values that JSON carries as strings."""
+    if isinstance(type_, Primitive):
+        if type_.is_float:
+            return _fromfloat_name
+        return _from_digits if type_.name in ('int64', 'uint64') else None
+    if not type_.is_bytes:
+        return None
+
+    def from_base64(value: Any) -> Any:
+        if type(value) is not str:
+            return value
+        try:
+            return base64.b64decode(value, validate=True)
+        except ValueError:
+            raise PayloadError(f'{path}: expected base64, got {show(value)}') from None
+
+    return from_base64
+
+
+class Json(MapCodec):
+    """Maps, lists and numbers in JSON, with protobuf's conventions where JSON is too narrow."""
+
+    name = 'json'
+
+    _encode = json.JSONEncoder(
+        ensure_ascii=False,
+        allow_nan=False,
+        check_circular=False,
+        separators=(',', ':'),
+        default=_to_base64,
+    ).encode
+    _decode = json.JSONDecoder(object_pairs_hook=no_duplicates, parse_float=_literal_float).decode
+
+    def pack(self, value: Any, meta: Meta | None = None, arrays: str = 'list') -> bytes:
+        try:
+            return self._encode(with_meta(_untyped_to_json(value), meta)).encode()
+        except (ValueError, TypeError, RecursionError) as error:
+            reason = str(error) or type(error).__name__
+            raise PayloadError(f'cannot be written as JSON: {reason}') from None
+
+    def unpack(self, payload: bytes) -> tuple[Any, Meta | None]:
+        value = self.load(payload)
+        return value, take_meta(value) if type(value) is dict else None
+
+    def dumper(self, type_: FieldType) -> Callable[[Any], bytes]:
+        encode = self._encode
+        integers = _converter(type_, _integers_to_json)
+        floats = _converter(type_, _floats_to_json)
+
+        def dump(value: Any) -> bytes:
+            if integers is not None:
+                value = integers(value)
+            try:
+                return encode(value).encode()
+            except ValueError:  # some are not finite, which few messages are
+                if floats is None:
+                    raise
+                return encode(floats(value)).encode()
+
+        return dump
+
+    def load(self, payload: bytes) -> Any:
+        try:
+            return self._decode(payload.decode())
+        except (ValueError, RecursionError) as error:
+            reason = 'nested too deep' if isinstance(error, RecursionError) else str(error)
+            raise PayloadError(f'not JSON as used here: {reason}') from None
+
+    def restorer(self, type_: FieldType, path: str) -> Convert:
+        return _converter(type_, _from_json, path) or (lambda value: value)
+
+
+def _untyped_to_json(value: Any) -> Any:
+    """Return a copy in which every value that JSON is too narrow for is a string."""
+    if isinstance(value, dict):
+        for name in value:
+            if type(name) is not str:
+                raise TypeError(f'{show(name)} is no name of an entry')
+        return {name: _untyped_to_json(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_untyped_to_json(item) for item in value]
+    if isinstance(value, array):
+        return _untyped_to_json(to_list(value))
+    if isinstance(value, float):
+        return _finite(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _exact(value)
+    return value
