@@ -18,7 +18,7 @@ from redis_bridge.redis_io.side import RedisSide, Timing
 
 QUICK = Timing(
     connect_s=0.5, reply_s=1.0, ping_s=0.1, pings=3, retry_first_s=0.02, retry_max_s=0.1,
-    refused_max_s=0.2, block_ms=100,
+    denied_max_s=0.2, block_ms=100,
 )  # fmt: skip
 
 

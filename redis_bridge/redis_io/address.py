@@ -37,7 +37,7 @@ class Timing:
     pings: int = 3  # unanswered ones after which the peer counts as gone
     retry_first_s: float = 0.1  # doubles up to one of the next two, with full jitter
     retry_max_s: float = 5.0
-    refused_max_s: float = 30.0  # wrong password or missing rights: nothing heals that quickly
+    denied_max_s: float = 30.0  # wrong password or missing rights: these last longer
     block_ms: int = 1000  # of a blocking read; less than reply_s
 
 

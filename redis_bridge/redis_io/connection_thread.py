@@ -98,7 +98,7 @@ class ConnectionThread:
         self.waker.set()
 
     def join(self, deadline: float) -> bool:
-        """Wait for the thread's end, until a moment of the monotonic clock; tell if it came."""
+        """Wait until `deadline` (monotonic seconds); return whether the thread has ended."""
         if self._thread.ident is not None:
             self._thread.join(max(0.0, deadline - time.monotonic()))
         return not self._thread.is_alive()
@@ -125,7 +125,7 @@ class ConnectionThread:
                 self.closing.wait(GATE_POLL_S)
                 continue
             self._is_up = False
-            refused = False
+            is_denied = False
             problem = 'the session ended'
             try:
                 self._hold_session()
@@ -134,16 +134,16 @@ class ConnectionThread:
                 redis.exceptions.NoPermissionError,
                 InvalidSettings,
             ) as e:
-                refused, problem = True, self.redact(e)
+                is_denied, problem = True, self.redact(e)
             except (redis.RedisError, OSError) as e:
                 problem = self.redact(e)
-            except Exception as e:  # a bug must not end the role; it is told with its traceback
+            except Exception as e:  # a bug must not end the role; it is logged with its traceback
                 problem = f'internal error: {self.redact(e)}'
                 self._health.bug(self.role, self.redact(e))
             finally:
                 self._hang_up()
             if not self.closing.is_set() and not self._is_idle():
-                self._recover(problem, refused)
+                self._recover(problem, is_denied)
         self._health.mark_disconnected(self.role, 'closed', quiet=True)
         self.waker.close()
 
@@ -158,16 +158,16 @@ class ConnectionThread:
                 connection.close()
         self._connection = self._extra = None
 
-    def _recover(self, problem: str, refused: bool) -> None:
-        """Tell of the loss and wait before the next attempt."""
-        shut = self._gate() is not None  # then it was broken on purpose
-        self._health.mark_disconnected(self.role, problem, quiet=shut)
+    def _recover(self, problem: str, is_denied: bool) -> None:
+        """Report the loss and wait before the next attempt."""
+        is_shut = self._gate() is not None  # then it was interrupted on purpose
+        self._health.mark_disconnected(self.role, problem, quiet=is_shut)
         if self._is_up:
             try:
                 self._on_disconnect()
             except Exception as e:  # a bug of a receiver; see above
                 self._health.bug(self.role, self.redact(e))
         pause_s = random.uniform(0, self._pause_s)
-        longest_s = self.timing.refused_max_s if refused else self.timing.retry_max_s
+        longest_s = self.timing.denied_max_s if is_denied else self.timing.retry_max_s
         self._pause_s = min(2 * self._pause_s, longest_s)
         self.closing.wait(pause_s)

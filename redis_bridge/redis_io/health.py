@@ -10,10 +10,9 @@ import threading
 
 
 class Health:
-    """Which role is connected and why another is not; logs only what changed, in its order.
+    """Which role is connected and why another is not; logs only what changed.
 
-    What is logged is logged under the lock: who sees a state finds it in the log, and a loss never
-    stands there before the connection that it ended.
+    Logs inside the lock, so that losses and connects appear in the order in which they happened.
     """
 
     def __init__(self, log: logging.Logger, where: str) -> None:
@@ -21,7 +20,7 @@ class Health:
         self._where = where
         self._lock = threading.Lock()
         self._problems: dict[str, str | None] = {}
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self.bugs = 0
 
     def add(self, role: str) -> None:
@@ -40,16 +39,16 @@ class Health:
             was, self._problems[role] = self._problems.get(role, 'idle'), None
             if was is None or any(self._problems.values()):
                 return
-            self._told.clear()
+            self._logged.clear()
             self._log.info('Redis at %s: connected', self._where)
 
     def mark_disconnected(self, role: str, problem: str, *, quiet: bool = False) -> None:
         """Note that a role is not connected, and why."""
         with self._lock:
             self._problems[role] = problem
-            if quiet or problem in self._told:
+            if quiet or problem in self._logged:
                 return
-            self._told.add(problem)
+            self._logged.add(problem)
             self._log.warning('Redis at %s (%s): %s', self._where, role, problem)
 
     def bug(self, role: str, text: str) -> None:

@@ -4,8 +4,9 @@
 """Reads the replies of a server (RESP2) from bytes.
 
 The protocol: https://redis.io/docs/latest/develop/reference/protocol-spec/. `feed` and `gets` are
-those of hiredis.Reader. hiredis itself is not used: for batches of channel messages it is slower,
-and it has no rosdep key. redis-py's own reader takes two to eight times as long.
+those of hiredis.Reader, which would save about 0.5 µs of a message or reply. It is not used: it
+has no rosdep key, so that there would be two ways to maintain. redis-py's own reader takes two to
+eight times as long.
 """
 
 from __future__ import annotations

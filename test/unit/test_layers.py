@@ -33,8 +33,8 @@ ALLOWED = {
         'counters', 'log_once', 'mapping.model', 'messages', 'payloads', 'ports', 'protocol',
     },
     'redis_io': {
-        'counters', 'log_once', 'mapping.model', 'mapping.redis_url', 'payloads', 'ports',
-        'protocol', 'redis',
+        'counters', 'log_once', 'mapping.model', 'mapping.redis_url', 'ports', 'protocol',
+        'redis',
     },
     'ros_io': {'log_once', 'mapping.model', 'messages', 'ports', 'ros'},
     'client': {'mapping.model', 'messages', 'payloads', 'ports', 'protocol', 'redis', 'redis_io'},
