@@ -26,7 +26,7 @@ def show(value: Any) -> str:
     if value is None or isinstance(value, (bool, float)):
         return str(value)
     if isinstance(value, int):
-        # The text of a huge integer takes quadratic time, and Python may refuse it.
+        # The text of a huge integer takes quadratic time, and Python may reject it.
         return (
             str(value) if value.bit_length() <= 128 else f'an integer of {value.bit_length()} bits'
         )

@@ -32,7 +32,7 @@ def _float_text(value: float) -> str:
     """Return the shortest decimal that gives the same float32."""
     if value - value != 0 or value == 0:
         return _double_text(value)
-    # Up to 6 digits survive a float32, unless it is subnormal; 9 always tell it from all others.
+    # Up to 6 digits survive a float32, unless it is subnormal; 9 always identify it.
     for digits in range(6 if abs(value) >= 1.1754944e-38 else 1, 9):
         short = float(f'{value:.{digits}g}')
         try:

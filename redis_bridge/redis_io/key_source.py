@@ -42,7 +42,7 @@ class KeyReceiver(SourceReceiver, Protocol):
         """Whether a value counts that was written again unchanged.
 
         It does for commands: what repeats keeps the robot moving. A renewed time to live cannot
-        be told apart from that.
+        be distinguished from that.
         """
 
     def receive(self, value: Value | None, is_initial: bool) -> None:

@@ -64,7 +64,7 @@ class RedisSide:
         presence: Heartbeat,
         timing: Timing = Timing(),  # noqa: B008 (frozen)
     ) -> None:
-        boot = secrets.token_hex(4)  # tells this start of the bridge from others
+        boot = secrets.token_hex(4)  # identifies this start of the bridge
         self.origin = f'{robot}/{boot}'
         self._robot = robot
         self._log = log
