@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -17,6 +18,7 @@ from redis_bridge.protocol.meta import DATA, Meta, from_entry
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.connection import Connection, Pings
 from redis_bridge.redis_io.connection_thread import ConnectionThread
+from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.resp import code_of, raise_if_error
 from redis_bridge.redis_io.tracking import INVALIDATE, disjoint_prefixes
 
@@ -45,7 +47,7 @@ class WatchEvent(NamedTuple):
     text: str
 
 
-def read_command(name: str, kind: str) -> tuple:
+def read_command(name: str, kind: str) -> tuple[str | int, ...]:
     """Return the command that reads what a key, hash or stream holds now."""
     if kind == 'stream':
         return ('XREVRANGE', name, '+', '-', 'COUNT', 1)
@@ -91,7 +93,7 @@ class Watch:
         watched = list(dict.fromkeys(watched))
         streams = [name for name, kind in watched if kind == 'stream']
         others = [pair for pair in watched if pair[1] != 'stream']
-        roles = []
+        roles: list[_Listening | _Streaming] = []
         if others:
             roles.append(_Listening(self, others))
         if streams:
@@ -150,10 +152,11 @@ class Watch:
             thread.close(time.monotonic() + 1.0)
 
 
-class _Health:
-    """Turns the states of one connection into events; used in place of `connection.Health`."""
+class _Health(Health):
+    """Turns the states of one connection into events instead of log lines."""
 
     def __init__(self, watch: Watch) -> None:
+        super().__init__(logging.getLogger(__name__), '')
         self._watch = watch
         self._known = threading.Event()
         self._problem: str | None = None
@@ -240,7 +243,7 @@ class _Listening:
                 while connection.has_reply():
                     self._take(connection.reply(), changed)
                 pings.heard()
-            if changed:
+            if changed and reader is not None:
                 self._read(reader, changed)
             pings.tick(connection)
 

@@ -39,22 +39,22 @@ class Recorder:
         return [arrival.payload for arrival in self.arrivals]
 
     def has_subscribers(self) -> bool:
-        """See `endpoints.Receiver`."""
+        """See `ports.Receiver`."""
         return self.wants
 
     def receive(self, arrivals: list[Received]) -> None:
-        """See `endpoints.Receiver`."""
+        """See `ports.Receiver`."""
         self.arrivals += arrivals
         for arrival in arrivals:
             if arrival.acknowledge is not None and self.verdict is not None:
                 arrival.acknowledge(self.verdict)
 
     def gap(self, missed: int | None) -> None:
-        """See `endpoints.Receiver`."""
+        """See `ports.Receiver`."""
         self.gaps.append(missed)
 
     def on_disconnect(self) -> None:
-        """See `endpoints.Receiver`."""
+        """See `ports.Receiver`."""
         self.losses += 1
 
 
@@ -134,6 +134,8 @@ class Server:
             except AssertionError:
                 self.kill()
                 raise
+            finally:
+                client.connection_pool.disconnect()  # redis-py 4 leaves it to the collector
         if self._process.poll() is not None:
             raise RuntimeError((self.folder / 'server.log').read_text())
         return self
