@@ -8,15 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Mapping as MappingOf
-from typing import Any
+from typing import Any, get_args
 
 from redis_bridge.errors import InterfaceError
 from redis_bridge.mapping import patterns
 from redis_bridge.mapping.model import (
-    ChannelSinkConfig,
-    ChannelSourceConfig,
     HashSinkConfig,
-    KeySinkConfig,
     KeySourceConfig,
     Qos,
     RedisToRos,
@@ -24,19 +21,13 @@ from redis_bridge.mapping.model import (
     SinkConfig,
     SourceConfig,
     Stop,
-    StreamSinkConfig,
     StreamSourceConfig,
 )
 from redis_bridge.mapping.yaml12 import Document, Finding, Path, dotted
 from redis_bridge.protocol import names
 
-SINKS: dict[str, type[SinkConfig]] = {
-    sink.kind: sink
-    for sink in (KeySinkConfig, HashSinkConfig, StreamSinkConfig, ChannelSinkConfig)
-}
-SOURCES: dict[str, type[SourceConfig]] = {
-    source.kind: source for source in (ChannelSourceConfig, KeySourceConfig, StreamSourceConfig)
-}
+SINKS: dict[str, type[SinkConfig]] = {sink.kind: sink for sink in get_args(SinkConfig)}
+SOURCES: dict[str, type[SourceConfig]] = {source.kind: source for source in get_args(SourceConfig)}
 _PATTERNS = 'patterns such as {x:*} are not yet supported'
 _UNSTAMPED = ('text', 'cdr')  # encodings without `_meta`
 
