@@ -40,7 +40,7 @@ def writer(message: Message, guards: Guards = _NO_GUARDS, now: Now = lambda: (0,
 
     The function raises PayloadError, whose `reason` is a reason of a drop.
 
-    :param now: the time in (seconds, nanoseconds) that `'now'` in `guards.set` stands for.
+    :param now: the time in (seconds, nanoseconds) that replaces `'now'` in `guards.set`.
     :raises InterfaceError: a path of the guards is unknown.
     """
     if guards == _NO_GUARDS:

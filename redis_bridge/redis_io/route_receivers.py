@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What stands between a source and the route that reads it: one receiver per kind of source."""
+"""Receivers that connect a source with the route that reads it, one per kind of source."""
 
 from __future__ import annotations
 
