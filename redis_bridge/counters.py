@@ -93,11 +93,3 @@ class Counters:
                 'dropped': dict(self._dropped),
                 'noted': dict(self._noted),
             }
-
-
-def add_up(*counts: dict[str, int]) -> dict[str, int]:
-    """Return the sum of several counts by name."""
-    total: Counter[str] = Counter()
-    for count in counts:
-        total.update(count)
-    return dict(total)

@@ -43,18 +43,17 @@ def load(name: str) -> MessageClass:
     package, kind, short = parts
     try:
         module = importlib.import_module(f'{package}.{kind}')
-    except ModuleNotFoundError as error:
-        if error.name == package:
+    except ImportError as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing == package:
             distro = os.environ.get('ROS_DISTRO', '<distro>')
             debian = f'ros-{distro}-{package.replace("_", "-")}'
             raise InterfaceError(
                 f'{name}: the package {package} is not there: install it (apt install {debian}), '
                 f'or source the workspace that has it, before the bridge starts'
             ) from None
-        if error.name == f'{package}.{kind}':
+        if missing == f'{package}.{kind}':
             raise InterfaceError(f'{name}: the package {package} has no {kind} types') from None
-        raise InterfaceError(f'{name}: the package {package} cannot be loaded: {error}') from error
-    except ImportError as error:
         raise InterfaceError(f'{name}: the package {package} cannot be loaded: {error}') from error
     found = _find(module, short)
     if found is None:

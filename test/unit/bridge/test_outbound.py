@@ -37,7 +37,7 @@ class Outbound:
         self.redis = FakeRedis()
         route = RosToRedis(where='test.yaml:1', topic='/n', sinks=sinks, **options)
         self.route = OutboundRoute(
-            route, self.redis, self.clock, LOG, mirror=mirror, clock=self.clock
+            route, self.redis, self.clock.call_at, LOG, mirror=mirror, clock=self.clock
         )
         self.sinks = [self.redis.sinks[sink.name] for sink in sinks]
         self.route.opened(message)
