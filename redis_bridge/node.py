@@ -48,12 +48,9 @@ def main(args: list[str] | None = None) -> int:
     with stopped_by_signals() as stop:
         try:
             return _run(args, stop)
-        except MappingError as error:
-            for problem in error.errors:
-                print(problem, file=sys.stderr)
-            return 1
         except BridgeError as error:
-            print(f'redis_bridge: {error}', file=sys.stderr)
+            who = '' if isinstance(error, MappingError) else 'redis_bridge: '
+            print(f'{who}{error}', file=sys.stderr)
             return 1
 
 

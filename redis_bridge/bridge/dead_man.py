@@ -41,7 +41,7 @@ class DeadMan:
         self._call_at = call_at
         self._log = log
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._deadline: float | None = None  # None: not armed
         self._counters = Counters()  # of the route that commanded last
         self._timer_is_set = False
@@ -69,7 +69,12 @@ class DeadMan:
     def trigger(self, why: str) -> None:
         """Stop now, if it is armed."""
         with self._lock:
-            self._stop(why)
+            if self._deadline is None or self._closed:
+                return
+            self._deadline, self._left = None, self.stop.repeat
+            self._counters.count_event('stop')
+            self._log.warning('%s: stop, %s', self.publisher.name, why)
+            self._send_next()
 
     def close(self) -> None:
         """Reject further commands and, if one was in force, send all stop messages now."""
@@ -91,24 +96,12 @@ class DeadMan:
                 self._timer_is_set = True
                 self._call_at(self._deadline, self._check)
             else:
-                self._stop(f'no command for {self.stop.after_ms} ms')
-
-    def _stop(self, why: str) -> None:
-        if self._deadline is None or self._closed:
-            return
-        self._deadline = None
-        self._left = self.stop.repeat
-        self._counters.count_event('stop')
-        self._log.warning('%s: stop, %s', self.publisher.name, why)
-        self._send()
-
-    def _send(self) -> None:
-        self.publisher.publish(self._message)
-        self._left -= 1
-        if self._left > 0:
-            self._call_at(self._clock() + REPEAT_EVERY_S, self._send_next)
+                self.trigger(f'no command for {self.stop.after_ms} ms')
 
     def _send_next(self) -> None:
         with self._lock:
             if self._left > 0 and not self._closed:
-                self._send()
+                self.publisher.publish(self._message)
+                self._left -= 1
+                if self._left > 0:
+                    self._call_at(self._clock() + REPEAT_EVERY_S, self._send_next)

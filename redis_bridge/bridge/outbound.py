@@ -72,8 +72,8 @@ class OutboundRoute:
         self._due = 0.0
         self._waiting: tuple[bytes, bytes | None] | None = None  # held back by the rate, its body
         self._seq = 0
-        # What was written last, its body, and when.
-        self._last: tuple[bytes, bytes | None, float] | None = None
+        self._last: tuple[bytes, float] | None = None  # what was written last, and when
+        self._last_body: bytes | None = None
         self._encoders: list[tuple[Encode, int]] = []  # with the most bytes of a payload
         self._outputs: list[tuple[Sink, int, SinkConfig]] = []  # with the encoder's number
         self._body: Body = bytes  # by which equal values are found
@@ -86,7 +86,7 @@ class OutboundRoute:
         """Compile the encoders, now that the type is known; an error is the route's state."""
         with self._lock:
             self._is_open = False
-            self._waiting = self._last = None  # may be of another type
+            self._waiting = self._last = self._last_body = None  # may be of another type
             try:
                 self._compile(message)
             except (InterfaceError, PayloadError) as error:
@@ -132,9 +132,9 @@ class OutboundRoute:
         with self._lock:
             if self._mirror is not None:
                 self._mirror.forget()
-                self._last = None
+                self._last_body = None
             elif self._last is not None and self._is_open:
-                sample, _, when = self._last
+                sample, when = self._last
                 age_ms = (self._clock() - when) * 1000
                 meta = Meta(self._origin, self._seq, self._redis.now())
                 for sink, number, config in self._outputs:
@@ -174,7 +174,7 @@ class OutboundRoute:
     def _admit(self, sample: bytes) -> None:
         try:
             body = self._body(sample) if self.route.on_change else None
-            if body is not None and self._last is not None and body == self._last[1]:
+            if body is not None and body == self._last_body:
                 self._skip_unchanged()
             elif not self._period_s or self._is_due(sample, body):
                 self._send(sample, body)
@@ -245,7 +245,8 @@ class OutboundRoute:
             self._new_writes.append(writes)
         self._writes.append(writes)
         self._seq += 1
-        self._last = (sample, body, self._clock())
+        self._last = (sample, self._clock())
+        self._last_body = body
 
     def _is_new(
         self, mirror: LastValue, sample: bytes, body: bytes | None, writes: list[Write]

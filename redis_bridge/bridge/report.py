@@ -22,18 +22,14 @@ def route_report(route: Route, state: str, *counters: Counters) -> RouteReport:
     A sample goes to several ends, so that `carried` is what the busiest of them carried.
     """
     ends = [end.snapshot() for end in counters]
-    dropped, noted = Counter[str](), Counter[str]()
-    for end in ends:
-        dropped.update(end['dropped'])
-        noted.update(end['noted'])
     return RouteReport(
         str(route),
         'ros_to_redis' if isinstance(route, RosToRedis) else 'redis_to_ros',
         state,
         carried=max(end['carried'] for end in ends),
         bytes=sum(end['bytes'] for end in ends),
-        dropped=dict(dropped),
-        noted=dict(noted),
+        dropped=dict(sum((end['dropped'] for end in ends), Counter[str]())),
+        noted=dict(sum((end['noted'] for end in ends), Counter[str]())),
         latency_sum_s=sum(end['latency_s'] for end in ends),
         latency_count=sum(end['carried'] for end in ends),
     )

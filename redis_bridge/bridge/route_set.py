@@ -222,16 +222,16 @@ def _serialize(setting: str, message: Message, value: Any, guards: Guards) -> by
 def _by_id(routes: Iterable[Route]) -> dict[str, _Wanted]:
     """Return the routes by id, each with the other route of a key that goes both ways."""
     routes = list(routes)
-    keys = {(type(route), _key_name(route)): replace(route, where='') for route in routes}
+    by_key = {(type(route), _key_name(route)): replace(route, where='') for route in routes}
     wanted: dict[str, _Wanted] = {}
     for route in routes:
         name, number = str(route), 1
         while name in wanted:  # two routes may publish parts of one topic to one channel
             number += 1
             name = f'{route} #{number}'
-        key = _key_name(route)
         other = RedisToRos if isinstance(route, RosToRedis) else RosToRedis
-        partner = None if key is None else keys.get((other, key))
+        key = _key_name(route)
+        partner = by_key.get((other, key)) if key is not None else None
         wanted[name] = _Wanted(route.where, (replace(route, where=''), partner))
     return wanted
 

@@ -12,7 +12,6 @@ from rclpy.qos import QoSProfile
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 BRIDGE_NODE = '_redis_bridge_'  # prefix of the nodes that carry the topics of any bridge
-NAMELESS = '_NODE_NAME_UNKNOWN_'  # rmw's name for a node that it does not know yet
 # Of so many polls one looks closely. The others only compare the number of publishers, and of a
 # topic that is carried already only one of them does. The topics take turns.
 TURNS = 8
@@ -54,15 +53,6 @@ class PublisherWatch:
 def is_bridge(info: TopicEndpointInfo) -> bool:
     """Return whether an end of a topic belongs to a bridge."""
     return bool(info.node_name.startswith(BRIDGE_NODE))
-
-
-def identified(infos: Iterable[TopicEndpointInfo]) -> dict[Gid, bool]:
-    """Return the publishers whose nodes are known, by GID, with whether it is a bridge's."""
-    return {
-        bytes(info.endpoint_gid[:16]): is_bridge(info)
-        for info in infos
-        if info.node_name != NAMELESS
-    }
 
 
 def first_mismatch(

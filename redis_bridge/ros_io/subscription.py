@@ -102,7 +102,11 @@ class Topic:
         offered = [info.qos_profile for info in publishers]
         wanted = qos.for_subscription(self._asked, offered, message)
         if self._subscription is None or (offered and wanted != self._profile):
-            self._subscribe(message_class, wanted)
+            self.close()  # first, because two subscriptions would deliver everything twice
+            self._profile = wanted
+            self._subscription = drain.create(
+                self._node, message_class, self.name, wanted, self._deliver
+            )
         self._set_state(self._describe(publishers, kinds - {self._type}, self._profile or wanted))
 
     def _describe(
@@ -117,14 +121,6 @@ class Topic:
             return f'error: expected {self._type}, a publisher sends {", ".join(strangers)}'
         mismatch = graph.first_mismatch(publishers, lambda theirs: qos.mismatch(theirs, profile))
         return mismatch or ('open' if publishers else 'waiting for a publisher')
-
-    def _subscribe(self, message_class: type, profile: QoSProfile) -> None:
-        # Destroyed first: two subscriptions at once would deliver everything twice.
-        self.close()
-        self._profile = profile
-        self._subscription = drain.create(
-            self._node, message_class, self.name, profile, self._deliver
-        )
 
     def _deliver(self, taken: drain.Taken) -> None:
         try:
