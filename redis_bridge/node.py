@@ -101,6 +101,7 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         # Samples die young, by their reference counts; what is there now stays to the end.
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER)
+        # Topics may have an executor of their own; services need the single-threaded one.
         spun = {'single_threaded': [services]}
         spun.setdefault(mapping.executor, []).append(topics)
         for kind, together in spun.items():

@@ -16,7 +16,7 @@ from redis_bridge.log_once import RateLimitedLog
 from redis_bridge.mapping.model import RedisToRos
 from redis_bridge.messages.guards import Guards
 from redis_bridge.payloads import CODECS
-from redis_bridge.ports import Publisher, Received, RedisSide, RouteReport
+from redis_bridge.ports import Publisher, Received, RedisSide, RouteReport, SourceRequest
 from redis_bridge.protocol.meta import GapFinder, Meta
 
 ACKED_WITHIN_S = 30.0  # by then DDS has resent, or given up a subscriber that is gone
@@ -55,6 +55,7 @@ class InboundRoute:
         clock: Callable[[], float],
     ) -> None:
         self.route = route
+        self.request = SourceRequest(route.source, self, route.is_command, route.max_bytes)
         self.publisher = publisher
         self._redis = redis
         self._origin = redis.origin

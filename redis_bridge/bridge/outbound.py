@@ -21,7 +21,6 @@ from redis_bridge.bridge.encoders import (
     recipe,
     sink_encoder,
 )
-from redis_bridge.bridge.last_value import LastValue
 from redis_bridge.bridge.report import route_report
 from redis_bridge.bridge.timers import CallAt
 from redis_bridge.counters import Counters
@@ -29,8 +28,29 @@ from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.log_once import LogOnChange, RateLimitedLog
 from redis_bridge.mapping.model import RosToRedis, SinkConfig
 from redis_bridge.messages.types import Message
-from redis_bridge.ports import Payload, RedisSide, RouteReport, Sink, Write
+from redis_bridge.ports import Payload, RedisSide, RouteReport, Sink, TopicRequest, Write
 from redis_bridge.protocol.meta import Meta
+
+
+class LastValue:
+    """The value on which both sides of a mirrored key last agreed, so that it does not loop."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._body: Payload | None = None
+
+    def update(self, body: Payload) -> bool:
+        """Note `body`, the value encoded without metadata; return whether it is new."""
+        with self._lock:
+            if body == self._body:
+                return False
+            self._body = body
+            return True
+
+    def forget(self) -> None:
+        """Let every value count as new, because Redis may have lost the last one."""
+        with self._lock:
+            self._body = None
 
 
 class OutboundRoute:
@@ -52,6 +72,7 @@ class OutboundRoute:
         clock: Callable[[], float],
     ) -> None:
         self.route = route
+        self.request = TopicRequest(route.topic, route.type, route.qos, self)
         self._redis = redis
         self._origin = redis.origin
         self._call_at = call_at

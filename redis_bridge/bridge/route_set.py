@@ -15,15 +15,14 @@ from redis_bridge.bridge.dead_man import DeadMan
 from redis_bridge.bridge.describe import describe_source
 from redis_bridge.bridge.encoders import body_encoder, key_of
 from redis_bridge.bridge.inbound import InboundRoute
-from redis_bridge.bridge.last_value import LastValue
-from redis_bridge.bridge.outbound import OutboundRoute
+from redis_bridge.bridge.outbound import LastValue, OutboundRoute
 from redis_bridge.bridge.timers import CallAt
 from redis_bridge.errors import BridgeError, MappingError, PayloadError, Problem
 from redis_bridge.mapping.model import KeySourceConfig, RedisToRos, RosToRedis, Route
 from redis_bridge.messages import cdr_write
 from redis_bridge.messages.guards import Guards
 from redis_bridge.messages.types import Message
-from redis_bridge.ports import Publisher, RedisSide, RosSide, SourceRequest, TopicRequest
+from redis_bridge.ports import Publisher, RedisSide, RosSide
 
 STOP_ACKED_WITHIN_S = 0.3
 
@@ -100,8 +99,8 @@ class RouteSet:
         self._close(gone)
         for route in _only(InboundRoute, opened.values()):
             self._redis.describe(describe_source(route.route, route.publisher.message))
-        self._redis.want([_source_request(route) for route in self.inbound()])
-        self._ros.want([_topic_request(route) for route in self.outbound()])
+        self._redis.want([route.request for route in self.inbound()])
+        self._ros.want([route.request for route in self.outbound()])
 
     def _open(self, wanted: dict[str, _Wanted]) -> dict[str, RunningRoute]:
         """Make routes, or none if one has an error."""
@@ -199,16 +198,6 @@ class RouteSet:
 
 def _only(kind: type[R], routes: Iterable[RunningRoute]) -> list[R]:
     return [route for route in routes if isinstance(route, kind)]
-
-
-def _source_request(running: InboundRoute) -> SourceRequest:
-    route = running.route
-    return SourceRequest(route.source, running, route.is_command, route.max_bytes)
-
-
-def _topic_request(running: OutboundRoute) -> TopicRequest:
-    route = running.route
-    return TopicRequest(route.topic, route.type, route.qos, running)
 
 
 def _serialize(setting: str, message: Message, value: Any, guards: Guards) -> bytes:

@@ -46,8 +46,7 @@ class PublisherWatch:
 
     def all(self) -> list[TopicEndpointInfo]:
         """Return all publishers."""
-        found: list[TopicEndpointInfo] = self._node.get_publishers_info_by_topic(self._topic)
-        return found
+        return list(self._node.get_publishers_info_by_topic(self._topic))
 
 
 def is_bridge(info: TopicEndpointInfo) -> bool:

@@ -17,26 +17,24 @@ from redis_bridge.ros_io.graph import BRIDGE_NODE
 
 
 def topics_node(services: Node, args: list[str], boot: str) -> Node:
-    """Return the node that carries topics; `args` are the ROS arguments of the process."""
-    return Node(
-        f'{BRIDGE_NODE}{boot}',
-        context=services.context,
-        namespace=services.get_namespace(),
-        use_global_arguments=False,
-        cli_args=topic_remappings(args),
-        enable_rosout=False,
-        start_parameter_services=False,
-    )
+    """Return the node that carries topics; `args` are the ROS arguments of the process.
 
-
-def topic_remappings(args: list[str]) -> list[str]:
-    """Return the ROS arguments that remap topics, without those that name nodes or namespaces."""
+    Of these it follows the remappings of topics, not those of nodes or namespaces.
+    """
     remappings: list[str] = []
     for flag, rule in zip(args, args[1:]):
         name = rule.partition(':=')[0].rpartition(':')[2]
         if flag in ('-r', '--remap') and name not in ('__node', '__name', '__ns'):
             remappings += ['-r', rule]
-    return ['--ros-args', *remappings] if remappings else []
+    return Node(
+        f'{BRIDGE_NODE}{boot}',
+        context=services.context,
+        namespace=services.get_namespace(),
+        use_global_arguments=False,
+        cli_args=['--ros-args', *remappings] if remappings else [],
+        enable_rosout=False,
+        start_parameter_services=False,
+    )
 
 
 def string_parameter(node: Node, name: str) -> str:

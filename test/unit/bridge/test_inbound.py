@@ -13,8 +13,7 @@ from samples import JOINTS, NUMBER, STAMPED, TWIST, number
 
 from redis_bridge.bridge.dead_man import DeadMan
 from redis_bridge.bridge.inbound import InboundRoute
-from redis_bridge.bridge.last_value import LastValue
-from redis_bridge.bridge.outbound import OutboundRoute
+from redis_bridge.bridge.outbound import LastValue, OutboundRoute
 from redis_bridge.mapping.model import (
     ChannelSourceConfig,
     KeySinkConfig,

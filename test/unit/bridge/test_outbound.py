@@ -13,8 +13,7 @@ from fakes import SERVER_TIME, FakeClock, FakeRedis
 from samples import NUMBER, TWIST, number
 
 from redis_bridge.bridge import encoders
-from redis_bridge.bridge.last_value import LastValue
-from redis_bridge.bridge.outbound import OutboundRoute
+from redis_bridge.bridge.outbound import LastValue, OutboundRoute
 from redis_bridge.mapping.model import (
     ChannelSinkConfig,
     HashSinkConfig,
