@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import Counter
 from typing import TypedDict
@@ -51,8 +52,8 @@ class Snapshot(TypedDict):
     carried: int
     bytes: int
     latency_s: float  # sum over the carried, for the mean between two snapshots
-    dropped: dict[str, int]  # by the reasons of DROP_REASONS
-    noted: dict[str, int]  # by the events of EVENTS
+    dropped: Counter[str]  # by the reasons of DROP_REASONS
+    noted: Counter[str]  # by the events of EVENTS
 
 
 class Counters:
@@ -60,44 +61,32 @@ class Counters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._carried = 0
-        self._bytes = 0
-        self._latency_s = 0.0
-        self._dropped: Counter[str] = Counter()
-        self._noted: Counter[str] = Counter()
+        self._sums: Snapshot = {
+            'carried': 0,
+            'bytes': 0,
+            'latency_s': 0.0,
+            'dropped': Counter(),
+            'noted': Counter(),
+        }
 
     def carry(self, count: int, size: int, latency_s: float = 0.0) -> None:
         """Count samples that reached the other side, their bytes and their summed latency."""
         with self._lock:
-            self._carried += count
-            self._bytes += size
-            self._latency_s += latency_s
+            self._sums['carried'] += count
+            self._sums['bytes'] += size
+            self._sums['latency_s'] += latency_s
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count samples that were given up, by one of DROP_REASONS."""
         with self._lock:
-            self._dropped[reason] += count
+            self._sums['dropped'][reason] += count
 
     def count_event(self, event: str, count: int = 1) -> None:
         """Count one of EVENTS."""
         with self._lock:
-            self._noted[event] += count
+            self._sums['noted'][event] += count
 
     def snapshot(self) -> Snapshot:
         """Return all counters of one moment."""
         with self._lock:
-            return {
-                'carried': self._carried,
-                'bytes': self._bytes,
-                'latency_s': self._latency_s,
-                'dropped': dict(self._dropped),
-                'noted': dict(self._noted),
-            }
-
-
-def add_up(*counts: dict[str, int]) -> dict[str, int]:
-    """Return the sum of several counts by name."""
-    total: Counter[str] = Counter()
-    for count in counts:
-        total.update(count)
-    return dict(total)
+            return copy.deepcopy(self._sums)

@@ -13,8 +13,7 @@ from fakes import SERVER_TIME, FakeClock, FakeRedis
 from samples import NUMBER, TWIST, number
 
 from redis_bridge.bridge import encoders
-from redis_bridge.bridge.last_value import LastValue
-from redis_bridge.bridge.outbound import OutboundRoute
+from redis_bridge.bridge.outbound import LastValue, OutboundRoute
 from redis_bridge.mapping.model import (
     ChannelSinkConfig,
     HashSinkConfig,
@@ -37,7 +36,7 @@ class Outbound:
         self.redis = FakeRedis()
         route = RosToRedis(where='test.yaml:1', topic='/n', sinks=sinks, **options)
         self.route = OutboundRoute(
-            route, self.redis, self.clock, LOG, mirror=mirror, clock=self.clock
+            route, self.redis, self.clock.call_at, LOG, mirror=mirror, clock=self.clock
         )
         self.sinks = [self.redis.sinks[sink.name] for sink in sinks]
         self.route.opened(message)
