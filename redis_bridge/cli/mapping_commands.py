@@ -108,10 +108,10 @@ def demo(args: argparse.Namespace) -> int:
             seconds = positive(os.environ['DEMO_SECONDS'])
         except argparse.ArgumentTypeError as error:
             raise UsageError(f'DEMO_SECONDS: {error}') from None
-    from redis_bridge import demo as demonstration
+    from redis_bridge.demo import show
 
     try:
-        return demonstration.main(seconds)
+        return show.main(seconds)
     except ModuleNotFoundError as error:
         raise MissingRosError(error) from None
 

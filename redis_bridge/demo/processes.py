@@ -31,8 +31,8 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-class Child:
-    """One started process: its name, its log, its end.
+class Child(subprocess.Popen[bytes]):
+    """A process with a name and a log.
 
     It leads a process group of its own, so a Ctrl-C at the terminal reaches only the parent, which
     then ends its children in order. On Linux the kernel kills it should the parent (or rather the
@@ -49,7 +49,7 @@ class Child:
         self.name = name
         self._log = log
         with log.open('wb') as output:
-            self._process = subprocess.Popen(
+            super().__init__(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -60,49 +60,40 @@ class Child:
                 preexec_fn=_die_with_parent(),
             )
 
-    @property
-    def pid(self) -> int:
-        """The process's id, which is its group's, too."""
-        return self._process.pid
+    def wait_for_end(self, seconds: float) -> None:
+        """Wait for the end of the process, but not longer than that."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(seconds)
 
     def how_it_ended(self) -> str | None:
         """Return how the process ended and its last lines; None while it runs."""
-        status = self._process.poll()
+        status = self.poll()
         if status is None:
             return None
         end = f'ended with status {status}'
         if status < 0:
             end = f'was killed by {signal.Signals(-status).name}'
-        lines = self.last_lines()
-        if not lines:
-            return f'{self.name} {end} and logged nothing'
+        lines = self.last_lines() or ['(it logged nothing)']
         return '\n    '.join([f'{self.name} {end}; its last lines:', *lines])
 
-    def last_lines(self, count: int = LOG_LINES) -> list[str]:
+    def last_lines(self) -> list[str]:
         """Return the end of the log."""
-        return self._log.read_text(errors='replace').splitlines()[-count:]
+        return self._log.read_text(errors='replace').splitlines()[-LOG_LINES:]
 
-    def send(self, number: int) -> None:
+    def send_signal(self, number: int) -> None:
         """Send a signal to the process and what it started; harmless after its end."""
-        if self._process.poll() is None:  # until then, nobody else can have got its number
-            os.killpg(self._process.pid, number)
-
-    def wait(self, deadline: float) -> bool:
-        """Return whether the process has ended by a moment of the monotonic clock."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(max(0.0, deadline - time.monotonic()))
-        return self._process.poll() is not None
+        if self.poll() is None:  # until then, nobody else can have got its number
+            os.killpg(self.pid, number)
 
 
 def stop(children: Sequence[Child], seconds: float) -> None:
     """End processes together, by SIGTERM, then by SIGKILL those that still run after the time."""
-    for child in children:
-        child.send(signal.SIGTERM)
-    deadline = time.monotonic() + seconds
-    for child in children:
-        if not child.wait(deadline):
-            child.send(signal.SIGKILL)
-            child.wait(time.monotonic() + seconds)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for child in children:
+            child.send_signal(number)
+        deadline = time.monotonic() + seconds
+        for child in children:
+            child.wait_for_end(max(0.0, deadline - time.monotonic()))
 
 
 def _die_with_parent() -> Callable[[], None] | None:
