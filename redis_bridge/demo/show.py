@@ -52,8 +52,8 @@ def main(seconds: float | None = None) -> int:
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
             signal.signal(number, lambda number, _: received.append(signal.Signals(number)))
     with Screen(sys.stdout) as screen:
-        screen.say('starting a Redis server, two robots and their bridges...')
         try:
+            screen.say('starting a Redis server, two robots and their bridges...')
             with (
                 started() as fleet,
                 redis.Redis.from_url(fleet.url) as db,
@@ -64,7 +64,9 @@ def main(seconds: float | None = None) -> int:
                 return end.status
         except BridgeError as error:
             screen.say(f'the demo cannot run: {error}')
-            return 1
+        except BrokenPipeError:  # nobody reads any more: write nothing more, at the exit neither
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _run(
