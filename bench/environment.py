@@ -133,4 +133,4 @@ class Environment:
 
     def published(self) -> int:
         """Return how many messages the server was given to publish so far."""
-        return self.db.info('commandstats').get('cmdstat_publish', {}).get('calls', 0)
+        return int(self.db.info('commandstats').get('cmdstat_publish', {}).get('calls', 0))
