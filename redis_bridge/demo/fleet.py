@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from redis_bridge.demo import server
-from redis_bridge.demo.processes import Child, stop, temporary_folder
+from redis_bridge.demo.processes import Child, stop
 from redis_bridge.errors import BridgeError
 
 HERE = Path(__file__).parent
@@ -34,12 +34,11 @@ ROS = ('ROS_', 'RMW_', 'LD_LIBRARY_PATH', '_ROS_WHEELS_BOOTSTRAP_COMPLETE', 'AME
 
 @dataclass(frozen=True)
 class Fleet:
-    """What runs; the children are in the order of their start, so the first dead is the cause."""
+    """What runs: `children` in the order of their start, so the first dead one is the cause."""
 
-    port: int
+    port: int  # of the server
     domains: tuple[int, ...]
-    server: Child
-    clients: list[Child]
+    children: list[Child]
 
     @property
     def url(self) -> str:
@@ -48,38 +47,38 @@ class Fleet:
 
     def first_death(self) -> str | None:
         """Return how a process ended that should be running; None while all of them run."""
-        deaths = (child.how_it_ended() for child in (self.server, *self.clients))
-        return next(filter(None, deaths), None)
+        return next(filter(None, (child.how_it_ended() for child in self.children)), None)
 
 
 @contextmanager
 def started() -> Iterator[Fleet]:
     """Start server, robots, bridges and the steering script; at the end stop them, server last."""
     domains = free_domains(first=len(ROBOTS) * os.getpid())
-    with temporary_folder('redis_bridge_demo_') as folder, ExitStack() as opened:
-        redis_server, port = server.start(folder)
+    with ExitStack() as opened:
+        redis_server, port = server.start()
         opened.callback(stop, [redis_server], STOP_S)
-        fleet = Fleet(port, domains, redis_server, [])
-        opened.callback(stop, fleet.clients, STOP_S)  # all those that have started by then
+        clients: list[Child] = []
+        opened.callback(stop, clients, STOP_S)  # all that have been started by then
+        fleet = Fleet(port, domains, [redis_server])
 
-        def start(name: str, environ: Mapping[str, str], *arguments: str | Path) -> None:
-            command = [sys.executable, *map(str, arguments)]
-            fleet.clients.append(Child(name, command, folder / f'{name}.log', environ))
+        def start(name: str, environ: Mapping[str, str], *arguments: str) -> None:
+            clients.append(Child(name, [sys.executable, *arguments], environ))
 
-        ros = [ros_environ(os.environ, domain, folder) for domain in domains]
-        for robot, environ in zip(ROBOTS, ros, strict=True):
+        environs = [ros_environ(os.environ, domain) for domain in domains]
+        for robot, environ in zip(ROBOTS, environs, strict=True):
             start(robot, environ, '-m', 'redis_bridge.demo.robot', robot)
-        for robot, environ in zip(ROBOTS, ros, strict=True):
+        for robot, environ in zip(ROBOTS, environs, strict=True):
             start(
                 f'bridge of {robot}', environ, '-m', 'redis_bridge.node', '--ros-args',
-                '-p', f'mapping:={MAPPING}', '-p', f'robot:={robot}',
-                '-p', f'redis_url:={fleet.url}',
+                '--disable-external-lib-logs', '-p', f'mapping:={MAPPING}',
+                '-p', f'robot:={robot}', '-p', f'redis_url:={fleet.url}',
             )  # fmt: skip
-        start('steering', plain_environ(os.environ), HERE / 'steering.py', fleet.url)
+        start('steering', plain_environ(os.environ), str(HERE / 'steering.py'), fleet.url)
+        fleet.children.extend(clients)
         yield fleet
 
 
-def ros_environ(environ: Mapping[str, str], domain: int, folder: Path) -> dict[str, str]:
+def ros_environ(environ: Mapping[str, str], domain: int) -> dict[str, str]:
     """Return the environment of a process of one ROS graph."""
     return {
         **_without(environ, FOREIGN),
@@ -87,7 +86,6 @@ def ros_environ(environ: Mapping[str, str], domain: int, folder: Path) -> dict[s
         'PYTHONUNBUFFERED': '1',
         'ROS_DOMAIN_ID': str(domain),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        'ROS_LOG_DIR': str(folder / 'ros'),
     }
 
 

@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Child processes that log to files and never outlive this process."""
+"""Child processes that never outlive this process, and leave no files."""
 
 from __future__ import annotations
 
@@ -12,27 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
-LOG_LINES = 12
-# Ends when this process does, however that ends. By then the children are dead or about to die.
-REMOVE_AT_THE_END = 'read -r _; sleep 0.2; rm -rf -- "$0"'
-
-
-@contextmanager
-def temporary_folder(prefix: str) -> Iterator[Path]:
-    """Give a new folder; a shell removes it at the end, even after a SIGKILL of this process."""
-    folder = tempfile.mkdtemp(prefix=prefix)
-    command = ['sh', '-c', REMOVE_AT_THE_END, folder]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
-        yield Path(folder)
+LOG_LINES, LOG_BYTES = 12, 20_000
 
 
 class Child(subprocess.Popen[bytes]):
-    """A process with a name and a log.
+    """A process with a name and a log; nothing of it is left when it and this process have ended.
 
     It leads a process group of its own, so a Ctrl-C at the terminal reaches only the parent, which
     then ends its children in order. On Linux the kernel kills it should the parent (or rather the
@@ -40,25 +29,21 @@ class Child(subprocess.Popen[bytes]):
     """
 
     def __init__(
-        self,
-        name: str,
-        command: Sequence[str],
-        log: Path,
-        environ: Mapping[str, str] | None = None,
+        self, name: str, command: Sequence[str], environ: Mapping[str, str] | None = None
     ) -> None:
         self.name = name
-        self._log = log
-        with log.open('wb') as output:
-            super().__init__(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environ,
-                cwd=log.parent,
-                start_new_session=True,
-                preexec_fn=_die_with_parent(),
-            )
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with its last reader
+        weakref.finalize(self, self._log.close)
+        super().__init__(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            env=environ,
+            cwd='/',  # Python imports from there
+            start_new_session=True,
+            preexec_fn=_die_with_parent(),
+        )
 
     def wait_for_end(self, seconds: float) -> None:
         """Wait for the end of the process, but not longer than that."""
@@ -78,7 +63,9 @@ class Child(subprocess.Popen[bytes]):
 
     def last_lines(self) -> list[str]:
         """Return the end of the log."""
-        return self._log.read_text(errors='replace').splitlines()[-LOG_LINES:]
+        size = os.fstat(self._log.fileno()).st_size
+        text = os.pread(self._log.fileno(), LOG_BYTES, max(0, size - LOG_BYTES))
+        return text.decode(errors='replace').splitlines()[-LOG_LINES:]
 
     def send_signal(self, number: int) -> None:
         """Send a signal to the process and what it started; harmless after its end."""

@@ -20,14 +20,14 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import LaserScan, Temperature
 from std_msgs.msg import Header
 
-from redis_bridge.demo.world import ROOM, STARTS, Base, Scanner
+from redis_bridge.demo.world import BEAMS, FARTHEST, NEAREST, ROOM, STARTS, Base, scan
 from redis_bridge.signals import stopped_by_signals
 
 ODOM_HZ = 20.0
 SCAN_HZ = 10.0
 TEMPERATURE_HZ = 1.0
 SCAN_NOISE_M = 0.01
-SCANNER = Scanner()
+ARGUMENTS = ['--ros-args', '--disable-external-lib-logs']  # which are files
 
 
 class Robot:
@@ -66,19 +66,19 @@ class Robot:
 
     def _publish_scan(self) -> None:
         self._base.advance(time.monotonic())
-        distances = SCANNER.scan(ROOM, self._base.pose)
-        scan = LaserScan(
+        distances = scan(ROOM, self._base.pose)
+        message = LaserScan(
             header=self._header('base_link'),
             angle_min=-math.pi,
-            angle_max=math.pi - SCANNER.increment,
-            angle_increment=SCANNER.increment,
+            angle_max=math.pi - 2 * math.pi / BEAMS,
+            angle_increment=2 * math.pi / BEAMS,
             scan_time=1 / SCAN_HZ,
-            range_min=SCANNER.nearest,
-            range_max=SCANNER.farthest,
+            range_min=NEAREST,
+            range_max=FARTHEST,
             # An infinite range stays infinite, whatever noise is added to it.
             ranges=[distance + self._noise.gauss(0.0, SCAN_NOISE_M) for distance in distances],
         )
-        self._scan.publish(scan)
+        self._scan.publish(message)
 
     def _publish_temperature(self) -> None:
         self._warmth += (8.0 * abs(self._base.linear) - self._warmth) * 0.05 / TEMPERATURE_HZ
@@ -89,7 +89,7 @@ class Robot:
 def main(name: str) -> None:
     """Run the robot of that name until SIGINT or SIGTERM."""
     with stopped_by_signals() as stop:
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=ARGUMENTS, signal_handler_options=SignalHandlerOptions.NO)
         node = Node(name)
         executor = SingleThreadedExecutor()
         executor.add_node(node)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 import socket
 import time
-from pathlib import Path
 
 import redis
 
@@ -42,16 +41,16 @@ def find_program() -> str:
         raise BridgeError(f'no server program found: {error}') from None
 
 
-def start(folder: Path) -> tuple[Child, int]:
+def start() -> tuple[Child, int]:
     """Start a server that keeps nothing on disk; return it with its port once it answers."""
     program = find_program()
-    for attempt in range(ATTEMPTS):
+    for _ in range(ATTEMPTS):
         port = _free_port()
         command = [
-            program, '--port', str(port), '--bind', HOST, '--dir', str(folder),
-            '--save', '', '--appendonly', 'no',
+            program, '--port', str(port), '--bind', HOST, '--save', '', '--appendonly', 'no',
+            '--dbfilename', f'redis_bridge_{port}.rdb',  # so that it loads no other server's
         ]  # fmt: skip
-        server = Child('the Redis server', command, folder / f'server{attempt}.log')
+        server = Child('the Redis server', command)
         if _answers(server, port):
             return server, port
         stop([server], STOP_S)

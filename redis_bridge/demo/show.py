@@ -85,7 +85,7 @@ def _run(
             try:
                 monitor.read(min(0.1, left))
             except redis.RedisError as error:
-                fleet.server.wait_for_end(1.0)
+                fleet.children[0].wait_for_end(1.0)
                 return _End(fleet.first_death() or f'Redis: {error}', 1)
             if death := fleet.first_death():
                 return _End(death, 1)
@@ -100,7 +100,9 @@ def _run(
             return end
         if time.monotonic() > deadline:
             logs = [
-                line for child in fleet.clients for line in (f'{child.name}:', *child.last_lines())
+                line
+                for child in fleet.children
+                for line in (f'{child.name}:', *child.last_lines())
             ]
             return _End('\n'.join([*logs, f'not within {START_S:.0f} s: {", ".join(missing)}']), 1)
     screen.say(_introduction(fleet))

@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 
 STEP_S = 0.01  # the base is simulated in steps of at most this length
+BEAMS = 180  # of the laser scanner
+NEAREST, FARTHEST = 0.12, 3.5  # what it can see, in metres
 # What the base can do, in metres, seconds and radians.
 RADIUS = 0.18
 MAX_LINEAR, MAX_ANGULAR = 1.0, 2.0
@@ -71,27 +73,14 @@ class Room:
         return min(hits)
 
 
-@dataclass(frozen=True)
-class Scanner:
-    """A laser scanner that looks all round: `beams` rays, the first one backwards (-pi)."""
+def scan(room: Room, pose: Pose, beams: int = BEAMS) -> list[float]:
+    """Return the ranges all round, the first one backwards (-pi).
 
-    beams: int = 180
-    nearest: float = 0.12
-    farthest: float = 3.5
-
-    @property
-    def increment(self) -> float:
-        """The angle between two rays."""
-        return 2 * math.pi / self.beams
-
-    def scan(self, room: Room, pose: Pose) -> list[float]:
-        """Return the ranges; by REP 117 -inf is too near, inf is nothing within reach."""
-        first = pose.heading - math.pi
-        seen = (room.ray(pose.x, pose.y, first + i * self.increment) for i in range(self.beams))
-        return [
-            -math.inf if far < self.nearest else math.inf if far > self.farthest else far
-            for far in seen
-        ]
+    By REP 117, -inf is too near, and inf is nothing within reach.
+    """
+    angles = (pose.heading - math.pi + i * 2 * math.pi / beams for i in range(beams))
+    seen = (room.ray(pose.x, pose.y, angle) for angle in angles)
+    return [-math.inf if far < NEAREST else math.inf if far > FARTHEST else far for far in seen]
 
 
 def move(pose: Pose, linear: float, angular: float, seconds: float) -> Pose:

@@ -40,8 +40,8 @@ from redis_bridge.demo.world import (
     Pillar,
     Pose,
     Room,
-    Scanner,
     move,
+    scan,
 )
 
 HERE = Path(demo.__file__).parent
@@ -171,22 +171,21 @@ def test_a_ray_does_not_see_a_pillar_behind_it():
 
 
 def test_a_scan_turns_with_the_robot_and_is_infinite_beyond_its_reach():
-    scanner = Scanner(beams=4, nearest=0.1, farthest=2.0)  # back, right, ahead, left
-    room = Room(8.0, 3.0)
-    assert scanner.scan(room, Pose(3.0, 0.0, 0.0)) == pytest.approx([math.inf, 1.5, 1.0, 1.5])
-    assert scanner.scan(room, Pose(3.0, 0.0, math.pi / 2)) == pytest.approx(
+    room = Room(8.0, 3.0)  # seen: back, right, ahead, left
+    assert scan(room, Pose(3.0, 0.0, 0.0), beams=4) == pytest.approx([math.inf, 1.5, 1.0, 1.5])
+    assert scan(room, Pose(3.0, 0.0, math.pi / 2), beams=4) == pytest.approx(
         [1.5, 1.0, 1.5, math.inf]
     )
 
 
 def test_a_scan_says_minus_infinity_where_something_is_too_near():
-    assert Scanner(beams=4, nearest=0.5).scan(Room(8.0, 2.0), Pose(0.0, 0.8, 0.0))[3] == -math.inf
+    assert scan(Room(8.0, 2.0), Pose(0.0, 0.9, 0.0), beams=4)[3] == -math.inf
 
 
 def test_the_robots_start_where_there_is_room_and_see_both_walls_and_nothing():
     for pose in STARTS.values():
         assert ROOM.is_free(pose.x, pose.y, RADIUS)
-        ranges = Scanner().scan(ROOM, pose)
+        ranges = scan(ROOM, pose)
         assert math.inf in ranges
         assert any(math.isfinite(distance) for distance in ranges)
 
@@ -265,8 +264,8 @@ def test_the_steering_script_is_started_without_the_ways_to_ros():
     assert environ == {'HOME': '/home/me'}
 
 
-def test_each_ros_graph_gets_a_domain_of_its_own_and_stays_on_the_machine(tmp_path):
-    environ = ros_environ({'ROS_STATIC_PEERS': 'there', 'ROS_DOMAIN_ID': '0'}, 31, tmp_path)
+def test_each_ros_graph_gets_a_domain_of_its_own_and_stays_on_the_machine():
+    environ = ros_environ({'ROS_STATIC_PEERS': 'there', 'ROS_DOMAIN_ID': '0'}, 31)
     assert environ['ROS_DOMAIN_ID'] == '31'
     assert environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'LOCALHOST'
     assert 'ROS_STATIC_PEERS' not in environ
@@ -308,14 +307,14 @@ STUBBORN = [
 ]
 
 
-def started(name, command, folder):
-    child = Child(name, command, folder / f'{name}.log')
+def started(name, command):
+    child = Child(name, command)
     eventually(lambda: 'up' in child.last_lines())
     return child
 
 
-def test_processes_are_ended_and_the_stubborn_one_is_killed(tmp_path):
-    children = [started('mild', SLEEPER, tmp_path), started('stubborn', STUBBORN, tmp_path)]
+def test_processes_are_ended_and_the_stubborn_one_is_killed():
+    children = [started('mild', SLEEPER), started('stubborn', STUBBORN)]
     stop(children, 0.5)
     assert not any(lives(child.pid) for child in children)
     stop(children, 0.5)  # harmless
@@ -323,8 +322,8 @@ def test_processes_are_ended_and_the_stubborn_one_is_killed(tmp_path):
     assert 'stubborn was killed by SIGKILL' in children[1].how_it_ended()
 
 
-def test_a_dead_process_is_reported_with_its_last_lines(tmp_path):
-    child = Child('robot9', [sys.executable, '-c', 'print(1, flush=True); 1/0'], tmp_path / 'log')
+def test_a_dead_process_is_reported_with_its_last_lines():
+    child = Child('robot9', [sys.executable, '-c', 'print(1, flush=True); 1/0'])
     report = eventually(child.how_it_ended)
     assert report.startswith('robot9 ended with status 1; its last lines:\n    1\n')
     assert report.endswith('ZeroDivisionError: division by zero')
@@ -332,13 +331,12 @@ def test_a_dead_process_is_reported_with_its_last_lines(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='by prctl(2)')
-def test_a_process_dies_with_its_parent_however_that_ends(tmp_path):
+def test_a_process_dies_with_its_parent_however_that_ends():
     script = '\n'.join(
         (
             'import sys, time',
-            'from pathlib import Path',
             'from redis_bridge.demo.processes import Child',
-            f'child = Child("child", {SLEEPER!r}, Path({str(tmp_path / "log")!r}))',
+            f'child = Child("child", {SLEEPER!r})',
             'print(child.pid, flush=True)',
             'time.sleep(600)',
         )
@@ -578,7 +576,7 @@ def test_robot2_follows_robot1_through_nothing_but_redis(run):
     one = run(12)
     one.wait_until_it_runs()
     children = one.children()
-    assert len(children) == 7  # server, two robots, two bridges, the script, and what cleans up
+    assert len(children) == 6  # server, two robots, two bridges, the script
     maps = Path(f'/proc/{one.child("steering.py")}/maps').read_text()
     assert not re.search(r'rclpy|librcl|librmw', maps)
     assert re.search(r'rclpy', Path(f'/proc/{one.child("demo.robot robot1")}/maps').read_text())
