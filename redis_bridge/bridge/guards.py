@@ -10,7 +10,7 @@ from typing import Any
 from redis_bridge.errors import PayloadError
 from redis_bridge.mapping.model import RedisToRos
 from redis_bridge.messages import cdr_write
-from redis_bridge.messages.cdr_write import Guards
+from redis_bridge.messages.guards import Guards
 from redis_bridge.messages.paths import field_at, set_at
 from redis_bridge.messages.types import Message
 

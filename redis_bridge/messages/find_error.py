@@ -61,10 +61,6 @@ def in_value(message: Message, value: Any) -> PayloadError | None:
     return None
 
 
-def _kinds(type_: Primitive) -> tuple[type, ...]:
-    return (bool,) if type_.name == 'boolean' else (float, int) if type_.is_float else (int,)
-
-
 # Within these nothing can be wrong with a number; beyond, `number` decides.
 _SAFE = {'boolean': (False, True), 'float': (-3.4e38, 3.4e38), 'double': (-1.7e308, 1.7e308)}
 
@@ -89,7 +85,7 @@ class _Value(Walk[tuple[Any, str], None]):
     def number(self, type_: Primitive, at: tuple[Any, str]) -> None:
         value, path = at
         limits = type_.integers
-        if type(value) not in _kinds(type_):
+        if type(value) not in type_.kinds:
             raise _wrong(path, f'expected {type_}, got {show(value)}')
         if limits and not limits[0] <= value <= limits[1]:
             raise _wrong(path, f'expected {type_} ({limits[0]} to {limits[1]}), got {show(value)}')
@@ -113,20 +109,14 @@ class _Value(Walk[tuple[Any, str], None]):
         if type_.bound is not None and length > type_.bound:
             raise _wrong(path, f'expected {type_}, got {length} characters')
 
-    def fixed_numbers(self, type_: Array, item: Primitive, at: tuple[Any, str]) -> None:
-        self._each_number(type_, item, at)
-
-    def numbers(self, type_: Sequence, item: Primitive, at: tuple[Any, str]) -> None:
-        self._each_number(type_, item, at)
-
-    def _each_number(self, type_: Array | Sequence, item: Primitive, at: tuple[Any, str]) -> None:
+    def numbers(self, type_: Array | Sequence, item: Primitive, at: tuple[Any, str]) -> None:
         kinds: tuple[type, ...] = (list, tuple)
         if item.name != 'boolean':
             kinds += (array,)
         if type_.is_bytes:
             kinds += (bytes, bytearray, memoryview)
         value, path = self._checked(type_, at, kinds)
-        kinds = _kinds(item)  # of the items, which may be millions, of which one is wrong
+        kinds = item.kinds  # of the items, which may be millions, of which one is wrong
         low, high = item.integers or _SAFE[item.name]
         for index, number in enumerate(value):
             if type(number) not in kinds or not low <= number <= high:
@@ -195,7 +185,9 @@ class _Cdr(Walk[str, None]):
         self._position += -(self._position - 4) % 4
         return int.from_bytes(self._take(4, path), 'little')
 
-    def _count(self, type_: Sequence, path: str) -> int:
+    def _count(self, type_: Array | Sequence, path: str) -> int:
+        if isinstance(type_, Array):
+            return type_.size
         count = self._length(path)
         if type_.bound is not None and count > type_.bound:
             raise _wrong(path, f'expected {type_}, got {count} items')
@@ -222,14 +214,11 @@ class _Cdr(Walk[str, None]):
         if not type_.fields:
             self._take(1, at)
 
-    def fixed_numbers(self, type_: Array, item: Primitive, at: str) -> None:
-        self._take_numbers(item, type_.size, at)
-
-    def numbers(self, type_: Sequence, item: Primitive, at: str) -> None:
+    def numbers(self, type_: Array | Sequence, item: Primitive, at: str) -> None:
         self._take_numbers(item, self._count(type_, at), at)
 
     def items(self, type_: Array | Sequence, item: String | Message, at: str) -> None:
-        count = type_.size if isinstance(type_, Array) else self._count(type_, at)
+        count = self._count(type_, at)
         left = len(self._payload) - self._position
         if count > left:  # each takes a byte at least
             raise _wrong(at, f'has {count} items, but {max(left, 0)} bytes are left')

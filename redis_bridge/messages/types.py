@@ -74,6 +74,11 @@ class Primitive(_Type):
         return self.code in 'fd'
 
     @property
+    def kinds(self) -> tuple[type, ...]:
+        """Return the classes of plain values, the usual one first."""
+        return (bool,) if self.name == 'boolean' else (float, int) if self.is_float else (int,)
+
+    @property
     def integers(self) -> tuple[int, int] | None:
         """Return the least and the greatest integer; None for booleans and floats."""
         if self.code in '?fd':

@@ -10,7 +10,8 @@ from typing import Any
 
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.messages import cdr_read
-from redis_bridge.messages.cdr_write import Guards, Now
+from redis_bridge.messages.cdr_write import Now
+from redis_bridge.messages.guards import Guards
 from redis_bridge.messages.types import Message
 from redis_bridge.payloads.codec import Codec, Decode, Encode, ToCdr
 from redis_bridge.protocol.meta import Meta
