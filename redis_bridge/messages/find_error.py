@@ -23,13 +23,11 @@ _SHOWN = 40  # characters of a wrong value that an error shows
 
 def show(value: Any) -> str:
     """Return a value as errors show it: scalars as they are, containers by kind and size."""
-    if value is None or isinstance(value, (bool, float)):
-        return str(value)
-    if isinstance(value, int):
+    if isinstance(value, int) and value.bit_length() > 128:
         # The text of a huge integer takes quadratic time, and Python may reject it.
-        return (
-            str(value) if value.bit_length() <= 128 else f'an integer of {value.bit_length()} bits'
-        )
+        return f'an integer of {value.bit_length()} bits'
+    if value is None or isinstance(value, (int, float)):
+        return str(value)
     if isinstance(value, str):
         return ascii(value) if len(value) <= _SHOWN else f'{value[:_SHOWN]!a}...'
     if isinstance(value, dict):
@@ -41,12 +39,8 @@ def show(value: Any) -> str:
     return f'a value of type {type(value).__name__}'
 
 
-class _Found(Exception):
-    """The walk found the error; its text is the whole message."""
-
-
-def _wrong(path: str, text: str) -> _Found:
-    return _Found(f'{path}: {text}' if path else text)
+def _wrong(path: str, text: str) -> PayloadError:
+    return PayloadError(f'{path}: {text}' if path else text)
 
 
 # Plain values
@@ -56,8 +50,8 @@ def in_value(message: Message, value: Any) -> PayloadError | None:
     """Return the first error in a plain value, or None."""
     try:
         _Value().visit(message, (value, ''))
-    except _Found as found:
-        return PayloadError(str(found))
+    except PayloadError as error:
+        return error
     return None
 
 
@@ -136,11 +130,7 @@ class _Value(Walk[tuple[Any, str], None]):
             raise _wrong(path, f'expected {type_}, got {show(value)}')
         if isinstance(value, memoryview):
             value = bytes(value)
-        if isinstance(type_, Array):
-            fits = len(value) == type_.size
-        else:
-            fits = len(value) <= (0xFFFFFFFF if type_.bound is None else type_.bound)
-        if not fits:
+        if not type_.fits(len(value)):
             raise _wrong(path, f'expected {type_}, got {len(value)} items')
         return value, path
 
@@ -157,8 +147,8 @@ def in_cdr(message: Message, payload: bytes) -> PayloadError | None:
         return PayloadError(f'expected CDR, which starts with 00 01, got {start}')
     try:
         _Cdr(payload).visit(message, '')
-    except _Found as found:
-        return PayloadError(str(found))
+    except PayloadError as error:
+        return error
     return None
 
 
@@ -189,7 +179,7 @@ class _Cdr(Walk[str, None]):
         if isinstance(type_, Array):
             return type_.size
         count = self._length(path)
-        if type_.bound is not None and count > type_.bound:
+        if not type_.fits(count):
             raise _wrong(path, f'expected {type_}, got {count} items')
         return count
 
