@@ -35,9 +35,9 @@ class Cdr(Codec):
             raise InterfaceError('cdr carries whole messages, without field or fields')
         check = cdr_read.checker(message)
 
-        def encode(payload: bytes, _: Meta | None = None) -> bytes:
-            check(payload)
-            return payload
+        def encode(cdr: bytes, _: Meta | None = None) -> bytes:
+            check(cdr)
+            return cdr
 
         return encode
 
