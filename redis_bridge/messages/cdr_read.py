@@ -14,27 +14,15 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
-from redis_bridge.errors import PayloadError
 from redis_bridge.messages import find_error
-from redis_bridge.messages.codegen import (
-    COMPILED,
-    READ_ERRORS,
-    Source,
-    as_bytes,
-    define,
-    identifier,
-    rounded,
-)
-from redis_bridge.messages.paths import field_at
+from redis_bridge.messages.codegen import COMPILED, ReadSource, identifier
+from redis_bridge.messages.paths import child, field_at
 from redis_bridge.messages.types import Array, Message, Primitive, Sequence, String
-from redis_bridge.messages.walk import Walk
 
 Reader = Callable[[bytes], dict[str, Any]]
 Checker = Callable[[bytes], None]
-# Of a value: True is all of it, False nothing, a dict some fields of a message.
-Selection = bool | dict[str, 'Selection']
-# What a value is in the generated source: a variable, or the fields of a message.
-_Variable = str | dict[str, '_Variable']
+# Of a value: True is all of it, False nothing, the path of a message some of its fields.
+_Choice = bool | str
 
 
 def reader(message: Message, fields: Iterable[str] = (), typed: bool = False) -> Reader:
@@ -49,234 +37,145 @@ def reader(message: Message, fields: Iterable[str] = (), typed: bool = False) ->
 
 @lru_cache(COMPILED)
 def _reader(message: Message, fields: tuple[str, ...], typed: bool) -> Reader:
-    return _compile(message, _selection(message, fields), typed)
+    for path in fields:
+        field_at(message, path)
+    return _compile(message, '' if fields else True, fields, typed)
 
 
 @lru_cache(COMPILED)
 def checker(message: Message) -> Checker:
     """Return a function that walks through CDR and raises PayloadError if it is broken."""
-    return _compile(message, False, False)
+    return _compile(message, False, (), False)
 
 
-def _selection(message: Message, fields: Iterable[str]) -> Selection:
-    tree: dict[str, Selection] = {}
-    for path in fields:
-        field_at(message, path)
-        *parents, last = path.split('.')
-        branch = tree
-        for part in parents:
-            inner = branch.setdefault(part, {})
-            if not isinstance(inner, dict):
-                break
-            branch = inner
-        else:
-            branch[last] = True
-    return tree or True
-
-
-def _count_selected(selection: Selection) -> int:
-    """Return how many whole values a selection holds."""
-    if isinstance(selection, dict):
-        return sum(map(_count_selected, selection.values()))
-    return 1
-
-
-def _compile(message: Message, selection: Selection, typed: bool) -> Callable[[bytes], Any]:
-    source = _Source(selection, typed)
-    value = source.message(message, selection)
+def _compile(
+    message: Message, choice: _Choice, fields: Iterable[str], typed: bool
+) -> Callable[[bytes], Any]:
+    source = _Source(fields, typed, choice is False)
+    value = source.visit(message, choice)
     source.flush()
-    text = (
-        'def read(buf):\n'
-        ' if buf.__class__ is not bytes:\n'
-        '  buf = as_bytes(buf)\n'
-        ' try:\n'
-        "  if buf[:2] != b'\\0\\1': raise ValueError('no CDR header')\n"
-        '  end = len(buf)\n'
-        f'{source.text()}'
-        f"  if {source.base} > end: raise ValueError('ends too early')\n"
-        f'  return {None if selection is False else source.literal(value)}\n'
-        ' except READ_ERRORS as error:\n'
-        '  raise rejected(buf, error) from error\n'
-    )
-
-    def rejected(payload: bytes, error: Exception) -> PayloadError:
-        return find_error.in_cdr(message, payload) or PayloadError(f'{message.name}: {error}')
-
-    return define('read', text, message, {**_RUNTIME, **source.constants, 'rejected': rejected})
+    return source.define('read', 'buf', value if choice is not False else 'None', message, _NAMES)
 
 
-class _Source(Source, Walk[Selection, _Variable]):
-    """The source of a function that reads, or only checks, CDR."""
+class _Source(ReadSource[_Choice, str]):
+    """The source of a function that reads, or only checks, CDR.
 
-    def __init__(self, selection: Selection, typed: bool) -> None:
-        super().__init__(4)
+    A visit returns the source of the value, which is valid once nothing is pending any more.
+    """
+
+    def __init__(self, fields: Iterable[str], typed: bool, is_check: bool) -> None:
+        super().__init__()
         self._typed = typed
-        self._checking = selection is False
-        self._wanted = _count_selected(selection)
-        self._aliases: dict[str, str] = {}
+        self._is_check = is_check
+        self._fields = {*fields}
+        self._left = {
+            path for path in fields if not any(path.startswith(f'{other}.') for other in fields)
+        }
+        self._run = self.fresh('t')  # the values of the next struct
+        self._taken = 0  # how many these are
 
-    def literal(self, value: _Variable) -> str:
-        """Return the source of a value."""
-        if isinstance(value, str):
-            return self._aliases.get(value, value)
-        return '{' + ', '.join(f'{name!r}: {self.literal(v)}' for name, v in value.items()) + '}'
+    def _value(self, code: str, size: int, count: int | None = None) -> str:
+        """Read a value, or a list of so many, with the next struct; return its source."""
+        start = self._taken
+        self._taken += count or 1
+        self.add_pending(code, size)
+        if count is None:
+            return f'{self._run}[{start}]'
+        return f'list({self._run}[{start}:{self._taken}])'
 
-    def emit_alignment(self, size: int) -> None:
-        self.emit(f'o = {rounded(self.base, size)}')
-        self.base = 'o'
+    def _skip(self, size: int) -> str:
+        self.add_pending(f'{size}x', size)
+        return ''
 
     def flush(self) -> None:
-        wanted = [(part.name, part.items) for part in self._pending if part.name]
-        if wanted:
+        if self._taken:
             unpack = self.constant(self._struct().unpack_from, 'unpack')
-            call = f'{unpack}(buf, {self.base})'
-            if all(items is None for _, items in wanted):
-                self.emit(f'{"".join(f"{name}, " for name, _ in wanted)}= {call}')
-            else:
-                # With arrays in between, slices are faster than unpacking into variables.
-                run, at = self.fresh('t'), 0
-                self.emit(f'{run} = {call}')
-                for name, items in wanted:
-                    if items is None:
-                        self._aliases[name] = f'{run}[{at}]'
-                    else:
-                        self._aliases[name] = f'list({run}[{at}:{at + items}])'
-                    at += items or 1
+            self.emit(f'{self._run} = {unpack}(buf, {self.base})')
+            self._run, self._taken = self.fresh('t'), 0
         self.clear_pending()
 
-    def message(self, type_: Message, at: Selection) -> dict[str, _Variable]:
-        value = {}
+    def emit_length(self, name: str) -> None:
+        value = self._value('I', 4)
+        self.flush()
+        self.emit(f'{name} = {value}')
+
+    def message(self, type_: Message, at: _Choice) -> str:
+        entries = []
         if not type_.fields:
-            self.add_pending('x', None, 1)
+            self._skip(1)
         for field in type_.fields:
             name = identifier(type_, field.name)
-            chosen = at if isinstance(at, bool) else at.get(name, False)
-            item = self.visit(field.type, chosen)
-            if chosen is not False:
-                value[name] = item
-            if chosen is True and isinstance(at, dict):
-                self._wanted -= 1
-            if not self._wanted:
+            path = child(at, name) if isinstance(at, str) else ''
+            choice = at if isinstance(at, bool) else self._choice(path)
+            value = self.visit(field.type, choice)
+            if choice is not False:
+                entries.append(f'{name!r}: {value}')
+            self._left.discard(path)
+            if self._fields and not self._left:
                 break  # nothing behind is asked for
-        return value
+        return '{' + ', '.join(entries) + '}'
 
-    def number(self, type_: Primitive, at: Selection) -> str:
-        name = self.fresh()
+    def _choice(self, path: str) -> _Choice:
+        if path in self._fields:
+            return True
+        return path if any(other.startswith(f'{path}.') for other in self._fields) else False
+
+    def number(self, type_: Primitive, at: _Choice) -> str:
         self.align(type_.size)
-        if at:
-            self.add_pending(type_.code, name, type_.size)
-        else:
-            self.add_pending(f'{type_.size}x', None, type_.size)
-        return name
+        return self._value(type_.code, type_.size) if at else self._skip(type_.size)
 
-    def fixed_numbers(self, type_: Array, item: Primitive, at: Selection) -> str:
-        count, size = type_.size, type_.size * item.size
-        name = self.fresh()
-        self.align(item.size)
+    def numbers(self, type_: Array | Sequence, item: Primitive, at: _Choice) -> str:
+        is_typed = self._typed and item.name != 'boolean'
+        if isinstance(type_, Array) and not (at and is_typed and not type_.is_bytes):
+            count, size = type_.size, type_.size * item.size
+            self.align(item.size)
+            if not at:
+                return self._skip(size)
+            if type_.is_bytes:
+                return self._value(f'{count}s', count)
+            return self._value(f'{count}{item.code}', size, count)
+        span, _ = self.take_numbers(type_, item)
         if not at:
-            self.add_pending(f'{size}x', None, size)
-        elif type_.is_bytes:
-            self.add_pending(f'{count}s', name, count)
-        elif self._typed and item.name != 'boolean':
-            self.flush()
-            self.emit(f'e = {self.base} + {size}')
-            self.emit('if e > end: raise ValueError("ends too early")')
-            self.emit(f'{name} = array({item.code!r}, buf[{self.base}:e])')
-            self.place = self.place.moved(size)
-            self.moved_by(size)
-        else:
-            self.add_pending(f'{count}{item.code}', name, size, count)
-        return name
-
-    def _count(self, bound: int | None) -> str:
-        """Read the length of a string or a sequence, and be right behind it."""
-        name = self.fresh('n')
-        self.align(4)
-        self.add_pending('I', name, 4)
-        self.flush()
-        if name in self._aliases:
-            self.emit(f'{name} = {self._aliases.pop(name)}')
-        if bound is not None:
-            self.emit(f'if {name} > {bound}: raise ValueError("over its bound")')
-        return name
-
-    def string(self, type_: String, at: Selection) -> str:
-        count = self._count(type_.bound if type_.wide else None)
+            return ''
         name = self.fresh()
-        self.emit(f'e = {self.base} + {f"4 * {count}" if type_.wide else count}')
-        if at or self._checking:
-            if type_.wide:
-                self.emit(f'{name} = wide_text(buf[{self.base}:e])')
-            else:
-                self.emit(f"{name} = buf[{self.base}:e].decode().partition('\\0')[0]")
-                if type_.bound is not None:
-                    self.emit(f'if len({name}) > {type_.bound}: raise ValueError("too long")')
-        self.emit('o = e')
-        self.base, self.place = 'o', self._layout.visit(type_, self.place)
-        return name
-
-    def numbers(self, type_: Sequence, item: Primitive, at: Selection) -> str:
-        code, size = item.code, item.size
-        count = self._count(type_.bound)
-        name = self.fresh()
-        behind = self._layout.behind_numbers(item, self.place)
-        # Slices are cut short where the payload ends; that `o` is then beyond the end is noticed
-        # by whatever reads next, or at the very end.
         if type_.is_bytes:
-            values = 'buf[{start}:e]'
+            self.emit(f'{name} = buf[{span}]')
         elif item.name == 'boolean':
-            values = 'list(map(bool, buf[{start}:e]))'
+            self.emit(f'{name} = list(map(bool, buf[{span}]))')
         else:
-            values = f'array({code!r}, buf[{{start}}:e])' + ('' if self._typed else '.tolist()')
-        empty = f'array({code!r})' if self._typed else '[]'
-        if self.place.padding(size) == 0:
-            self.emit(f'e = {self.base} + {count if size == 1 else f"{size} * {count}"}')
-            if at:
-                self.emit(f'{name} = {values.format(start=self.base)}')
-            self.emit('o = e')
-        else:
-            # No padding before the items of an empty sequence.
-            start = rounded(self.base, size, self.place.padding(size))
-            self.emit(f'if {count}:')
-            self.emit(f' o = {start}')
-            self.emit(f' e = o + {size} * {count}')
-            if at:
-                self.emit(f' {name} = {values.format(start="o")}')
-            self.emit(' o = e')
-            self.emit('else:')
-            self.emit(f' o = {self.base}')
-            if at:
-                self.emit(f' {name} = {empty}')
-        self.base, self.place = 'o', behind
+            self.emit(f'{name} = array({item.code!r}, buf[{span}])')
+            if not is_typed:
+                self.emit(f'{name} = {name}.tolist()')
         return name
 
-    def items(self, type_: Array | Sequence, item: String | Message, at: Selection) -> str:
+    def string(self, type_: String, at: _Choice) -> str:
+        span, _ = self.take_string(type_)
+        if not at and not self._is_check:
+            return ''
+        name = self.fresh()
+        if type_.wide:
+            self.emit(f'{name} = wide_text(buf[{span}])')
+        else:
+            self.emit(f"{name} = buf[{span}].decode().partition('\\0')[0]")
+            if type_.bound is not None:
+                self.emit(f'if len({name}) > {type_.bound}: raise ValueError("too long")')
+        return name
+
+    def items(self, type_: Array | Sequence, item: String | Message, at: _Choice) -> str:
         if isinstance(type_, Array):
             count = str(type_.size)
             self.flush()
         else:
-            count = self._count(type_.bound)
-        behind = self._layout.behind_items(type_, item, self.place)
-        # Every item takes some bytes, so that a forged length ends here and not in a long loop.
-        self.emit(f'if {item.min_size} * {count} > end - {self.base}: raise ValueError("short")')
+            count = self.count(type_.bound)
         name = self.fresh()
-        self.hold_position()
         if at:
             self.emit(f'{name} = []')
-        self.place = self._layout.before_each(item, self.place)
-        self.enter(f'for _ in range({count}):')
-        value = self.visit(item, bool(at))
-        self.flush()
-        if at:
-            self.emit(f'{name}.append({self.literal(value)})')
-        self.leave()
-        self.base, self.place = 'o', behind
+        with self.each(item, count):
+            value = self.visit(item, bool(at))
+            self.flush()
+            if at:
+                self.emit(f'{name}.append({value})')
         return name
 
 
-_RUNTIME = {
-    'array': array,
-    'as_bytes': as_bytes,
-    'wide_text': find_error.wide_text,
-    'READ_ERRORS': READ_ERRORS,
-}
+_NAMES = {'array': array, 'wide_text': find_error.wide_text}

@@ -14,18 +14,14 @@ from typing import Any
 
 from redis_bridge.errors import PayloadError
 from redis_bridge.messages import find_error
-from redis_bridge.messages.codegen import COMPILED, Pending, Source, define, identifier
+from redis_bridge.messages.codegen import COMPILED, Source, define, identifier
 from redis_bridge.messages.guards import Guards, broken_guard, check_of_replaced
 from redis_bridge.messages.paths import child, field_at, set_at
 from redis_bridge.messages.types import Array, Message, Primitive, Sequence, String
-from redis_bridge.messages.walk import Walk
-
-__all__ = ['Guards', 'Now', 'Writer', 'writer']
 
 Writer = Callable[[Any], bytes]
 Now = Callable[[], tuple[int, int]]  # seconds, nanoseconds
 
-_HEADER = b'\0\1\0\0'
 _NO_GUARDS = Guards()
 _WRITE_ERRORS = (struct.error, ValueError, OverflowError, TypeError, KeyError)
 
@@ -65,7 +61,7 @@ def _compile(message: Message, guards: Guards, now: Now) -> Writer:
         return found or PayloadError(f'{message.name}: {error}')
 
     source = _Source(guards)
-    source.message(message, ('root', ''))
+    source.visit(message, ('root', ''))
     source.flush()
     check = check_of_replaced(message, guards)
     text = (
@@ -81,7 +77,7 @@ def _compile(message: Message, guards: Guards, now: Now) -> Writer:
         '  raise rejected(value, error) from error\n'
     )
     names = {'rejected': rejected, 'check_replaced': check, 'now_map': now_map}
-    return define('write', text, message, {**_RUNTIME, **source.constants, **names})
+    return define('write', text, message, {**_NAMES, **names, **source.constants})
 
 
 def _type_error(message: Message, value: Any, guards: Guards) -> PayloadError | None:
@@ -98,7 +94,7 @@ def _type_error(message: Message, value: Any, guards: Guards) -> PayloadError | 
 _At = tuple[str, str | None]
 
 
-class _Source(Source, Walk[_At, None]):
+class _Source(Source[_At, None]):
     """The source of a function that checks a plain value and writes CDR."""
 
     def __init__(self, guards: Guards) -> None:
@@ -106,8 +102,7 @@ class _Source(Source, Walk[_At, None]):
         self._guards = guards
         self._is_guarded = True  # not in values that `set` brings
         self._to_check: list[str] = []  # floats that must be finite
-        self._pending = [Pending('4s', 'HEADER')]
-        self._ahead = 4
+        self._codes, self._values, self._ahead = ['4s'], ['HEADER'], 4
 
     @property
     def _must_be_finite(self) -> bool:
@@ -118,20 +113,21 @@ class _Source(Source, Walk[_At, None]):
         self.emit(f'p = {"4 - o" if size == 8 else "-o"} & {size - 1}')
         self.emit('if p: add(ZEROS[p]); o += p')
 
+    def _add(self, code: str, size: int, value: str) -> None:
+        """Write a value, or `*values`, with the next struct."""
+        self._values.append(value)
+        self.add_pending(code, size)
+
     def flush(self) -> None:
         if self._to_check:
             # x - x is 0.0 if x is finite, else NaN, which counts as true.
             checks = ' or '.join(f'{name} - {name}' for name in self._to_check)
             self.emit(f'if {checks}: raise ValueError')
             self._to_check = []
-        if self._pending:
-            values = ', '.join(
-                part.name if part.items is None else f'*{part.name}'
-                for part in self._pending
-                if part.name
-            )
+        if self._codes:
             pack = self.constant(self._struct().pack, 'pack')
-            self.emit(f'add({pack}({values}))')
+            self.emit(f'add({pack}({", ".join(self._values)}))')
+            self._values = []
         self.clear_pending()
 
     def message(self, type_: Message, at: _At) -> None:
@@ -143,21 +139,21 @@ class _Source(Source, Walk[_At, None]):
         # With the right number of fields, an unknown one means that a known one is missing.
         self.emit(f'if len({name}) != {count}: raise KeyError')
         if not count:
-            self.add_pending('x', None, 1)
+            self.add_pending('x', 1)
         for field in type_.fields:
-            variable = self.fresh()
-            where = None if path is None else child(path, field.name)
             key = identifier(type_, field.name)
-            if where is not None and where in self._guards.set:
+            variable = self.fresh()
+            where = None if path is None else child(path, key)
+            was_guarded = self._is_guarded
+            if where is None or where not in self._guards.set:
+                self.emit(f'{variable} = {name}[{key!r}]')
+            else:
                 setting = self._guards.set[where]
                 constant = 'now_map()' if setting == 'now' else self.constant(setting, 'setting')
                 self.emit(f'{variable} = {constant}')
-                was_guarded, self._is_guarded = self._is_guarded, False
-                self.visit(field.type, (variable, where))
-                self._is_guarded = was_guarded
-            else:
-                self.emit(f'{variable} = {name}[{key!r}]')
-                self.visit(field.type, (variable, where))
+                self._is_guarded = False
+            self.visit(field.type, (variable, where))
+            self._is_guarded = was_guarded
 
     def _emit_defaults(self, type_: Message, at: _At) -> None:
         """Emit what happens if fields are left out."""
@@ -176,137 +172,112 @@ class _Source(Source, Walk[_At, None]):
 
     def number(self, type_: Primitive, at: _At) -> None:
         name, path = at
-        if type_.name == 'boolean':
-            self.emit(f'if {name} is not True and {name} is not False: raise TypeError')
-        elif type_.is_float:
-            self.emit(f'if type({name}) is not float and type({name}) is not int: raise TypeError')
-        else:
-            self.emit(f'if type({name}) is not int: raise TypeError')
-        if type_.name != 'boolean':
-            limits = self._limits(path)
-            if limits:
-                self.emit(f'if not {limits[0]} <= {name} <= {limits[1]}: raise ValueError')
-            if type_.is_float and self._must_be_finite:
-                self._to_check.append(name)
+        checks = ' and '.join(f'type({name}) is not {kind.__name__}' for kind in type_.kinds)
+        self.emit(f'if {checks}: raise TypeError')
+        limits = self._limits(type_, path)
+        if limits:
+            self.emit(f'if not {limits[0]} <= {name} <= {limits[1]}: raise ValueError')
+        if type_.is_float and self._must_be_finite:
+            self._to_check.append(name)
         self.align(type_.size)
-        self.add_pending(type_.code, name, type_.size)
+        self._add(type_.code, type_.size, name)
 
-    def _limits(self, path: str | None) -> tuple[str, str] | None:
-        """Return the sources of the limits at a path."""
-        if path is None or not self._is_guarded or path not in self._guards.limits:
+    def _limits(self, item: Primitive, path: str | None) -> tuple[str, str] | None:
+        """Return the sources of the limits of numbers at a path."""
+        limits = self._guards.limits if self._is_guarded and item.name != 'boolean' else {}
+        if path is None or path not in limits:
             return None
-        low, high = self._guards.limits[path]
+        low, high = limits[path]
         return self.constant(low, 'low'), self.constant(high, 'high')
 
-    def _check_items(self, item: Primitive, at: _At) -> None:
+    def numbers(self, type_: Array | Sequence, item: Primitive, at: _At) -> None:
         name, path = at
-        limits = None if item.name == 'boolean' else self._limits(path)
+        size, kinds = item.size, self.constant(item.kinds, 'kinds')
+        if type_.is_bytes:
+            self.emit(f'{name} = bytes_of({name})')
+        elif isinstance(type_, Array):
+            self.emit(f'{name} = items_of({name}, {kinds})')
+        limits = self._limits(item, path)
         if limits:
             self.emit(f'check_limits({name}, {limits[0]}, {limits[1]})')
         if item.is_float and self._must_be_finite:
-            self.emit(f'if not all(map(isfinite, {name})): raise ValueError')
-
-    def fixed_numbers(self, type_: Array, item: Primitive, at: _At) -> None:
-        name, count = at[0], type_.size
-        self.align(item.size)
-        if type_.is_bytes:
-            self.emit(f'{name} = bytes_of({name})')
-            self._check_items(item, at)
+            self.emit(f'if not are_finite({name}): raise ValueError')
+        if isinstance(type_, Array):
+            count = type_.size
             self.emit(f'if len({name}) != {count}: raise ValueError')
-            self.add_pending(f'{count}s', name, count)
-        else:
-            self.emit(f'{name} = items_of({name}, {_kinds(item)})')
-            self._check_items(item, at)
-            self.emit(f'if len({name}) != {count}: raise ValueError')
-            self.add_pending(f'{count}{item.code}', name, count * item.size, count)
+            self.align(size)
+            if type_.is_bytes:
+                self._add(f'{count}s', count, name)
+            else:
+                self._add(f'{count}{item.code}', count * size, f'*{name}')
+            return
+        if not type_.is_bytes:
+            self.emit(f'{name} = packed({name}, {item.code!r}, {kinds})')
+        length = f'len({name})' if size == 1 else f'len({name}) // {size}'
+        count_name = self._count(length, type_.bound)
+        self.hold_position()
+        if self.place.padding(size) != 0:
+            with self.block(f'if {count_name}:'):
+                self.emit_alignment(size)
+        self.emit(f'add({name})')
+        self.moved_by(f'len({name})')
 
-    def _count(self, name: str, bound: int | None) -> None:
+    def _count(self, length: str, bound: int | None) -> str:
+        """Write the length of a string or a sequence; return its variable."""
+        count = self.fresh('n')
+        self.emit(f'{count} = {length}')
         if bound is not None:
-            self.emit(f'if {name} > {bound}: raise ValueError')
+            self.emit(f'if {count} > {bound}: raise ValueError')
         self.align(4)
-        self.add_pending('I', name, 4)
+        self._add('I', 4, count)
         self.flush()
+        return count
 
     def string(self, type_: String, at: _At) -> None:
-        name, count = at[0], self.fresh('n')
+        name, _ = at
         self.emit(f'if type({name}) is not str: raise TypeError')
         if type_.wide:
             self.emit(f'{name} = wide_units({name})')
-            self.emit(f'{count} = len({name}) // 4')
-            self._count(count, type_.bound)
+            self._count(f'len({name}) // 4', type_.bound)
         else:
             self.emit(f"if '\\0' in {name}: raise ValueError")
             if type_.bound is not None:
                 self.emit(f'if len({name}) > {type_.bound}: raise ValueError')
             self.emit(f"{name} = {name}.encode() + b'\\0'")
-            self.emit(f'{count} = len({name})')
-            self._count(count, None)
+            self._count(f'len({name})', None)
         self.emit(f'add({name})')
         self.moved_by(f'len({name})')
-        self.place = self._layout.visit(type_, self.place)
-
-    def numbers(self, type_: Sequence, item: Primitive, at: _At) -> None:
-        name, size = at[0], item.size
-        count = self.fresh('n')
-        if type_.is_bytes:
-            self.emit(f'{name} = bytes_of({name})')
-            self._check_items(item, at)
-        else:
-            self._check_items(item, at)
-            self.emit(f'{name} = packed({name}, {item.code!r}, {_kinds(item)})')
-        self.emit(f'{count} = len({name})' + (f' // {size}' if size > 1 else ''))
-        self._count(count, type_.bound)
-        behind = self._layout.behind_numbers(item, self.place)
-        self.hold_position()
-        if self.place.padding(size) != 0:
-            self.enter(f'if {count}:')
-            self.emit_alignment(size)
-            self.leave()
-        self.emit(f'add({name})')
-        self.moved_by(f'len({name})')
-        self.place = behind
 
     def items(self, type_: Array | Sequence, item: String | Message, at: _At) -> None:
-        name = at[0]
+        name, _ = at
         kind = f'{name}.__class__'
         self.emit(f'if {kind} is not list and {kind} is not tuple: raise TypeError')
-        count = self.fresh('n')
-        self.emit(f'{count} = len({name})')
         if isinstance(type_, Array):
-            self.emit(f'if {count} != {type_.size}: raise ValueError')
+            self.emit(f'if len({name}) != {type_.size}: raise ValueError')
             self.flush()
         else:
-            self._count(count, type_.bound)
-        behind = self._layout.behind_items(type_, item, self.place)
-        self.hold_position()
-        self.place = self._layout.before_each(item, self.place)
+            self._count(f'len({name})', type_.bound)
         each = self.fresh()
-        self.enter(f'for {each} in {name}:')
-        self.visit(item, (each, None))
-        self.flush()
-        self.leave()
-        self.base, self.place = 'o', behind
-
-
-def _kinds(item: Primitive) -> str:
-    return 'BOOLS' if item.name == 'boolean' else 'NUMBERS' if item.is_float else 'INTEGERS'
+        with self.loop(f'for {each} in {name}:', item):
+            self.visit(item, (each, None))
 
 
 # What the generated code calls
 
 
-def _items_of(value: Any, kinds: frozenset[type]) -> Any:
+def _items_of(value: Any, kinds: tuple[type, ...]) -> Any:
     """Return the items of a list or an array, once their kinds are checked."""
-    if value.__class__ is array and kinds is not _BOOLS:
+    if value.__class__ is array and bool not in kinds:
         value = value.tolist()
     elif value.__class__ is not list and value.__class__ is not tuple:
         raise TypeError('no list')
-    if not kinds.issuperset(map(type, value)):
+    found = list(map(type, value))
+    if found.count(kinds[0]) != len(found) and not set(kinds).issuperset(found):
         raise TypeError('an item is of another kind')
     return value
 
 
-def _packed(value: Any, code: str, kinds: frozenset[type]) -> bytes:
+def _packed(value: Any, code: str, kinds: tuple[type, ...]) -> bytes:
     """Return the bytes of a numeric sequence."""
     if isinstance(value, array) and value.typecode == code:
         return value.tobytes()
@@ -316,11 +287,9 @@ def _packed(value: Any, code: str, kinds: frozenset[type]) -> bytes:
 
 def _bytes_of(value: Any) -> bytes:
     """Return the bytes of an array of bytes, which may also come as a list of integers."""
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, (bytearray, memoryview)):
+    if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
-    return bytes(_items_of(value, _INTEGERS))
+    return bytes(_items_of(value, (int,)))
 
 
 def _check_limits(value: Any, low: float, high: float) -> None:
@@ -329,20 +298,19 @@ def _check_limits(value: Any, low: float, high: float) -> None:
             raise ValueError('out of limits')
 
 
-_BOOLS: frozenset[type] = frozenset({bool})
-_INTEGERS: frozenset[type] = frozenset({int})
-_NUMBERS: frozenset[type] = frozenset({float, int})
-_RUNTIME = {
+def _are_finite(value: Any) -> bool:
+    # The sum is much faster, and finite only if all items are; that of large ones may be infinite.
+    return math.isfinite(sum(value, 0.0)) or all(map(math.isfinite, value))
+
+
+_NAMES = {
+    'HEADER': b'\0\1\0\0',
     'wide_units': find_error.wide_units,
     'items_of': _items_of,
     'packed': _packed,
     'bytes_of': _bytes_of,
     'check_limits': _check_limits,
-    'isfinite': math.isfinite,
-    'BOOLS': _BOOLS,
-    'INTEGERS': _INTEGERS,
-    'NUMBERS': _NUMBERS,
-    'HEADER': _HEADER,
+    'are_finite': _are_finite,
     'ZEROS': [bytes(count) for count in range(8)],
     'WRITE_ERRORS': _WRITE_ERRORS,
 }

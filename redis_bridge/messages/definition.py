@@ -15,7 +15,6 @@ from typing import Any
 
 from redis_bridge.errors import InterfaceError
 from redis_bridge.messages.types import (
-    MSG_NAMES,
     PRIMITIVES,
     Array,
     Field,
@@ -27,7 +26,7 @@ from redis_bridge.messages.types import (
     String,
 )
 
-_ROSIDL_NAMES = {MSG_NAMES.get(name, name): name for name in PRIMITIVES} | {'char': 'uint8'}
+_ROSIDL_NAMES = {str(Primitive(name)): name for name in PRIMITIVES} | {'char': 'uint8'}
 
 # Limits of what `parse_definition` accepts, because a definition may come from Redis: how deep
 # types are nested, how many fields there are once nested types are unfolded, and the bytes of all
@@ -103,17 +102,25 @@ def _full_name(name: str, inside: str) -> str:
     return f'{parts[0]}/msg/{parts[1]}' if len(parts) == 2 else name
 
 
+def _unfolded(type_: FieldType) -> int:
+    """Return how many fields there are once nested types are unfolded."""
+    item = type_.item if isinstance(type_, (Array, Sequence)) else type_
+    if isinstance(item, Message):
+        return sum(_unfolded(field.type) for field in item.fields) or 1
+    return 1
+
+
 class _Parser:
     """Reads the sections of one definition; types are made once and shared."""
 
     def __init__(self, root: str, sections: dict[str, list[tuple[int, str]]]) -> None:
         self._root = root
         self._sections = sections
-        self._done: dict[str, tuple[Message, int, int]] = {}  # with unfolded fields and bytes
+        self._done: dict[str, Message] = {}
 
     def message(self, name: str, inside: tuple[str, ...]) -> Message:
         if name in self._done:
-            return self._done[name][0]
+            return self._done[name]
         if not _TYPE_NAME.fullmatch(name):
             raise InterfaceError(f'{self._root}: {name!r} is no name of a message type')
         if name in inside:
@@ -136,25 +143,12 @@ class _Parser:
             if field.name in fields:
                 raise InterfaceError(f'{self._root}: {name} has two fields {field.name!r}')
             fields[field.name] = field
-            item_count, item_size = self._weight(field.type)
-            count += item_count
-            size += item_size
+            count += _unfolded(field.type)
+            size += field.type.min_size
             if count > MAX_FIELDS or size > MAX_FIXED_BYTES:
                 raise InterfaceError(f'{self._root}: {name} is too big to be read')
-        message = Message(name, tuple(fields.values()))
-        self._done[name] = message, count, size
-        return message
-
-    def _weight(self, type_: FieldType) -> tuple[int, int]:
-        """Return how many fields and bytes a type unfolds to; sequences are taken as empty."""
-        if isinstance(type_, Message):
-            return self._done[type_.name][1:]
-        if isinstance(type_, Array):
-            count, size = self._weight(type_.item)
-            return count, max(size, 1) * type_.size
-        if isinstance(type_, Sequence):
-            return self._weight(type_.item)[0], 4
-        return 1, type_.min_size
+        self._done[name] = Message(name, tuple(fields.values()))
+        return self._done[name]
 
     def _field(self, line: str, name: str, inside: tuple[str, ...]) -> Field | None:
         """Return the field of one line; None for comments and constants."""
@@ -217,10 +211,7 @@ def _parse_default(type_: FieldType, text: str) -> Any:
                 raise ValueError(f'the default {text} cannot be read')
             items.append(_parse_scalar(type_.item, match[1]))
             rest = rest[match.end() :]
-        size = type_.size if isinstance(type_, Array) else type_.bound
-        if size is not None and (
-            len(items) > size or (isinstance(type_, Array) and len(items) < size)
-        ):
+        if not type_.fits(len(items)):
             raise ValueError(f'a default of {len(items)} items for {type_}')
         return items
     return _parse_scalar(type_, text)
@@ -248,20 +239,6 @@ def _parse_scalar(type_: Item, text: str) -> Any:
 
 # The type hash (REP 2016; the numbers are those of type_description_interfaces/msg/FieldType)
 
-_TYPE_IDS = {
-    'int8': 2,
-    'uint8': 3,
-    'int16': 4,
-    'uint16': 5,
-    'int32': 6,
-    'uint32': 7,
-    'int64': 8,
-    'uint64': 9,
-    'float': 10,
-    'double': 11,
-    'boolean': 15,
-    'octet': 16,
-}
 _ARRAY, _BOUNDED_SEQUENCE, _SEQUENCE = 48, 96, 144
 # rosidl gives an empty message this member, since C knows no empty structures.
 _DUMMY = Field('structure_needs_at_least_one_member', Primitive('uint8'))
@@ -298,7 +275,7 @@ def _describe_type(type_: FieldType) -> dict[str, Any]:
         offset = _SEQUENCE if type_.bound is None else _BOUNDED_SEQUENCE
         capacity = type_.bound or 0
     if isinstance(item, Primitive):
-        type_id = _TYPE_IDS[item.name]
+        type_id = PRIMITIVES[item.name][3]
     elif isinstance(item, String):
         type_id = (17 if item.bound is None else 21) + item.wide
     else:

@@ -23,13 +23,11 @@ _SHOWN = 40  # characters of a wrong value that an error shows
 
 def show(value: Any) -> str:
     """Return a value as errors show it: scalars as they are, containers by kind and size."""
-    if value is None or isinstance(value, (bool, float)):
-        return str(value)
-    if isinstance(value, int):
+    if isinstance(value, int) and value.bit_length() > 128:
         # The text of a huge integer takes quadratic time, and Python may reject it.
-        return (
-            str(value) if value.bit_length() <= 128 else f'an integer of {value.bit_length()} bits'
-        )
+        return f'an integer of {value.bit_length()} bits'
+    if value is None or isinstance(value, (int, float)):
+        return str(value)
     if isinstance(value, str):
         return ascii(value) if len(value) <= _SHOWN else f'{value[:_SHOWN]!a}...'
     if isinstance(value, dict):
@@ -41,12 +39,8 @@ def show(value: Any) -> str:
     return f'a value of type {type(value).__name__}'
 
 
-class _Found(Exception):
-    """The walk found the error; its text is the whole message."""
-
-
-def _wrong(path: str, text: str) -> _Found:
-    return _Found(f'{path}: {text}' if path else text)
+def _wrong(path: str, text: str) -> PayloadError:
+    return PayloadError(f'{path}: {text}' if path else text)
 
 
 # Plain values
@@ -56,13 +50,9 @@ def in_value(message: Message, value: Any) -> PayloadError | None:
     """Return the first error in a plain value, or None."""
     try:
         _Value().visit(message, (value, ''))
-    except _Found as found:
-        return PayloadError(str(found))
+    except PayloadError as error:
+        return error
     return None
-
-
-def _kinds(type_: Primitive) -> tuple[type, ...]:
-    return (bool,) if type_.name == 'boolean' else (float, int) if type_.is_float else (int,)
 
 
 # Within these nothing can be wrong with a number; beyond, `number` decides.
@@ -89,7 +79,7 @@ class _Value(Walk[tuple[Any, str], None]):
     def number(self, type_: Primitive, at: tuple[Any, str]) -> None:
         value, path = at
         limits = type_.integers
-        if type(value) not in _kinds(type_):
+        if type(value) not in type_.kinds:
             raise _wrong(path, f'expected {type_}, got {show(value)}')
         if limits and not limits[0] <= value <= limits[1]:
             raise _wrong(path, f'expected {type_} ({limits[0]} to {limits[1]}), got {show(value)}')
@@ -113,20 +103,14 @@ class _Value(Walk[tuple[Any, str], None]):
         if type_.bound is not None and length > type_.bound:
             raise _wrong(path, f'expected {type_}, got {length} characters')
 
-    def fixed_numbers(self, type_: Array, item: Primitive, at: tuple[Any, str]) -> None:
-        self._each_number(type_, item, at)
-
-    def numbers(self, type_: Sequence, item: Primitive, at: tuple[Any, str]) -> None:
-        self._each_number(type_, item, at)
-
-    def _each_number(self, type_: Array | Sequence, item: Primitive, at: tuple[Any, str]) -> None:
+    def numbers(self, type_: Array | Sequence, item: Primitive, at: tuple[Any, str]) -> None:
         kinds: tuple[type, ...] = (list, tuple)
         if item.name != 'boolean':
             kinds += (array,)
         if type_.is_bytes:
             kinds += (bytes, bytearray, memoryview)
         value, path = self._checked(type_, at, kinds)
-        kinds = _kinds(item)  # of the items, which may be millions, of which one is wrong
+        kinds = item.kinds  # of the items, which may be millions, of which one is wrong
         low, high = item.integers or _SAFE[item.name]
         for index, number in enumerate(value):
             if type(number) not in kinds or not low <= number <= high:
@@ -146,11 +130,7 @@ class _Value(Walk[tuple[Any, str], None]):
             raise _wrong(path, f'expected {type_}, got {show(value)}')
         if isinstance(value, memoryview):
             value = bytes(value)
-        if isinstance(type_, Array):
-            fits = len(value) == type_.size
-        else:
-            fits = len(value) <= (0xFFFFFFFF if type_.bound is None else type_.bound)
-        if not fits:
+        if not type_.fits(len(value)):
             raise _wrong(path, f'expected {type_}, got {len(value)} items')
         return value, path
 
@@ -167,8 +147,8 @@ def in_cdr(message: Message, payload: bytes) -> PayloadError | None:
         return PayloadError(f'expected CDR, which starts with 00 01, got {start}')
     try:
         _Cdr(payload).visit(message, '')
-    except _Found as found:
-        return PayloadError(str(found))
+    except PayloadError as error:
+        return error
     return None
 
 
@@ -195,9 +175,11 @@ class _Cdr(Walk[str, None]):
         self._position += -(self._position - 4) % 4
         return int.from_bytes(self._take(4, path), 'little')
 
-    def _count(self, type_: Sequence, path: str) -> int:
+    def _count(self, type_: Array | Sequence, path: str) -> int:
+        if isinstance(type_, Array):
+            return type_.size
         count = self._length(path)
-        if type_.bound is not None and count > type_.bound:
+        if not type_.fits(count):
             raise _wrong(path, f'expected {type_}, got {count} items')
         return count
 
@@ -222,14 +204,11 @@ class _Cdr(Walk[str, None]):
         if not type_.fields:
             self._take(1, at)
 
-    def fixed_numbers(self, type_: Array, item: Primitive, at: str) -> None:
-        self._take_numbers(item, type_.size, at)
-
-    def numbers(self, type_: Sequence, item: Primitive, at: str) -> None:
+    def numbers(self, type_: Array | Sequence, item: Primitive, at: str) -> None:
         self._take_numbers(item, self._count(type_, at), at)
 
     def items(self, type_: Array | Sequence, item: String | Message, at: str) -> None:
-        count = type_.size if isinstance(type_, Array) else self._count(type_, at)
+        count = self._count(type_, at)
         left = len(self._payload) - self._position
         if count > left:  # each takes a byte at least
             raise _wrong(at, f'has {count} items, but {max(left, 0)} bytes are left')

@@ -11,14 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from redis_bridge.messages.types import (
-    Array,
-    FieldType,
-    Message,
-    Primitive,
-    Sequence,
-    String,
-)
+from redis_bridge.messages.types import Array, FieldType, Message, Primitive, Sequence, String
 from redis_bridge.messages.walk import Walk
 
 
@@ -77,31 +70,23 @@ class Layout(Walk[Alignment, Alignment]):
             at = self.visit(field.type, at)
         return at if type_.fields else at.moved(1)
 
-    def fixed_numbers(self, type_: Array, item: Primitive, at: Alignment) -> Alignment:
-        return at.aligned(item.size).moved(item.size * type_.size)
-
-    def numbers(self, type_: Sequence, item: Primitive, at: Alignment) -> Alignment:
-        return self.behind_numbers(item, at.aligned(4).moved(4))
+    def numbers(self, type_: Array | Sequence, item: Primitive, at: Alignment) -> Alignment:
+        if isinstance(type_, Array):
+            return at.aligned(item.size).moved(item.size * type_.size)
+        return _behind_length(at).meet(Alignment(item.size, 0))
 
     def items(self, type_: Array | Sequence, item: String | Message, at: Alignment) -> Alignment:
-        is_fixed = isinstance(type_, Array)
-        return self.behind_items(type_, item, at if is_fixed else at.aligned(4).moved(4))
+        if isinstance(type_, Array):
+            return self.visit(item, self.before_each(item, at))
+        at = _behind_length(at)
+        return at.meet(self.visit(item, self.before_each(item, at)))
 
-    def behind_numbers(self, item: Primitive, at: Alignment) -> Alignment:
-        """Return what is known behind a sequence of numbers, from behind its length."""
-        return at.meet(Alignment(item.size, 0))
-
-    def behind_items(
-        self, type_: Array | Sequence, item: String | Message, at: Alignment
-    ) -> Alignment:
-        """Return what is known behind the items of an array, or of a sequence after its length."""
-        behind = self.visit(item, self.before_each(item, at))
-        return behind if isinstance(type_, Array) else at.meet(behind)
-
-    def before_each(self, item: FieldType, at: Alignment) -> Alignment:
+    def before_each(self, item: String | Message, at: Alignment) -> Alignment:
         """Return what is known of the position before each of several items."""
-        while True:
-            met = at.meet(self.visit(item, at))
-            if met == at:
-                return at
+        while (met := at.meet(self.visit(item, at))) != at:
             at = met
+        return at
+
+
+def _behind_length(at: Alignment) -> Alignment:
+    return at.aligned(4).moved(4)

@@ -8,30 +8,30 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-# rosidl's names of the primitive types: struct's format character and the size in bytes.
+# rosidl's names of the primitive types: struct's format character, the size in bytes, the name in
+# .msg files, and the number in type_description_interfaces/msg/FieldType.
 PRIMITIVES = {
-    'boolean': ('?', 1),
-    'octet': ('B', 1),
-    'int8': ('b', 1),
-    'uint8': ('B', 1),
-    'int16': ('h', 2),
-    'uint16': ('H', 2),
-    'int32': ('i', 4),
-    'uint32': ('I', 4),
-    'int64': ('q', 8),
-    'uint64': ('Q', 8),
-    'float': ('f', 4),
-    'double': ('d', 8),
+    'boolean': ('?', 1, 'bool', 15),
+    'octet': ('B', 1, 'byte', 16),
+    'int8': ('b', 1, 'int8', 2),
+    'uint8': ('B', 1, 'uint8', 3),
+    'int16': ('h', 2, 'int16', 4),
+    'uint16': ('H', 2, 'uint16', 5),
+    'int32': ('i', 4, 'int32', 6),
+    'uint32': ('I', 4, 'uint32', 7),
+    'int64': ('q', 8, 'int64', 8),
+    'uint64': ('Q', 8, 'uint64', 9),
+    'float': ('f', 4, 'float32', 10),
+    'double': ('d', 8, 'float64', 11),
 }
 BYTES = ('octet', 'uint8')  # arrays of these are bytes
-# What .msg files call rosidl's types; the others have one name on both sides.
-MSG_NAMES = {'boolean': 'bool', 'octet': 'byte', 'float': 'float32', 'double': 'float64'}
 
 
-class _Type:
+class _Type(ABC):
     """What all types have in common; `str()` is the type as .msg files write it."""
 
     @property
@@ -44,6 +44,10 @@ class _Type:
         """Return the least number of bytes that a value takes in CDR."""
         return 4  # of a length
 
+    @abstractmethod
+    def default(self) -> Any:
+        """Return a new plain value of a field that is left out."""
+
 
 @dataclass(frozen=True)
 class Primitive(_Type):
@@ -52,7 +56,7 @@ class Primitive(_Type):
     name: str
 
     def __str__(self) -> str:
-        return MSG_NAMES.get(self.name, self.name)
+        return PRIMITIVES[self.name][2]
 
     @property
     def code(self) -> str:
@@ -74,20 +78,20 @@ class Primitive(_Type):
         return self.code in 'fd'
 
     @property
+    def kinds(self) -> tuple[type[bool] | type[int] | type[float], ...]:
+        """Return the classes of plain values, the usual one first."""
+        return (bool,) if self.name == 'boolean' else (float, int) if self.is_float else (int,)
+
+    @property
     def integers(self) -> tuple[int, int] | None:
         """Return the least and the greatest integer; None for booleans and floats."""
         if self.code in '?fd':
             return None
-        bits = 8 * self.size
-        return (
-            (-(1 << bits - 1), (1 << bits - 1) - 1)
-            if self.code.islower()
-            else (0, (1 << bits) - 1)
-        )
+        half = 1 << 8 * self.size - 1
+        return (-half, half - 1) if self.code.islower() else (0, 2 * half - 1)
 
     def default(self) -> bool | int | float:
-        """Return the plain value of a field that is left out."""
-        return False if self.name == 'boolean' else 0.0 if self.is_float else 0
+        return self.kinds[0]()
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,6 @@ class String(_Type):
         return ('wstring' if self.wide else 'string') + bound
 
     def default(self) -> str:
-        """Return the plain value of a field that is left out."""
         return ''
 
 
@@ -129,10 +132,13 @@ class Array(_Items):
         return self.size * self.item.min_size
 
     def default(self) -> bytes | list[Any]:
-        """Return a new plain value of a field that is left out."""
-        return (
-            bytes(self.size) if self.is_bytes else [self.item.default() for _ in range(self.size)]
-        )
+        if self.is_bytes:
+            return bytes(self.size)
+        return [self.item.default() for _ in range(self.size)]
+
+    def fits(self, count: int) -> bool:
+        """Return whether a value may have so many items."""
+        return count == self.size
 
 
 @dataclass(frozen=True)
@@ -146,8 +152,11 @@ class Sequence(_Items):
         return f'{self.item}[]' if self.bound is None else f'{self.item}[<={self.bound}]'
 
     def default(self) -> bytes | list[Any]:
-        """Return a new plain value of a field that is left out."""
         return b'' if self.is_bytes else []
+
+    def fits(self, count: int) -> bool:
+        """Return whether a value may have so many items."""
+        return count <= (0xFFFFFFFF if self.bound is None else self.bound)
 
 
 @dataclass(frozen=True)
@@ -194,7 +203,6 @@ class Message(_Type):
         return sum(field.type.min_size for field in self.fields) or 1
 
     def default(self) -> dict[str, Any]:
-        """Return a new plain value with all fields left out."""
         return {field.name: field.value() for field in self.fields}
 
     def nested(self) -> dict[str, Message]:

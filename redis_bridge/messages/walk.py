@@ -8,14 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
-from redis_bridge.messages.types import (
-    Array,
-    FieldType,
-    Message,
-    Primitive,
-    Sequence,
-    String,
-)
+from redis_bridge.messages.types import Array, FieldType, Message, Primitive, Sequence, String
 
 A = TypeVar('A')  # what goes down: a variable, a place, a value
 R = TypeVar('R')  # what comes back
@@ -32,11 +25,9 @@ class Walk(ABC, Generic[A, R]):
             return self.string(type_, at)
         if isinstance(type_, Message):
             return self.message(type_, at)
-        if not isinstance(type_.item, Primitive):
-            return self.items(type_, type_.item, at)
-        if isinstance(type_, Array):
-            return self.fixed_numbers(type_, type_.item, at)
-        return self.numbers(type_, type_.item, at)
+        if isinstance(type_.item, Primitive):
+            return self.numbers(type_, type_.item, at)
+        return self.items(type_, type_.item, at)
 
     @abstractmethod
     def number(self, type_: Primitive, at: A) -> R:
@@ -51,12 +42,8 @@ class Walk(ABC, Generic[A, R]):
         """Visit a message."""
 
     @abstractmethod
-    def fixed_numbers(self, type_: Array, item: Primitive, at: A) -> R:
-        """Visit a fixed array of numbers."""
-
-    @abstractmethod
-    def numbers(self, type_: Sequence, item: Primitive, at: A) -> R:
-        """Visit a sequence of numbers."""
+    def numbers(self, type_: Array | Sequence, item: Primitive, at: A) -> R:
+        """Visit an array or a sequence of numbers or booleans."""
 
     @abstractmethod
     def items(self, type_: Array | Sequence, item: String | Message, at: A) -> R:

@@ -10,7 +10,8 @@ from typing import Any
 
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.messages import cdr_read
-from redis_bridge.messages.cdr_write import Guards, Now
+from redis_bridge.messages.cdr_write import Now
+from redis_bridge.messages.guards import Guards
 from redis_bridge.messages.types import Message
 from redis_bridge.payloads.codec import Codec, Decode, Encode, ToCdr
 from redis_bridge.protocol.meta import Meta
@@ -34,9 +35,9 @@ class Cdr(Codec):
             raise InterfaceError('cdr carries whole messages, without field or fields')
         check = cdr_read.checker(message)
 
-        def encode(payload: bytes, _: Meta | None = None) -> bytes:
-            check(payload)
-            return payload
+        def encode(cdr: bytes, _: Meta | None = None) -> bytes:
+            check(cdr)
+            return cdr
 
         return encode
 

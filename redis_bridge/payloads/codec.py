@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What every codec declares and can do; codecs that carry maps share a base."""
+"""What every codec declares and can do; codecs of plain values share a base."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 from redis_bridge.errors import PayloadError
 from redis_bridge.messages import cdr_read, cdr_write
-from redis_bridge.messages.cdr_write import Guards, Now
+from redis_bridge.messages.cdr_write import Now
 from redis_bridge.messages.find_error import show
+from redis_bridge.messages.guards import Guards
 from redis_bridge.messages.paths import field_at, get_at
 from redis_bridge.messages.types import FieldType, Message
 from redis_bridge.protocol.meta import META, Meta, take_meta
@@ -77,10 +78,8 @@ class Codec(ABC):
         """Return the plain value and the metadata of a payload whose type is not known."""
 
 
-class MapCodec(Codec):
-    """What encodings of maps, lists and numbers have in common."""
-
-    carries_meta = True
+class ValueCodec(Codec):
+    """What encodings of plain values have in common."""
 
     def encoder(
         self,
@@ -91,33 +90,26 @@ class MapCodec(Codec):
     ) -> Encode:
         typed = self.carries_arrays and arrays == 'typed'
         if field:
-            return self._field_encoder(message, field, typed)
+            path = field
+            read_field = cdr_read.reader(message, (path,), typed)
+            dump_field = self.dumper(field_at(message, path))
+            return lambda cdr, meta=None: dump_field(get_at(read_field(cdr), path))
         read, dump = cdr_read.reader(message, fields, typed), self.dumper(message)
 
-        def encode(payload: bytes, meta: Meta | None = None) -> bytes:
-            value = read(payload)
+        def encode(cdr: bytes, meta: Meta | None = None) -> bytes:
+            value = read(cdr)
             if meta is not None:
                 value[META] = meta._asdict()
             return dump(value)
 
         return encode
 
-    def _field_encoder(self, message: Message, field: str, typed: bool) -> Encode:
-        read, dump = (
-            cdr_read.reader(message, (field,), typed),
-            self.dumper(field_at(message, field)),
-        )
-
-        def encode(payload: bytes, _: Meta | None = None) -> bytes:
-            return dump(get_at(read(payload), field))
-
-        return encode
-
     def decoder(self, message: Message, field: str | None = None) -> Decode:
-        restore = self.restorer(field_at(message, field) if field else message, field or '')
         if field:
             path = field
-            return lambda payload: (nest(restore(self.load(payload)), path), None)
+            restore_field = self.restorer(field_at(message, path), path)
+            return lambda payload: (nest(restore_field(self.load(payload)), path), None)
+        restore = self.restorer(message, '')
 
         def decode(payload: bytes) -> tuple[dict[str, Any], Meta | None]:
             value = self.load(payload)
@@ -128,13 +120,28 @@ class MapCodec(Codec):
 
         return decode
 
+    def pack(self, value: Any, meta: Meta | None = None, arrays: str = 'list') -> bytes:
+        try:
+            return self.dump(value, meta, arrays == 'typed')
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            reason = str(error) or type(error).__name__
+            raise PayloadError(f'cannot be written as {self.name}: {reason}') from None
+
+    def unpack(self, payload: bytes) -> tuple[Any, Meta | None]:
+        value = self.load(payload)
+        return value, take_meta(value) if type(value) is dict else None
+
     @abstractmethod
     def dumper(self, type_: FieldType) -> Callable[[Any], bytes]:
         """Return a function from a plain value of a type, as CDR holds it, to a payload."""
 
     @abstractmethod
+    def dump(self, value: Any, meta: Meta | None, typed: bool) -> bytes:
+        """Return the payload of a plain value whose type is not known."""
+
+    @abstractmethod
     def load(self, payload: bytes) -> Any:
-        """Return the plain value of a payload that a route reads."""
+        """Return the plain value of a payload."""
 
     def restorer(self, type_: FieldType, path: str) -> Callable[[Any], Any]:
         """Return a function that restores the plain value that `load` gives another form."""

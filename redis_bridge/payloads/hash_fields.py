@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from redis_bridge.messages import cdr_read
 from redis_bridge.messages.paths import field_at, get_at, leaves
 from redis_bridge.messages.types import FieldType, Message, Primitive, String
 from redis_bridge.payloads.json_codec import Json
-from redis_bridge.payloads.text_codec import to_text
+from redis_bridge.payloads.text_codec import Text
 
 HashEncode = Callable[[bytes], dict[str, bytes]]
+_TEXT, _JSON = Text(), Json()
 
 
 def hash_encoder(message: Message, fields: Sequence[str] = ()) -> HashEncode:
@@ -31,18 +31,12 @@ def hash_encoder(message: Message, fields: Sequence[str] = ()) -> HashEncode:
         type_ = field_at(message, path)
         paths.update(leaves(type_, f'{path}.') if isinstance(type_, Message) else {path: type_})
     steps = [
-        (path, _field_encoder(type_)) for path, type_ in (paths or dict(leaves(message))).items()
+        (path, (_TEXT if isinstance(type_, (Primitive, String)) else _JSON).dumper(type_))
+        for path, type_ in (paths or dict(leaves(message))).items()
     ]
 
-    def encode(payload: bytes) -> dict[str, bytes]:
-        value = read(payload)
-        return {path: encode_field(get_at(value, path)) for path, encode_field in steps}
+    def encode(cdr: bytes) -> dict[str, bytes]:
+        value = read(cdr)
+        return {path: dump(get_at(value, path)) for path, dump in steps}
 
     return encode
-
-
-def _field_encoder(type_: FieldType) -> Callable[[Any], bytes]:
-    if isinstance(type_, (Primitive, String)):
-        text = to_text(type_)
-        return lambda value: text(value).encode()
-    return Json().dumper(type_)

@@ -16,9 +16,9 @@ from typing import Any
 from redis_bridge.errors import PayloadError
 from redis_bridge.messages.find_error import show
 from redis_bridge.messages.types import Array, FieldType, Message, Primitive, Sequence
-from redis_bridge.payloads.codec import MapCodec, no_duplicates
+from redis_bridge.payloads.codec import ValueCodec, no_duplicates
 from redis_bridge.payloads.msgpack_codec import to_list
-from redis_bridge.protocol.meta import Meta, take_meta, with_meta
+from redis_bridge.protocol.meta import Meta, with_meta
 
 _EXACT = 1 << 53  # beyond this a JSON number is not exact in JavaScript and others
 NON_FINITE = {'NaN': math.nan, 'Infinity': math.inf, '-Infinity': -math.inf}
@@ -125,10 +125,11 @@ def _from_json(type_: FieldType, path: str) -> Convert | None:
     return from_base64
 
 
-class Json(MapCodec):
+class Json(ValueCodec):
     """Maps, lists and numbers in JSON, with protobuf's conventions where JSON is too narrow."""
 
     name = 'json'
+    carries_meta = True
 
     _encode = json.JSONEncoder(
         ensure_ascii=False,
@@ -139,16 +140,8 @@ class Json(MapCodec):
     ).encode
     _decode = json.JSONDecoder(object_pairs_hook=no_duplicates, parse_float=_literal_float).decode
 
-    def pack(self, value: Any, meta: Meta | None = None, arrays: str = 'list') -> bytes:
-        try:
-            return self._encode(with_meta(_untyped_to_json(value), meta)).encode()
-        except (ValueError, TypeError, RecursionError) as error:
-            reason = str(error) or type(error).__name__
-            raise PayloadError(f'cannot be written as JSON: {reason}') from None
-
-    def unpack(self, payload: bytes) -> tuple[Any, Meta | None]:
-        value = self.load(payload)
-        return value, take_meta(value) if type(value) is dict else None
+    def dump(self, value: Any, meta: Meta | None, typed: bool) -> bytes:
+        return self._encode(with_meta(_untyped_to_json(value), meta)).encode()
 
     def dumper(self, type_: FieldType) -> Callable[[Any], bytes]:
         encode = self._encode

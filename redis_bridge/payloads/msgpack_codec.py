@@ -17,7 +17,7 @@ from redis_bridge.errors import PayloadError
 from redis_bridge.messages.find_error import show
 from redis_bridge.messages.types import FieldType, Message
 from redis_bridge.payloads import msgpack_direct
-from redis_bridge.payloads.codec import Encode, MapCodec, no_duplicates
+from redis_bridge.payloads.codec import Encode, ValueCodec, no_duplicates
 from redis_bridge.protocol.meta import META, Meta, take_meta, with_meta
 
 Numbers = Union['array[int]', 'array[float]']
@@ -89,13 +89,14 @@ def to_list(value: Any) -> bytes | list[Any]:
     return value.tobytes() if _standard_code(value) == 'B' else value.tolist()
 
 
-class Msgpack(MapCodec):
+class Msgpack(ValueCodec):
     """Maps, lists and numbers in msgpack; byte arrays are bin.
 
     Of a name that a map has twice, a route takes the last; `unpack` rejects it.
     """
 
     name = 'msgpack'
+    carries_meta = True
     carries_arrays = True
 
     def encoder(
@@ -112,12 +113,9 @@ class Msgpack(MapCodec):
             payload, b'' if meta is None else _packed_meta(meta)
         )
 
-    def pack(self, value: Any, meta: Meta | None = None, arrays: str = 'list') -> bytes:
-        default = _to_ext if arrays == 'typed' else to_list
-        try:
-            payload: bytes = msgpack.packb(with_meta(value, meta), default=default)
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
-            raise PayloadError(f'cannot be written as msgpack: {error}') from None
+    def dump(self, value: Any, meta: Meta | None, typed: bool) -> bytes:
+        default = _to_ext if typed else to_list
+        payload: bytes = msgpack.packb(with_meta(value, meta), default=default)
         return payload
 
     def unpack(self, payload: bytes) -> tuple[Any, Meta | None]:

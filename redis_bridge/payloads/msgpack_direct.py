@@ -22,20 +22,9 @@ from functools import lru_cache, partial
 
 import msgpack
 
-from redis_bridge.errors import PayloadError
 from redis_bridge.messages import find_error
-from redis_bridge.messages.codegen import (
-    COMPILED,
-    READ_ERRORS,
-    Source,
-    as_bytes,
-    define,
-    identifier,
-    rounded,
-)
-from redis_bridge.messages.position import Alignment
+from redis_bridge.messages.codegen import COMPILED, ReadSource, identifier
 from redis_bridge.messages.types import Array, Message, Primitive, Sequence, String
-from redis_bridge.messages.walk import Walk
 
 # (CDR, further entries of the map, already packed) to msgpack
 ToMsgpack = Callable[[bytes, bytes], bytes]
@@ -70,34 +59,16 @@ def to_msgpack(message: Message, typed: bool = False) -> ToMsgpack:
     :param typed: numeric arrays are ext values.
     """
     source = _Source(typed)
-    source.fields(message)
-    source.flush()
     count = len(message.fields)
     heads = source.constant((map_head(count), map_head(count + 1)), 'heads')
-    text = (
-        'def pack(buf, extra):\n'
-        ' if buf.__class__ is not bytes:\n'
-        '  buf = as_bytes(buf)\n'
-        ' try:\n'
-        "  if buf[:2] != b'\\0\\1': raise ValueError('no CDR header')\n"
-        '  end = len(buf)\n'
-        f'  parts = [{heads}[extra != b""]]\n'
-        '  add = parts.append\n'
-        f'{source.text()}'
-        f"  if {source.base} > end: raise ValueError('ends too early')\n"
-        ' except READ_ERRORS as error:\n'
-        '  raise rejected(buf, error) from error\n'
-        ' add(extra)\n'
-        " return b''.join(parts)\n"
-    )
-
-    def rejected(payload: bytes, error: Exception) -> PayloadError:
-        return find_error.in_cdr(message, payload) or PayloadError(f'{message.name}: {error}')
-
-    return define('pack', text, message, {**_RUNTIME, **source.constants, 'rejected': rejected})
+    source.emit(f'parts = [{heads}[extra != b""]]', 'add = parts.append')
+    source.fields(message)
+    source.flush()
+    source.emit('add(extra)')
+    return source.define('pack', 'buf, extra', "b''.join(parts)", message, _NAMES)
 
 
-class _Source(Source, Walk[None, None]):
+class _Source(ReadSource[None, None]):
     """The source of a function from CDR to msgpack; the position is that in CDR.
 
     `_tokens` are the bytes of the output that are not yet emitted: positions in the input, counted
@@ -105,7 +76,7 @@ class _Source(Source, Walk[None, None]):
     """
 
     def __init__(self, typed: bool) -> None:
-        super().__init__(4)
+        super().__init__()
         self._typed = typed
         self._tokens: list[int] = []
 
@@ -115,7 +86,7 @@ class _Source(Source, Walk[None, None]):
             self._fixed(text_head(len(field.name)) + identifier(type_, field.name).encode())
             self.visit(field.type, None)
         if not type_.fields:
-            self.add_pending('x', None, 1)
+            self.add_pending('x', 1)
 
     def _fixed(self, data: bytes) -> None:
         """Note bytes of the output that every message has."""
@@ -126,37 +97,29 @@ class _Source(Source, Walk[None, None]):
         chunks = []
         tokens, self._tokens = self._tokens, []
         while tokens:
-            low = high = None
+            low = high = next((token for token in tokens if token >= 0), 0)
             constants: dict[int, int] = {}
             taken = 0
             for token in tokens:
-                if token < 0:
-                    constants.setdefault(token, len(constants))
-                else:
-                    new_low = token if low is None else min(low, token)
-                    new_high = token + 1 if high is None else max(high, token + 1)
-                    if new_high - new_low + len(constants) > _TABLE:
-                        break
-                    low, high = new_low, new_high
-                if (high or 0) - (low or 0) + len(constants) > _TABLE:
-                    constants.popitem()
+                is_input = token >= 0
+                new_low, new_high = low, high
+                if is_input:
+                    new_low, new_high = min(low, token), max(high, token + 1)
+                is_new = not is_input and token not in constants
+                if new_high - new_low + len(constants) + is_new > _TABLE:
                     break
+                low, high = new_low, new_high
+                if is_new:
+                    constants[token] = len(constants)
                 taken += 1
-            low, high = low or 0, high or 0
             order = bytes(
                 token - low if token >= 0 else high - low + constants[token]
                 for token in tokens[:taken]
             )
             fill = bytes(-1 - token for token in constants)
-            chunks.append((order, low, high, fill))
+            chunks.append((order, low, high, fill.ljust(_TABLE - (high - low), b'\0')))
             tokens = tokens[taken:]
         return chunks
-
-    def _table(self, low: int, high: int, fill: bytes) -> str:
-        """Return the source of a table: a part of the input, filled up to 256 bytes."""
-        piece = f'buf[{self._at(low)}:{self._at(high)}]'
-        fill = fill.ljust(_TABLE - (high - low), b'\0')
-        return f'{piece} + {self.constant(fill, "fill")}' if fill else piece
 
     def _at(self, ahead: int) -> int | str:
         """Return the source of a position in the input."""
@@ -164,17 +127,14 @@ class _Source(Source, Walk[None, None]):
             return self.base + ahead
         return f'{self.base} + {ahead}' if ahead else self.base
 
-    def emit_alignment(self, size: int) -> None:
-        self.emit(f'o = {rounded(self.base, size)}')
-        self.base = 'o'
-
     def flush(self) -> None:
         for order, low, high, fill in self._chunks():
             if low == high:
-                self.emit(f'add({self.constant(order.translate(fill.ljust(_TABLE)), "text")})')
+                self.emit(f'add({self.constant(order.translate(fill), "text")})')
             else:
-                name = self.constant(order, 'order')
-                self.emit(f'add({name}.translate({self._table(low, high, fill)}))')
+                name, filler = self.constant(order, 'order'), self.constant(fill, 'fill')
+                table = f'buf[{self._at(low)}:{self._at(high)}] + {filler}'
+                self.emit(f'add({name}.translate({table}))')
         self.clear_pending()
 
     def message(self, type_: Message, at: None) -> None:
@@ -187,97 +147,57 @@ class _Source(Source, Walk[None, None]):
         if type_.name == 'boolean':
             self.flush()
             self.emit(f'add(BOOLEANS[buf[{self.base}]])')
-            self.add_pending('x', None, 1)
+            self.add_pending('x', 1)
             return
         self._fixed(_MARKS[type_.name])
         self._tokens += reversed(range(self._ahead, self._ahead + size))
-        self.add_pending(f'{size}x', None, size)
+        self.add_pending(f'{size}x', size)
 
-    def _count(self, bound: int | None) -> str:
-        """Emit the reading of a length, and be right behind it."""
-        name = self.fresh('n')
-        self.align(4)
+    def emit_length(self, name: str) -> None:
         self.flush()
         self.emit(f'{name}, = count(buf, {self.base})')
-        self.add_pending('4x', None, 4)
+        self.add_pending('4x', 4)
         self.flush()
-        if bound is not None:
-            self.emit(f'if {name} > {bound}: raise ValueError("over its bound")')
-        return name
 
     def string(self, type_: String, at: None) -> None:
-        count = self._count(type_.bound if type_.wide else None)
-        name = self.fresh()
-        self.emit(f'e = {self.base} + {f"4 * {count}" if type_.wide else count}')
+        span, count = self.take_string(type_)
         if type_.wide:
-            self.emit(f'add(wide_text(buf[{self.base}:e]))')
+            self.emit(f'add(wide_text(buf[{span}]))')
         else:
             bound = '' if type_.bound is None else f', {type_.bound}'
-            self.emit(f'{name} = buf[{self.base}:e]')
-            self.emit(f'add((short_text if {count} < {_SHORT} else text)({name}{bound}))')
-        self.emit('o = e')
-        self.base, self.place = 'o', self._layout.visit(type_, self.place)
+            self.emit(f'add((short_text if {count} < {_SHORT} else text)(buf[{span}]{bound}))')
 
-    def fixed_numbers(self, type_: Array, item: Primitive, at: None) -> None:
-        is_short = type_.size * item.size <= _GATHERED
-        if is_short and not (self._typed or type_.is_bytes or item.name == 'boolean'):
+    def numbers(self, type_: Array | Sequence, item: Primitive, at: None) -> None:
+        code, size = item.code, item.size
+        is_special = self._typed or type_.is_bytes or item.name == 'boolean'
+        if isinstance(type_, Array) and type_.size * size <= _GATHERED and not is_special:
             self._fixed(array_head(type_.size))
             for _ in range(type_.size):
                 self.number(item, None)
             return
-        self.align(item.size)
-        self.flush()
-        behind = self.place.aligned(item.size).moved(type_.size * item.size)
-        self._emit_numbers(type_, item, str(type_.size), behind)
-
-    def numbers(self, type_: Sequence, item: Primitive, at: None) -> None:
-        count = self._count(type_.bound)
-        behind = self._layout.behind_numbers(item, self.place)
-        self._emit_numbers(type_, item, count, behind)
-
-    def _emit_numbers(
-        self, type_: Array | Sequence, item: Primitive, count: str, behind: Alignment
-    ) -> None:
-        """Emit numbers that are moved all at once."""
-        code, size = item.code, item.size
-        self.hold_position()
-        padding = self.place.padding(size)
-        if padding != 0:  # there is none before the items of an empty sequence
-            self.emit(f'if {count}: o = {rounded("o", size, padding)}')
-        self.emit(f'e = o + {size} * {count}')
+        span, count = self.take_numbers(type_, item)
         if type_.is_bytes:
-            self.emit(f'add(bytes_head({count}))')
-            self.emit('add(memoryview(buf)[o:e])')
+            self.emit(f'add(bytes_head({count}))', f'add(memoryview(buf)[{span}])')
         elif item.name == 'boolean':
-            self.emit('add(booleans(buf[o:e]))')
+            self.emit(f'add(booleans(buf[{span}]))')
         elif self._typed:
             self.emit(f'add(ext_head({size} * {count}, {EXT_CODES[code]}))')
-            self.emit('add(memoryview(buf)[o:e])')
+            self.emit(f'add(memoryview(buf)[{span}])')
         elif item.is_float:
-            self.emit(f'add({item.name}s(buf[o:e]))')
+            self.emit(f'add({item.name}s(buf[{span}]))')
         else:
-            self.emit(f'add(integers({code!r}, buf[o:e]))')
-        self.emit('o = e')
-        self.base, self.place = 'o', behind
+            self.emit(f'add(integers({code!r}, buf[{span}]))')
 
     def items(self, type_: Array | Sequence, item: String | Message, at: None) -> None:
         if isinstance(type_, Array):
+            count = str(type_.size)
             self._fixed(array_head(type_.size))
             self.flush()
-            count = str(type_.size)
         else:
-            count = self._count(type_.bound)
+            count = self.count(type_.bound)
             self.emit(f'add(array_head({count}))')
-        behind = self._layout.behind_items(type_, item, self.place)
-        # Every item takes some bytes, so that a forged length ends here and not in a long loop.
-        self.emit(f'if {item.min_size} * {count} > end - {self.base}: raise ValueError("short")')
-        self.hold_position()
-        self.place = self._layout.before_each(item, self.place)
-        self.enter(f'for _ in range({count}):')
-        self.visit(item, None)
-        self.flush()
-        self.leave()
-        self.base, self.place = 'o', behind
+        with self.each(item, count):
+            self.visit(item, None)
 
 
 # Heads of msgpack values: what begins a short value, the lengths that are short, and what begins
@@ -361,8 +281,7 @@ def _booleans(data: bytes) -> bytes:
     return packed
 
 
-_RUNTIME = {
-    'as_bytes': as_bytes,
+_NAMES = {
     'count': struct.Struct('<I').unpack_from,
     'array_head': array_head,
     'bytes_head': partial(_head, _BYTES),
@@ -375,5 +294,4 @@ _RUNTIME = {
     'integers': _integers,
     'booleans': _booleans,
     'BOOLEANS': [b'\xc2', *[b'\xc3'] * 255],
-    'READ_ERRORS': READ_ERRORS,
 }

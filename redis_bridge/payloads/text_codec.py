@@ -9,19 +9,20 @@ import math
 import re
 import struct
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from redis_bridge.errors import InterfaceError, PayloadError
-from redis_bridge.messages import cdr_read
 from redis_bridge.messages.find_error import show
-from redis_bridge.messages.paths import field_at, get_at, leaves
-from redis_bridge.messages.types import Message, Primitive, String
-from redis_bridge.payloads.codec import Codec, Decode, Encode, nest
+from redis_bridge.messages.paths import field_at, leaves
+from redis_bridge.messages.types import FieldType, Message, Primitive, String
+from redis_bridge.payloads.codec import Decode, Encode, ValueCodec
 from redis_bridge.payloads.json_codec import INTEGER, NON_FINITE, float_name
 from redis_bridge.protocol.meta import Meta
 
 _FLOAT = re.compile(r'-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?')
 _FLOAT_LENGTH = 800  # no double needs more digits
+_BOOLEANS = {'true': True, 'false': False}
 
 
 def _double_text(value: float) -> str:
@@ -44,54 +45,41 @@ def _float_text(value: float) -> str:
     return repr(float(f'{value:.9g}'))
 
 
-def to_text(type_: Primitive | String) -> Callable[[Any], str]:
-    """Return a function from a scalar to its text."""
-    if isinstance(type_, String):
-        return lambda value: value
-    return {
-        'boolean': lambda value: 'true' if value else 'false',
-        'float': _float_text,
-        'double': _double_text,
-    }.get(type_.name, str)
+_TO_TEXT: dict[str, Callable[[Any], str]] = {
+    'bool': lambda value: 'true' if value else 'false',
+    'float32': _float_text,
+    'float64': _double_text,
+}
 
 
-def _from_text(type_: Primitive | String, path: str) -> Callable[[str], Any]:
-    if isinstance(type_, String):
-        return lambda text: text
-
-    def parse(text: str) -> Any:
-        value: Any = None
-        if type_.name == 'boolean':
-            value = {'true': True, 'false': False}.get(text)
-        elif not type_.is_float:
-            value = int(text) if INTEGER.fullmatch(text) else None
-        elif text in NON_FINITE:
-            value = NON_FINITE[text]
-        elif len(text) <= _FLOAT_LENGTH and _FLOAT.fullmatch(text):
+def _parse(type_: Primitive, path: str, text: str) -> bool | int | float:
+    if type_.name == 'boolean' and text in _BOOLEANS:
+        return _BOOLEANS[text]
+    if type_.integers and INTEGER.fullmatch(text):
+        return int(text)
+    if type_.is_float:
+        if text in NON_FINITE:
+            return NON_FINITE[text]
+        if len(text) <= _FLOAT_LENGTH and _FLOAT.fullmatch(text):
             value = float(text)
             if math.isinf(value):
                 raise PayloadError(f'{path}: {text[:40]} is out of range of {type_}')
-        if value is None:
-            raise PayloadError(f'{path}: expected {type_} as text, got {show(text)}')
-        return value
-
-    return parse
+            return value
+    raise PayloadError(f'{path}: expected {type_} as text, got {show(text)}')
 
 
-def _scalar(message: Message, field: str | None) -> tuple[str, Primitive | String]:
-    """Return the path and type of the scalar that a text payload carries."""
+def _scalar(message: Message, field: str | None) -> str:
+    """Return the path of the scalar that a text payload carries."""
     if field is not None:
         type_ = field_at(message, field)
         if not isinstance(type_, (Primitive, String)):
             raise InterfaceError(
                 f'{field}: text carries one scalar, but this is {type_} of {message.name}'
             )
-        return field, type_
-    scalars = [
-        (path, type_) for path, type_ in leaves(message) if isinstance(type_, (Primitive, String))
-    ]
+        return field
+    scalars = [path for path, type_ in leaves(message) if isinstance(type_, (Primitive, String))]
     if len(scalars) != 1:
-        names = ', '.join(path for path, _ in scalars[:8]) + (', ...' if len(scalars) > 8 else '')
+        names = ', '.join(scalars[:8]) + (', ...' if len(scalars) > 8 else '')
         raise InterfaceError(
             f'text carries one scalar, but {message.name} has {len(scalars)}'
             + (f': give one as field ({names})' if scalars else '')
@@ -99,14 +87,7 @@ def _scalar(message: Message, field: str | None) -> tuple[str, Primitive | Strin
     return scalars[0]
 
 
-def _decoded(payload: bytes) -> str:
-    try:
-        return payload.decode()
-    except UnicodeDecodeError as error:
-        raise PayloadError(f'the text is not UTF-8: {error}') from None
-
-
-class Text(Codec):
+class Text(ValueCodec):
     """One scalar as UTF-8."""
 
     name = 'text'
@@ -120,28 +101,28 @@ class Text(Codec):
     ) -> Encode:
         if fields:
             raise InterfaceError('text carries one scalar: give it as field, not as fields')
-        path, type_ = _scalar(message, field)
-        read, text = cdr_read.reader(message, (path,)), to_text(type_)
-
-        def encode(payload: bytes, _: Meta | None = None) -> bytes:
-            return text(get_at(read(payload), path)).encode()
-
-        return encode
+        return super().encoder(message, _scalar(message, field))
 
     def decoder(self, message: Message, field: str | None = None) -> Decode:
-        path, type_ = _scalar(message, field)
-        parse = _from_text(type_, path)
-        return lambda payload: (nest(parse(_decoded(payload)), path), None)
+        return super().decoder(message, _scalar(message, field))
 
-    def pack(self, value: Any, meta: Meta | None = None, arrays: str = 'list') -> bytes:
+    def dumper(self, type_: FieldType) -> Callable[[Any], bytes]:
+        to_text = _TO_TEXT.get(str(type_), str)
+        return lambda value: to_text(value).encode()
+
+    def dump(self, value: Any, meta: Meta | None, typed: bool) -> bytes:
         if isinstance(value, bool):
             return b'true' if value else b'false'
         if isinstance(value, (int, float, str)):
-            try:
-                return (_double_text(value) if isinstance(value, float) else str(value)).encode()
-            except ValueError as error:  # half a surrogate pair, or thousands of digits
-                raise PayloadError(f'cannot be written as text: {error}') from None
+            # A ValueError is half a surrogate pair, or thousands of digits.
+            return (_double_text(value) if isinstance(value, float) else str(value)).encode()
         raise PayloadError(f'text carries one scalar, got {show(value)}')
 
-    def unpack(self, payload: bytes) -> tuple[str, None]:
-        return _decoded(payload), None
+    def load(self, payload: bytes) -> str:
+        try:
+            return payload.decode()
+        except UnicodeDecodeError as error:
+            raise PayloadError(f'the text is not UTF-8: {error}') from None
+
+    def restorer(self, type_: FieldType, path: str) -> Callable[[Any], Any]:
+        return partial(_parse, type_, path) if isinstance(type_, Primitive) else str

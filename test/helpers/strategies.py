@@ -13,7 +13,6 @@ from typing import Any
 from hypothesis import strategies as st
 
 from redis_bridge.messages.types import (
-    PRIMITIVES,
     Array,
     FieldType,
     Message,
@@ -105,7 +104,7 @@ def encode_cdr(message: Message, value: dict, padding: bytes = b'\0') -> bytes:
 
     def write(type_: FieldType, item: Any) -> None:
         if isinstance(type_, Primitive):
-            code, size = PRIMITIVES[type_.name]
+            code, size = type_.code, type_.size
             align(size)
             out.extend(struct.pack('<' + code, item))
         elif isinstance(type_, String):

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.messages import cdr_read, cdr_write
-from redis_bridge.messages.cdr_write import Guards
 from redis_bridge.messages.definition import parse_definition
-from redis_bridge.messages.guards import broken_guard
+from redis_bridge.messages.guards import Guards, broken_guard
 from redis_bridge.messages.paths import set_at
 
 LINE = '=' * 80

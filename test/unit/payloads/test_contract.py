@@ -14,7 +14,7 @@ from strategies import encode_cdr, plain_values, same
 
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.messages import cdr_read, cdr_write
-from redis_bridge.messages.cdr_write import Guards
+from redis_bridge.messages.guards import Guards
 from redis_bridge.messages.types import Message
 from redis_bridge.payloads import CODECS
 from redis_bridge.payloads.codec import Codec
