@@ -55,7 +55,9 @@ def _notice_encoder(route: RosToRedis, encoding: str) -> Encode:
     key = key_of(route)
     if key is None:
         raise InterfaceError('a notice reports a new value of a key, and the route has no key')
-    name, pack = key.name, CODECS['msgpack' if encoding == 'msgpack' else 'json'].pack
+    codec = CODECS[encoding]
+    # A notice is a map, which an encoding without metadata cannot carry.
+    name, pack = key.name, (codec if codec.carries_meta else CODECS['json']).pack
 
     def encode(_: bytes, meta: Meta) -> bytes:
         return pack({'key': name, 'seq': meta.seq, 'stamp': meta.stamp}, None, 'list')

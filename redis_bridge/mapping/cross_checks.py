@@ -8,17 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from redis_bridge.mapping.model import (
-    ChannelSinkConfig,
-    ChannelSourceConfig,
-    RedisToRos,
-    RosToRedis,
-    Route,
-    Stop,
-    StreamSourceConfig,
-)
+from redis_bridge.mapping.model import RedisToRos, RosToRedis, Route, Stop
 from redis_bridge.mapping.yaml12 import Path, dotted
-from redis_bridge.protocol import keys
+from redis_bridge.payloads import CODECS
 
 _Outbound = dict[Path, RosToRedis]
 _Inbound = dict[Path, RedisToRos]
@@ -39,7 +31,7 @@ def _written_once(outbound: _Outbound, inbound: _Inbound) -> _Found:
         here = dotted(path)
         for sink in route.sinks:
             steps = (*path, 'to', sink.kind)
-            if sink.kind == ChannelSinkConfig.kind:
+            if sink.redis_type is None:
                 if route.type is None:
                     continue
                 there, other = types.setdefault(sink.name, (here, route.type))
@@ -59,15 +51,13 @@ def _read_as_written(outbound: _Outbound, inbound: _Inbound) -> _Found:
     space = {}
     for path, route in outbound.items():
         for sink in route.sinks:
-            scope = 'channel' if sink.kind == ChannelSinkConfig.kind else 'stored'
-            space[scope, sink.name] = (dotted(path), route, sink)
+            space[sink.redis_type is None, sink.name] = (dotted(path), route, sink)
     for path, reader in inbound.items():
         source = reader.source
         steps = (*path, source.kind)
-        scope = 'channel' if source.kind == ChannelSourceConfig.kind else 'stored'
-        if (scope, source.name) not in space:
+        if (source.redis_type is None, source.name) not in space:
             continue
-        there, writer, sink = space[scope, source.name]
+        there, writer, sink = space[source.redis_type is None, source.name]
         if sink.kind != source.kind:
             yield steps, f'{source.name!r} is written by {there} as a {sink.kind}'
         elif sink.is_notice:
@@ -78,7 +68,7 @@ def _read_as_written(outbound: _Outbound, inbound: _Inbound) -> _Found:
                 f'{source.name!r} is written as {sink.encoding} by {there}, but read as '
                 f'{reader.encoding} here',
             )
-        elif sink.encoding != 'text' and (writer.field is None) != (reader.field is None):
+        elif bool(writer.field) != bool(reader.field) and not CODECS[reader.encoding].one_scalar:
             yield (
                 steps,
                 f"{source.name!r}: {there if writer.field else 'this route'} has 'field', a bare "
@@ -98,7 +88,7 @@ def _sources_agree(outbound: _Outbound, inbound: _Inbound) -> _Found:
     groups: dict[tuple[str, str], str] = {}
     for path, route in inbound.items():
         here, source = dotted(path), route.source
-        if source.kind != ChannelSourceConfig.kind:
+        if source.redis_type is not None:
             there, kind = kinds.setdefault(source.name, (here, source.kind))
             if kind != source.kind:
                 yield (*path, source.kind), f'{source.name!r} is read by {there} as a {kind}'
@@ -106,29 +96,24 @@ def _sources_agree(outbound: _Outbound, inbound: _Inbound) -> _Found:
         there = pairs.setdefault((source.kind, source.name, route.topic), here)
         if there != here:
             yield path, f'{there} already publishes {source.kind} {source.name!r} to {route.topic}'
-        elif isinstance(source, StreamSourceConfig) and source.group:
+        elif source.group:
             there = groups.setdefault((source.name, source.group), here)
             if there != here:
                 yield (
-                    (*path, 'stream', 'group'),
+                    (*path, source.kind, 'group'),
                     f'{there} already reads with the group {source.group!r}: each entry would '
                     'reach only one of the two',
                 )
 
 
 def _dead_streams_are_free(outbound: _Outbound, inbound: _Inbound) -> _Found:
-    dead = {
-        keys.dead_stream(route.source.name): route.source.name
-        for route in inbound.values()
-        if route.source.kind == StreamSourceConfig.kind
-    }
+    dead = {route.source.dead_stream: route.source for route in inbound.values()}
     for path, route in outbound.items():
         for sink in route.sinks:
-            if sink.kind != ChannelSinkConfig.kind and sink.name in dead:
-                yield (
-                    (*path, 'to', sink.kind),
-                    f'{sink.name!r} takes the rejected entries of stream {dead[sink.name]!r}',
-                )
+            source = dead.get(sink.name) if sink.redis_type else None
+            if source:
+                text = f'{sink.name!r} takes the rejected entries of {source.kind} {source.name!r}'
+                yield (*path, 'to', sink.kind), text
 
 
 def _all(outbound: _Outbound, inbound: _Inbound) -> Iterator[tuple[Path, Route]]:

@@ -17,6 +17,7 @@ import jsonschema
 
 from redis_bridge.errors import did_you_mean
 from redis_bridge.mapping.yaml12 import Finding, Path, scalar
+from redis_bridge.payloads import CODECS
 
 NO_PASSWORD = (
     'do not write a password in the mapping: use redis.password_file, or an environment variable '
@@ -62,10 +63,11 @@ _OTHER_DIRECTION = {'ros_to_redis': 'redis_to_ros', 'redis_to_ros': 'ros_to_redi
 
 @functools.cache
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema of the mapping (draft 7), as it ships beside this module."""
+    """Return the JSON Schema of the mapping (draft 7): `schema.json`, and the known encodings."""
     loaded: dict[str, Any] = json.loads(
         resources.files(__package__).joinpath('schema.json').read_text('utf-8')
     )
+    loaded['definitions']['encoding']['enum'] = list(CODECS)
     return loaded
 
 

@@ -110,6 +110,7 @@ class Text(Codec):
     """One scalar as UTF-8."""
 
     name = 'text'
+    one_scalar = True
 
     def encoder(
         self,
@@ -145,3 +146,13 @@ class Text(Codec):
 
     def unpack(self, payload: bytes) -> tuple[str, None]:
         return _decoded(payload), None
+
+    def reader(self, message: Message | None, field: str | None) -> Decode:
+        if message is None:
+            return self.unpack
+        try:
+            path, type_ = _scalar(message, field)
+        except InterfaceError:  # the type has several, and none was named
+            return self.unpack
+        parse = _from_text(type_, path)
+        return lambda payload: (parse(_decoded(payload)), None)
