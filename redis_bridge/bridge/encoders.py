@@ -35,7 +35,9 @@ def sink_encoder(route: RosToRedis, sink: SinkConfig, message: Message) -> Encod
         return lambda sample, _: to_hash(sample)
     if sink.is_notice:
         key = route.sinks[0].name  # keys come first, and a mapping has no notices without a key
-        pack = CODECS['msgpack' if sink.encoding == 'msgpack' else 'json'].pack
+        codec = CODECS[sink.encoding]
+        # A notice is a map, which an encoding without metadata cannot carry.
+        pack = (codec if codec.carries_meta else CODECS['json']).pack
         return lambda _, meta: pack({'key': key, 'seq': meta.seq, 'stamp': meta.stamp})
     encode = CODECS[sink.encoding].encoder(message, route.field, route.fields, sink.arrays)
     return encode if route.meta else lambda sample, _: encode(sample, None)

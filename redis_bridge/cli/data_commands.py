@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from redis_bridge.cli.options import OK, Command, UsageError, connect, count, positive
 from redis_bridge.cli.output import complain, cut, printable, to_json, to_yaml
 from redis_bridge.mapping import yaml12
-from redis_bridge.mapping.model import SINK_KINDS, SOURCE_KINDS
+from redis_bridge.mapping.model import SINKS, SOURCES
 from redis_bridge.payloads import CODECS
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Watch(Command):
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument('names', nargs='+', metavar='NAME', help='channels, keys and streams')
-        parser.add_argument('--kind', choices=SINK_KINDS, help='kind of the names')
+        parser.add_argument('--kind', choices=SINKS, help='kind of the names')
         parser.add_argument('--count', type=count, metavar='N', help='end after N messages')
         form = parser.add_mutually_exclusive_group()
         form.add_argument(
@@ -153,7 +153,7 @@ class Publish(Command):
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument('name', metavar='NAME', help='a channel, key or stream in Redis')
         parser.add_argument('value', metavar='VALUE', help='YAML or JSON; - reads it from stdin')
-        parser.add_argument('--kind', choices=SOURCE_KINDS, help='kind of NAME')
+        parser.add_argument('--kind', choices=SOURCES, help='kind of NAME')
         parser.add_argument('--encoding', choices=CODECS, help='encoding (default: as expected)')
         parser.add_argument(
             '--type',
@@ -184,7 +184,7 @@ class Publish(Command):
                 args.name, kind=args.kind, encoding=args.encoding, type=args.type
             )
             for text in _values(args):
-                value = text if target.encoding == 'text' else yaml12.parse_value(text)
+                value = text if CODECS[target.encoding].one_scalar else yaml12.parse_value(text)
                 reached = client.send(target, value)
                 due = time.monotonic()
                 for _ in range(repeats - 1):

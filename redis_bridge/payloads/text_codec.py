@@ -91,6 +91,7 @@ class Text(ValueCodec):
     """One scalar as UTF-8."""
 
     name = 'text'
+    one_scalar = True
 
     def encoder(
         self,
@@ -126,3 +127,13 @@ class Text(ValueCodec):
 
     def restorer(self, type_: FieldType, path: str) -> Callable[[Any], Any]:
         return partial(_parse, type_, path) if isinstance(type_, Primitive) else str
+
+    def reader(self, message: Message | None, field: str | None) -> Decode:
+        if message is None:
+            return self.unpack
+        try:
+            path = _scalar(message, field)
+        except InterfaceError:  # the type has several, and none was named
+            return self.unpack
+        restore = self.restorer(field_at(message, path), path)
+        return lambda payload: (restore(self.load(payload)), None)

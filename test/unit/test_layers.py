@@ -26,7 +26,7 @@ ALLOWED = {
     'signals': set(),
     'ports': {'counters', 'mapping.model', 'messages', 'protocol'},
     'protocol': set(),
-    'mapping': {'jsonschema', 'protocol', 'yaml'},
+    'mapping': {'jsonschema', 'payloads', 'protocol', 'yaml'},
     'messages': set(),
     'payloads': {'messages', 'msgpack', 'protocol'},
     'bridge': {
