@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections import Counter
 from typing import TypedDict
@@ -61,32 +60,36 @@ class Counters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sums: Snapshot = {
-            'carried': 0,
-            'bytes': 0,
-            'latency_s': 0.0,
-            'dropped': Counter(),
-            'noted': Counter(),
-        }
+        self._carried = 0
+        self._bytes = 0
+        self._latency_s = 0.0
+        self._dropped: Counter[str] = Counter()
+        self._noted: Counter[str] = Counter()
 
     def carry(self, count: int, size: int, latency_s: float = 0.0) -> None:
         """Count samples that reached the other side, their bytes and their summed latency."""
         with self._lock:
-            self._sums['carried'] += count
-            self._sums['bytes'] += size
-            self._sums['latency_s'] += latency_s
+            self._carried += count
+            self._bytes += size
+            self._latency_s += latency_s
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count samples that were given up, by one of DROP_REASONS."""
         with self._lock:
-            self._sums['dropped'][reason] += count
+            self._dropped[reason] += count
 
     def count_event(self, event: str, count: int = 1) -> None:
         """Count one of EVENTS."""
         with self._lock:
-            self._sums['noted'][event] += count
+            self._noted[event] += count
 
     def snapshot(self) -> Snapshot:
         """Return all counters of one moment."""
         with self._lock:
-            return copy.deepcopy(self._sums)
+            return {
+                'carried': self._carried,
+                'bytes': self._bytes,
+                'latency_s': self._latency_s,
+                'dropped': self._dropped.copy(),
+                'noted': self._noted.copy(),
+            }

@@ -3,10 +3,9 @@
 
 """Every protocol between the core and its two outside worlds.
 
-Data is handed on in batches, since both worlds deliver in batches. The owner of a world closes it,
-so that no protocol here does. What may change at run time is
+Data is handed on in batches, since both worlds deliver in batches. What may change at run time is
 a desired set: `want` replaces it as a whole, and the thread that owns the connections or the
-subscriptions issues the difference.
+subscriptions issues the difference. `node`, which opens both worlds, closes them.
 """
 
 from __future__ import annotations
