@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sized
 from typing import TYPE_CHECKING
 
-from redis_bridge.cli.options import OK, Command, UsageError, connect, count, positive
+from redis_bridge.cli.options import Command, UsageError, connect, count, positive
 from redis_bridge.cli.output import complain, cut, printable, to_json, to_yaml
 from redis_bridge.mapping import yaml12
 from redis_bridge.mapping.model import SINKS, SOURCES
@@ -42,7 +42,7 @@ class Get(Command):
         form.add_argument('--json', action='store_true', help='one line of JSON')
         form.add_argument('--raw', action='store_true', help='the payload unchanged, not decoded')
 
-    def run(self, args: argparse.Namespace) -> int:
+    def run(self, args: argparse.Namespace) -> None:
         with connect(args) as client:
             value = client.get_raw(args.name) if args.raw else client.get(args.name)
         if args.raw:
@@ -55,7 +55,6 @@ class Get(Command):
             print(printable(value, sys.stdout))
         else:
             print(to_yaml(value), end='')
-        return OK
 
 
 class Watch(Command):
@@ -93,7 +92,7 @@ class Watch(Command):
             help='the payloads alone, not decoded, each followed by a newline',
         )
 
-    def run(self, args: argparse.Namespace) -> int:
+    def run(self, args: argparse.Namespace) -> None:
         with (
             connect(args) as client,
             client.watch(*args.names, kind=args.kind, on_notice=complain, raw=args.raw) as updates,
@@ -106,7 +105,6 @@ class Watch(Command):
                     print(_json_line(update), flush=True)
                 else:
                     print(_line(update, updates.kinds(update.name)), flush=True)
-        return OK
 
 
 def _raw(payload: bytes | dict[bytes, bytes] | None) -> bytes:
@@ -173,7 +171,7 @@ class Publish(Command):
             help='with -: each line of stdin is one value, sent at once',
         )
 
-    def run(self, args: argparse.Namespace) -> int:
+    def run(self, args: argparse.Namespace) -> None:
         if args.lines and args.value != '-':
             raise UsageError('--lines needs - for VALUE')
         if args.lines and (args.rate or args.count):
@@ -194,7 +192,6 @@ class Publish(Command):
                     client.send(target, value)
                 if target.kind == 'channel' and not reached and not args.lines:
                     complain(f'channel {args.name} has no subscribers')
-        return OK
 
 
 def _values(args: argparse.Namespace) -> Iterator[str]:

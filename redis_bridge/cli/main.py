@@ -83,7 +83,7 @@ def _run_command(argv: list[str]) -> int:
             parser.error(f'`{args.command}` has no option --{option.replace("_", "-")}')
     args.ros_args = ros_args
     try:
-        return command.run(args)
+        return command.run(args) or 0
     except BridgeError as error:
         complain(error, prefix='' if isinstance(error, MappingError) else 'redis-bridge: ')
         return next(status for kind, status in EXIT_STATUS.items() if isinstance(error, kind))

@@ -11,8 +11,6 @@ import os
 import sys
 
 from redis_bridge.cli.options import (
-    INVALID,
-    OK,
     Command,
     UsageError,
     name_and_value,
@@ -109,7 +107,7 @@ class Check(Command):
             print(f'warning: {warning}', file=sys.stderr)
         for error in found.errors:
             print(f'error: {error}', file=sys.stderr)
-        return INVALID if found.errors else OK
+        return 1 if found.errors else 0
 
 
 class Demo(Command):

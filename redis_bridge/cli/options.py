@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the commands share: their base class, option types, exit status and connection."""
+"""What the commands share: their base class, option types and connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from redis_bridge.mapping import redis_url
 if TYPE_CHECKING:
     from redis_bridge.client.client import Client
 
-OK, INVALID = 0, 1  # exit status; `main` has those of errors
 CONNECTION = ('url', 'username', 'password_file')
 DEFAULT_URL = 'redis://localhost:6379/0'
 
@@ -35,8 +34,8 @@ class Command:
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command alone."""
 
-    def run(self, args: argparse.Namespace) -> int:
-        """Run the command; return the exit status."""
+    def run(self, args: argparse.Namespace) -> int | None:
+        """Run the command; return the exit status, if it is not 0."""
         raise NotImplementedError
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from redis_bridge.cli.options import OK, Command, connect
+from redis_bridge.cli.options import Command, connect
 from redis_bridge.cli.output import complain, is_number, span, table, to_json
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Status(Command):
             help='a JSON list of robots; with ROBOT, that object alone',
         )
 
-    def run(self, args: argparse.Namespace) -> int:
+    def run(self, args: argparse.Namespace) -> None:
         with connect(args) as client:
             robots = [client.robot(args.robot)] if args.robot else client.robots()
         if args.json:
@@ -51,7 +51,6 @@ class Status(Command):
             print('\n\n'.join('\n'.join(_lines(robot)) for robot in robots))
         else:
             complain('no robot is online: no heartbeat is in Redis')
-        return OK
 
 
 def _fields(robot: Robot) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -54,28 +54,27 @@ class Fleet:
 def started() -> Iterator[Fleet]:
     """Start server, robots, bridges and the steering script; at the end stop them, server last."""
     domains = free_domains(first=len(ROBOTS) * os.getpid())
-    with ExitStack() as opened:
-        redis_server, port = server.start()
-        opened.callback(stop, [redis_server], STOP_S)
-        clients: list[Child] = []
-        opened.callback(stop, clients, STOP_S)  # all that have been started by then
-        fleet = Fleet(port, domains, [redis_server])
+    environs = dict(zip(ROBOTS, (ros_environ(os.environ, domain) for domain in domains)))
+    redis_server, port = server.start()
+    fleet = Fleet(port, domains, [redis_server])
 
-        def start(name: str, environ: Mapping[str, str], *arguments: str) -> None:
-            clients.append(Child(name, [sys.executable, *arguments], environ))
+    def start(name: str, environ: Mapping[str, str], *arguments: str) -> None:
+        fleet.children.append(Child(name, [sys.executable, *arguments], environ))
 
-        environs = [ros_environ(os.environ, domain) for domain in domains]
-        for robot, environ in zip(ROBOTS, environs, strict=True):
+    try:
+        for robot, environ in environs.items():
             start(robot, environ, '-m', 'redis_bridge.demo.robot', robot)
-        for robot, environ in zip(ROBOTS, environs, strict=True):
+        for robot, environ in environs.items():
             start(
                 f'bridge of {robot}', environ, '-m', 'redis_bridge.node', '--ros-args',
                 '--disable-external-lib-logs', '-p', f'mapping:={MAPPING}',
                 '-p', f'robot:={robot}', '-p', f'redis_url:={fleet.url}',
             )  # fmt: skip
         start('steering', plain_environ(os.environ), str(HERE / 'steering.py'), fleet.url)
-        fleet.children.extend(clients)
         yield fleet
+    finally:
+        stop(fleet.children[1:], STOP_S)
+        stop(fleet.children[:1], STOP_S)
 
 
 def ros_environ(environ: Mapping[str, str], domain: int) -> dict[str, str]:

@@ -30,27 +30,27 @@ SCAN_NOISE_M = 0.01
 ARGUMENTS = ['--ros-args', '--disable-external-lib-logs']  # which are files
 
 
-class Robot:
-    """A simulated robot on a node: odom, scan and temperature out, cmd_vel in."""
+class Robot(Node):
+    """A simulated robot: odom, scan and temperature out, cmd_vel in."""
 
-    def __init__(self, node: Node, base: Base) -> None:
-        self._node = node
-        self._base = base
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._base = Base(ROOM, STARTS[name], time.monotonic())
         self._warmth = 0.0  # of the motors above the room's, in degrees Celsius
-        self._noise = random.Random(node.get_name())
-        self._odom = node.create_publisher(Odometry, 'odom', 10)
-        self._scan = node.create_publisher(LaserScan, 'scan', qos_profile_sensor_data)
-        self._temperature = node.create_publisher(Temperature, 'temperature', 10)
-        node.create_subscription(Twist, 'cmd_vel', self._obey, 1)
-        node.create_timer(1 / ODOM_HZ, self._publish_odom)
-        node.create_timer(1 / SCAN_HZ, self._publish_scan)
-        node.create_timer(1 / TEMPERATURE_HZ, self._publish_temperature)
+        self._noise = random.Random(name)
+        self._odom = self.create_publisher(Odometry, 'odom', 10)
+        self._scan = self.create_publisher(LaserScan, 'scan', qos_profile_sensor_data)
+        self._temperature = self.create_publisher(Temperature, 'temperature', 10)
+        self.create_subscription(Twist, 'cmd_vel', self._obey, 1)
+        self.create_timer(1 / ODOM_HZ, self._publish_odom)
+        self.create_timer(1 / SCAN_HZ, self._publish_scan)
+        self.create_timer(1 / TEMPERATURE_HZ, self._publish_temperature)
 
     def _obey(self, twist: Twist) -> None:
         self._base.command(twist.linear.x, twist.angular.z, time.monotonic())
 
     def _header(self, frame: str) -> Header:
-        return Header(stamp=self._node.get_clock().now().to_msg(), frame_id=frame)
+        return Header(stamp=self.get_clock().now().to_msg(), frame_id=frame)
 
     def _publish_odom(self) -> None:
         base = self._base
@@ -90,14 +90,13 @@ def main(name: str) -> None:
     """Run the robot of that name until SIGINT or SIGTERM."""
     with stopped_by_signals() as stop:
         rclpy.init(args=ARGUMENTS, signal_handler_options=SignalHandlerOptions.NO)
-        node = Node(name)
+        robot = Robot(name)
         executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        Robot(node, Base(ROOM, STARTS[name], time.monotonic()))
+        executor.add_node(robot)
         while stop.empty():
             executor.spin_once(timeout_sec=0.1)
         executor.shutdown()
-        node.destroy_node()
+        robot.destroy_node()
         rclpy.try_shutdown()
 
 

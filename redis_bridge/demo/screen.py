@@ -16,8 +16,7 @@ from typing import Any, TextIO
 from redis_bridge.demo.monitor import RobotView, Window
 from redis_bridge.demo.world import ROOM
 
-HIDE_CURSOR, SHOW_CURSOR = '\x1b[?25l', '\x1b[?25h'
-CLEAR_LINE, CLEAR_BELOW = '\x1b[K', '\x1b[J'
+HIDE_CURSOR, SHOW_CURSOR, CLEAR_LINE, CLEAR_BELOW = '\x1b[?25l', '\x1b[?25h', '\x1b[K', '\x1b[J'
 MAP_ROWS = range(9, 22)  # smaller shows nothing, larger is not needed
 MAP_COLUMNS_PER_ROW = 2 * ROOM.length / ROOM.width  # a character is twice as high as wide
 ROBOT = '{:<8}{:>13}{:>9}{:>10}{:>8}{:>15}{:>15}'
@@ -52,8 +51,7 @@ class Screen:
         """Show the newest figures: a frame on a terminal, else a line."""
         if self.is_live:
             size = shutil.get_terminal_size()
-            space = (size.columns - 1, size.lines - 1, self._above)
-            self.draw(frame(views, gap, elapsed, port, *space))
+            self.draw(frame(views, gap, elapsed, port, size, self._above))
         else:
             self.say(line(views, gap, elapsed))
 
@@ -70,19 +68,15 @@ class Screen:
 
 
 def frame(
-    views: Mapping[str, RobotView],
-    gap: float,
-    elapsed: float,
-    port: int,
-    columns: int,
-    rows: int,
+    views: Mapping[str, RobotView], gap: float, elapsed: float, port: int, size: tuple[int, int],
     above: int = 0,
-) -> list[str]:
-    """Return what a terminal of that size shows: the figures, and as large a map as fits.
+) -> list[str]:  # fmt: skip
+    """Return what a terminal shows: the figures, and as large a map as fits.
 
-    `port` is that of the server. `above` is how many lines there are above the frame, which a
-    smaller map leaves in view.
+    `port` is that of the server, `size` the columns and rows of the terminal. `above` is how many
+    lines there are above the frame, which a smaller map leaves in view.
     """
+    columns, rows = size[0] - 1, size[1] - 1
     now = time.monotonic()
     text = [ROBOT.format('', 'x      y', 'heading', 'speed', 'motor', 'odom out', 'cmd_vel in')]
     text += [_robot(robot, view, now) for robot, view in views.items()]
@@ -111,9 +105,8 @@ def line(views: Mapping[str, RobotView], gap: float, elapsed: float) -> str:
 
 def _robot(robot: str, view: RobotView, now: float) -> str:
     heading = '-' if view.pose is None else f'{math.degrees(view.pose.heading):.0f} deg'
-    temperature = '-' if view.temperature is None else f'{view.temperature} C'
     return ROBOT.format(
-        robot, _place(view), heading, f'{view.speed:.2f} m/s', temperature,
+        robot, _place(view), heading, f'{view.speed:.2f} m/s', f'{view.temperature or "-"} C',
         _flow(view.odom, now), _flow(view.commands, now),
     )  # fmt: skip
 

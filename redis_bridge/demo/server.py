@@ -51,8 +51,14 @@ def start() -> tuple[Child, int]:
             '--dbfilename', f'redis_bridge_{port}.rdb',  # so that it loads no other server's
         ]  # fmt: skip
         server = Child('the Redis server', command)
-        if _answers(server, port):
-            return server, port
+        deadline = time.monotonic() + START_S
+        with redis.Redis(HOST, port, socket_timeout=1.0) as db:
+            while time.monotonic() < deadline and server.poll() is None:
+                try:
+                    db.ping()
+                    return server, port
+                except redis.RedisError:  # not listening yet
+                    time.sleep(0.02)
         stop([server], STOP_S)
     raise BridgeError(server.how_it_ended() or f'{program} does not answer on {HOST}:{port}')
 
@@ -62,15 +68,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
-
-
-def _answers(server: Child, port: int) -> bool:
-    """Wait for the server's first PONG."""
-    deadline = time.monotonic() + START_S
-    with redis.Redis(HOST, port, socket_timeout=1.0) as db:
-        while time.monotonic() < deadline and server.how_it_ended() is None:
-            try:
-                return bool(db.ping())
-            except redis.RedisError:  # not listening yet
-                time.sleep(0.02)
-    return False

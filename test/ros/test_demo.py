@@ -446,11 +446,11 @@ def test_without_a_terminal_there_are_no_control_characters():
     assert 'dropped 2 too_old' in output.getvalue()
 
 
-@pytest.mark.parametrize(('columns', 'rows'), [(79, 23), (119, 49), (79, 10)])
+@pytest.mark.parametrize(('columns', 'rows'), [(80, 24), (120, 50), (80, 11)])
 def test_a_frame_fits_the_terminal_and_has_a_map_where_there_is_room(columns, rows):
-    lines = screen.frame(views(), 1.25, 3.0, 4711, columns, rows)
-    assert len(lines) <= rows
-    assert max(map(len, lines)) <= columns
+    lines = screen.frame(views(), 1.25, 3.0, 4711, (columns, rows))
+    assert len(lines) < rows
+    assert max(map(len, lines)) < columns
     map_lines = lines[: next(i for i, line in enumerate(lines) if 'cmd_vel in' in line)]
     assert any('1' in line for line in map_lines) == (rows > 20)
     assert {'robot1 dropped: 2 too_old', 'robot2 dropped: none'} <= {*lines}
@@ -461,7 +461,7 @@ def test_a_frame_fits_the_terminal_and_has_a_map_where_there_is_room(columns, ro
 
 def test_a_map_shrinks_to_leave_in_sight_what_stands_above_but_does_not_vanish_for_it():
     def height(rows, above):
-        return len(screen.frame(views(), 1.25, 3.0, 4711, 119, rows, above))
+        return len(screen.frame(views(), 1.25, 3.0, 4711, (120, rows + 1), above))
 
     assert height(50, 0) == height(50, 7) == 32
     assert height(30, 0) == height(37, 7) == 30
