@@ -16,15 +16,16 @@ from typing import Any
 from redis_bridge.client import robots
 from redis_bridge.client.calls import Calls
 from redis_bridge.client.decode import Update, decoder
+from redis_bridge.client.follow import Notice
 from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
 from redis_bridge.client.publish import Target, find_target
-from redis_bridge.client.watch import Notice, Watch
+from redis_bridge.client.stored import Event, read_command, stored
+from redis_bridge.client.watch import Watch
 from redis_bridge.errors import NotFoundError, PayloadError
 from redis_bridge.mapping.model import RedisSettings, Tls
 from redis_bridge.protocol.descriptions import NameInfo
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.protocol.robot_status import Robot
-from redis_bridge.redis_io import watching
 
 __all__ = ['Client', 'Notice', 'Robot', 'Target', 'Update', 'Watch']
 
@@ -113,15 +114,15 @@ class Client:
         event, _ = self._fetch(name)
         return {} if event.payload is None else event.payload
 
-    def _fetch(self, name: str) -> tuple[watching.Event, NameInfo]:
+    def _fetch(self, name: str) -> tuple[Event, NameInfo]:
         """Return what is stored under a name, and what bridges say about the name."""
         redis_type, info = self._lookup.name(name)
         if redis_type not in (*KIND_OF_TYPE, 'none'):
             raise PayloadError(f'{name!r} is a {redis_type}, which bridges neither read nor write')
         if redis_type != 'none':
             kind = KIND_OF_TYPE[redis_type]
-            reply = self._calls.call(*watching.read_command(name, kind))
-            event = watching.stored(name, kind, reply)
+            reply = self._calls.call(*read_command(name, kind))
+            event = stored(name, kind, reply)
             if event.payload is not None:
                 return event, info
         elif 'channel' in info.kinds:

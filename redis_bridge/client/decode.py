@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from redis_bridge.client.lookup import Lookup
+from redis_bridge.client.stored import Event
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.messages.paths import field_at, get_at
 from redis_bridge.messages.types import Message, Primitive, String
 from redis_bridge.payloads import CODECS
 from redis_bridge.protocol.descriptions import NameInfo
 from redis_bridge.protocol.meta import Meta
-from redis_bridge.redis_io.watching import Event
 
 Decode = Callable[[bytes], 'tuple[Any, Meta | None]']
 DecodeFields = Callable[['dict[bytes, bytes]'], 'dict[str, Any]']

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from redis_bridge.client.calls import Calls
+from redis_bridge.client.stored import pairs
 from redis_bridge.protocol import keys, robot_status
 from redis_bridge.protocol.robot_status import Robot
-from redis_bridge.redis_io.watching import pairs
 
 
 def names_of_robots(calls: Calls) -> list[str]:

@@ -9,33 +9,21 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import redis
 
 from redis_bridge.client.calls import Calls
 from redis_bridge.client.decode import Decoder, Update, decoder
+from redis_bridge.client.follow import Follower, Notice
 from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
+from redis_bridge.client.stored import Event
 from redis_bridge.errors import BridgeError, InterfaceError, PayloadError, RedisError
 from redis_bridge.mapping.model import SINKS
 from redis_bridge.protocol.descriptions import NameInfo
 from redis_bridge.protocol.meta import GapFinder
-from redis_bridge.redis_io import watching
 
 LOOK_UP_EVERY_S = 1.0
 EVENTS = {kind for kind, sink in SINKS.items() if sink.is_event}  # each message counts
-
-
-class Notice(NamedTuple):
-    """An event of a watch besides its messages."""
-
-    event: str  # connected | lost | gap | bad_payload | unreadable | bug
-    name: str | None  # None: all names
-    text: str
-    missed: int | None = None  # number of messages missed in a gap, if known
-
-    def __str__(self) -> str:
-        return self.text if self.name is None else f'{self.name}: {self.text}'
 
 
 class Watch:
@@ -70,7 +58,7 @@ class Watch:
             kinds = [kind] if kind else info.kinds or [KIND_OF_TYPE.get(redis_type, 'channel')]
             _check_kind(name, kind, redis_type)
             pairs += [(name, each) for each in kinds]
-        self._source = watching.Watch(calls.address, calls.timing)
+        self._source = Follower(calls.address, calls.timing)
         self._follow(pairs)
 
     def __iter__(self) -> Watch:
@@ -107,8 +95,10 @@ class Watch:
             if self._unknown:
                 left = LOOK_UP_EVERY_S if left is None else min(left, LOOK_UP_EVERY_S)
             item = self._source.get(left)
-            if isinstance(item, watching.WatchEvent):
-                self._take_event(item)
+            if isinstance(item, Notice):
+                if item.event == 'connected':
+                    self._forget_decoders()
+                self._notify(item)
             elif item is not None:
                 update = self._take(item)
                 if update is not None:
@@ -152,12 +142,7 @@ class Watch:
             if name is not None and pair[0] != name
         }
 
-    def _take_event(self, event: watching.WatchEvent) -> None:
-        if event.event == 'connected':
-            self._forget_decoders()
-        self._notify(Notice(*event))
-
-    def _take(self, event: watching.Event) -> Update | None:
+    def _take(self, event: Event) -> Update | None:
         """Decode an event; None if that is not possible."""
         if self._raw:
             return Update(event.name, event.kind, event.payload, None, event.id)
@@ -171,7 +156,7 @@ class Watch:
             self._notify(Notice('gap', event.name, f'{missed} missed', missed))
         return update
 
-    def _decode(self, event: watching.Event) -> Update:
+    def _decode(self, event: Event) -> Update:
         try:
             return self._decoder(event).update(event)
         except (PayloadError, InterfaceError):
@@ -185,7 +170,7 @@ class Watch:
                 raise
             return self._decoder(event).update(event)
 
-    def _decoder(self, event: watching.Event) -> Decoder:
+    def _decoder(self, event: Event) -> Decoder:
         pair = (event.name, event.kind)
         if pair not in self._decoders:
             self._decoders[pair] = decoder(self._lookup, event.kind, self._infos[event.name])

@@ -12,10 +12,8 @@ from typing import Any, Protocol
 
 import redis
 
-from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.connection import Connection, Pings
-from redis_bridge.redis_io.health import Health
-from redis_bridge.redis_io.source import Gate, Source, SourceReceiver
+from redis_bridge.redis_io.source import Setup, Source, SourceReceiver
 
 BATCH = 1000  # messages read before they are handed on, if that many come
 RETRY_S = 5.0  # after which a channel that was denied is asked for again
@@ -31,16 +29,8 @@ class ChannelReceiver(SourceReceiver, Protocol):
 class ChannelSource(Source[ChannelReceiver]):
     """One connection that is subscribed to channels."""
 
-    def __init__(
-        self,
-        role: str,
-        address: Address,
-        *,
-        health: Health,
-        timing: Timing,
-        gate: Gate = lambda: None,
-    ) -> None:
-        super().__init__(role, address, health=health, timing=timing, gate=gate)
+    def __init__(self, role: str, setup: Setup) -> None:
+        super().__init__(role, setup)
         self._applied: Mapping[bytes, Sequence[ChannelReceiver]] = {}
         self._sent: deque[tuple[str, bytes]] = deque()  # (command, channel) without a reply so far
         self._asked: set[bytes] = set()  # subscribed in this session, or denied

@@ -17,11 +17,9 @@ import redis
 
 from redis_bridge.protocol import keys
 from redis_bridge.protocol.stream_ids import StreamId, id_number
-from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.connection import Command, Connection
-from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.resp import code_of
-from redis_bridge.redis_io.source import Gate, SourceReceiver
+from redis_bridge.redis_io.source import Setup, SourceReceiver
 from redis_bridge.redis_io.stream_source import COUNT, Entry, Followed, Info, StreamReading
 
 ACK_WAIT_MS = 50  # of a blocking read while entries may be acknowledged from other threads
@@ -71,17 +69,14 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
     def __init__(
         self,
         role: str,
-        address: Address,
+        setup: Setup,
         *,
         group: str,
         consumer: str,
         log: logging.Logger,
-        health: Health,
-        timing: Timing,
-        gate: Gate = lambda: None,
         redeliver_s: float = REDELIVER_S,
     ) -> None:
-        super().__init__(role, address, health=health, timing=timing, gate=gate)
+        super().__init__(role, setup)
         self._group = group
         self._consumer = consumer
         self._log = log

@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import threading
 
+NOT_STARTED = 'not started'
+
 
 class Health:
     """Which role is connected and why another is not; logs only what changed.
@@ -26,7 +28,7 @@ class Health:
     def add(self, role: str) -> None:
         """Make a role known, as not yet connected."""
         with self._lock:
-            self._problems[role] = 'not started'
+            self._problems[role] = NOT_STARTED
 
     def remove(self, role: str) -> None:
         """Forget a role that needs no connection now."""
@@ -40,7 +42,7 @@ class Health:
             if was is None or any(self._problems.values()):
                 return
             self._logged.clear()
-            self._log.info('Redis at %s: connected', self._where)
+            self.log_connected()
 
     def mark_disconnected(self, role: str, problem: str, *, quiet: bool = False) -> None:
         """Note that a role is not connected, and why."""
@@ -49,12 +51,26 @@ class Health:
             if quiet or problem in self._logged:
                 return
             self._logged.add(problem)
-            self._log.warning('Redis at %s (%s): %s', self._where, role, problem)
+            self.log_problem(role, problem)
+
+    def log_connected(self) -> None:
+        """Log that all roles are connected."""
+        self._log.info('Redis at %s: connected', self._where)
+
+    def log_problem(self, role: str, problem: str) -> None:
+        """Log why a role is not connected."""
+        self._log.warning('Redis at %s (%s): %s', self._where, role, problem)
 
     def bug(self, role: str, text: str) -> None:
         """Note an error of our own, with its traceback."""
         self.bugs += 1
         self._log.exception('Redis (%s): internal error: %s', role, text)
+
+    def failure(self, role: str) -> str | None:
+        """Return why a role could not connect or lost its connection; None before it has tried."""
+        with self._lock:
+            problem = self._problems.get(role)
+        return None if problem == NOT_STARTED else problem
 
     def states(self) -> dict[str, str]:
         """Return role -> 'connected' or 'connecting: reason'."""

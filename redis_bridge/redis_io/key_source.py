@@ -15,10 +15,8 @@ from typing import Any, Protocol
 
 import redis
 
-from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.connection import Command, Connection, Pings
-from redis_bridge.redis_io.health import Health
-from redis_bridge.redis_io.source import Gate, Source, SourceReceiver
+from redis_bridge.redis_io.source import Setup, Source, SourceReceiver
 from redis_bridge.redis_io.tracking import Tracking
 
 READ_AT_ONCE = 500
@@ -52,16 +50,8 @@ class KeyReceiver(SourceReceiver, Protocol):
 class KeySource(Source[KeyReceiver]):
     """Two connections that follow keys and hashes."""
 
-    def __init__(
-        self,
-        role: str,
-        address: Address,
-        *,
-        health: Health,
-        timing: Timing,
-        gate: Gate = lambda: None,
-    ) -> None:
-        super().__init__(role, address, health=health, timing=timing, gate=gate)
+    def __init__(self, role: str, setup: Setup) -> None:
+        super().__init__(role, setup)
         self._applied: Mapping[bytes, Sequence[KeyReceiver]] | None = None
         self._last: dict[KeyReceiver, Value | None] = {}  # the last value that each one has
         self._current: set[KeyReceiver] = set()  # whose value was read in this session

@@ -38,7 +38,7 @@ from redis_bridge.redis_io.route_receivers import (
     KeyForRoute,
     StreamForRoute,
 )
-from redis_bridge.redis_io.source import R, Source
+from redis_bridge.redis_io.source import R, Setup, Source
 from redis_bridge.redis_io.stream_source import StreamReceiver, StreamSource
 from redis_bridge.redis_io.topology import Topology
 from redis_bridge.redis_io.writer import Writer
@@ -68,7 +68,6 @@ class RedisSide:
         self.origin = f'{robot}/{boot}'
         self._robot = robot
         self._log = log
-        self._timing = timing
         self._address = Address(settings, f'redis_bridge:{robot}', timing)
         self._clock = Clock()
         self._health = Health(log, self._address.where)
@@ -78,6 +77,7 @@ class RedisSide:
             health=self._health, log=log, timing=timing,
         )  # fmt: skip
         self._presence.on_taken(self._interrupt_sources)
+        self._setup = Setup(self._address, self._health, timing, self._presence.why_closed)
         self._receivers: dict[SourceRequest, _RouteReceiver] = {}  # that are wanted
         self._channels: dict[_Role, Source[ChannelReceiver]] = {}
         self._keys: dict[_Role, Source[KeyReceiver]] = {}
@@ -125,34 +125,17 @@ class RedisSide:
                 streams.setdefault(role, {}).setdefault(name, []).append(receiver)
             else:
                 groups.setdefault(role, {}).setdefault(name, []).append(receiver)
-        _distribute(channels, self._channels, self._channel_source)
-        _distribute(keys, self._keys, self._key_source)
-        _distribute(streams, self._streams, self._stream_source)
-        _distribute(groups, self._groups, self._group_source)
-
-    def _channel_source(self, role: _Role) -> ChannelSource:
-        return ChannelSource(
-            str(role), self._address,
-            health=self._health, timing=self._timing, gate=self._presence.why_closed,
-        )  # fmt: skip
-
-    def _key_source(self, role: _Role) -> KeySource:
-        return KeySource(
-            str(role), self._address,
-            health=self._health, timing=self._timing, gate=self._presence.why_closed,
-        )  # fmt: skip
-
-    def _stream_source(self, role: _Role) -> StreamSource:
-        return StreamSource(
-            str(role), self._address,
-            health=self._health, timing=self._timing, gate=self._presence.why_closed,
-        )  # fmt: skip
-
-    def _group_source(self, role: _Role) -> GroupSource:
-        return GroupSource(
-            str(role), self._address, group=role.group or '', consumer=self._robot, log=self._log,
-            health=self._health, timing=self._timing, gate=self._presence.why_closed,
-        )  # fmt: skip
+        setup, robot, log = self._setup, self._robot, self._log
+        _distribute(channels, self._channels, lambda role: ChannelSource(str(role), setup))
+        _distribute(keys, self._keys, lambda role: KeySource(str(role), setup))
+        _distribute(streams, self._streams, lambda role: StreamSource(str(role), setup))
+        _distribute(
+            groups,
+            self._groups,
+            lambda role: GroupSource(
+                str(role), setup, group=role.group or '', consumer=robot, log=log
+            ),
+        )
 
     def describe(self, description: NameDescription) -> None:
         """Describe a name in Redis, for readers and senders that do not know the mapping."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import redis
 
@@ -19,6 +19,15 @@ from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.resp import code_of
 
 Gate = Callable[[], 'str | None']
+
+
+class Setup(NamedTuple):
+    """What all sources of one owner share; `gate` returns why nothing may be read now."""
+
+    address: Address
+    health: Health
+    timing: Timing
+    gate: Gate = lambda: None
 
 
 class SourceReceiver(Protocol):
@@ -43,25 +52,19 @@ R = TypeVar('R', bound=SourceReceiver)
 class Source(Generic[R]):
     """A connection, with its thread, that reads a set of names which may change at any time.
 
-    `gate`, if given, returns why nothing may be read now. Without names there is no connection.
+    Without names there is no connection.
     """
 
-    def __init__(
-        self,
-        role: str,
-        address: Address,
-        *,
-        health: Health,
-        timing: Timing,
-        gate: Gate = lambda: None,
-    ) -> None:
+    def __init__(self, role: str, setup: Setup) -> None:
+        address, health, timing, gate = setup
+        self.role = role
         self._timing = timing
         self._gate = gate
         self._wanted: Mapping[bytes, Sequence[R]] = {}  # replaced, never changed
         self._lock = threading.Lock()  # over the start
         self._is_started = False
         self._known = threading.Condition()
-        self._problems: dict[R, tuple[str, str] | None] = {}  # code and text; None: is read
+        self._errors: dict[R, redis.ResponseError | None] = {}  # None: is read
         self.thread = ConnectionThread(
             role, address, self._session,
             health=health, timing=timing, gate=gate,
@@ -87,17 +90,12 @@ class Source(Generic[R]):
         asked = set(receivers)
         with self._known:
             return self._known.wait_for(
-                lambda: asked <= self._problems.keys(), max(0.0, deadline - time.monotonic())
+                lambda: asked <= self._errors.keys(), max(0.0, deadline - time.monotonic())
             )
 
-    def problems(self) -> dict[str, str]:
-        """Return name -> why it cannot be read."""
-        return {
-            name.decode(): problem[1]
-            for name, receivers in self._wanted.items()
-            for receiver in receivers
-            if (problem := self._problems.get(receiver)) is not None
-        }
+    def error_of(self, receiver: R) -> redis.ResponseError | None:
+        """Return why a receiver's name cannot be read."""
+        return self._errors.get(receiver)
 
     def _session(self, connection: Connection) -> None:
         raise NotImplementedError
@@ -112,22 +110,21 @@ class Source(Generic[R]):
 
     def _report(self, receiver: R, error: redis.ResponseError | None) -> None:
         """Note whether a receiver's name can be read; it learns what changed."""
-        problem = None if error is None else (code_of(error), self.thread.redact(error))
         with self._known:
-            is_first = receiver not in self._problems
-            old = self._problems.get(receiver)
-            self._problems[receiver] = problem
+            old = self._errors.get(receiver)
+            self._errors[receiver] = error
             self._known.notify_all()
-        if problem is None and (is_first or old is None):
-            return
-        if problem is None or old is None or problem[0] != old[0]:
-            receiver.set_problem(None if problem is None else problem[1])
+        if error is None:
+            if old is not None:
+                receiver.set_problem(None)
+        elif old is None or code_of(error) != code_of(old):
+            receiver.set_problem(self.thread.redact(error))
 
     def _forget_unwanted(self) -> set[R]:
         """Drop what is known of receivers that are not wanted any more; return the wanted ones."""
         wanted = set(self._all())
         with self._known:
-            self._problems = {r: text for r, text in self._problems.items() if r in wanted}
+            self._errors = {r: error for r, error in self._errors.items() if r in wanted}
         return wanted
 
     def _on_disconnect(self) -> None:

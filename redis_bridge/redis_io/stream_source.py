@@ -17,12 +17,10 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import redis
 
 from redis_bridge.protocol.stream_ids import StreamId, id_number, id_text
-from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.connection import Command, Connection, NoReply
-from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.replay import REPLAY_S
 from redis_bridge.redis_io.resp import raise_if_error
-from redis_bridge.redis_io.source import Gate, R, Source, SourceReceiver
+from redis_bridge.redis_io.source import R, Setup, Source, SourceReceiver
 
 COUNT = 100
 REMEMBERED = 10_000
@@ -117,16 +115,8 @@ F = TypeVar('F', bound='Followed[Any]')
 class StreamReading(Source[R], Generic[R, F]):
     """What cursors and groups have in common: a blocking read in turn with checks."""
 
-    def __init__(
-        self,
-        role: str,
-        address: Address,
-        *,
-        health: Health,
-        timing: Timing,
-        gate: Gate = lambda: None,
-    ) -> None:
-        super().__init__(role, address, health=health, timing=timing, gate=gate)
+    def __init__(self, role: str, setup: Setup) -> None:
+        super().__init__(role, setup)
         self._applied: Mapping[bytes, Sequence[R]] = {}
         self._streams: dict[R, F] = {}
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import pytest
 
 from redis_bridge.client.decode import Decoder, Update, guess, guess_fields, nested
+from redis_bridge.client.stored import Event, entry, stored
 from redis_bridge.errors import PayloadError
 from redis_bridge.messages.definition import parse_definition
 from redis_bridge.protocol.meta import Meta
-from redis_bridge.redis_io.watching import Event, entry, stored
 
 SAMPLE = parse_definition('demo_msgs/msg/Sample', 'float64 x\nuint8[] data\nstring text\n')
 META = Meta('robot1/0a0b', 7, 1234.5)
@@ -63,10 +63,10 @@ def test_an_error_names_the_payload_that_cannot_be_decoded():
 
 def test_an_entry_is_its_field_data_or_else_all_its_fields():
     meta = [b'origin', b'r/1', b'seq', b'3', b'stamp', b'1.5']
-    assert entry('s', [b'1-0', [b'data', b'x', *meta]]) == Event(
+    assert entry('s', b'1-0', [b'data', b'x', *meta]) == Event(
         's', 'stream', b'x', Meta('r/1', 3, 1.5), '1-0'
     )
-    assert entry('s', [b'1-0', [b'word', b'x']]).payload == {b'word': b'x'}
+    assert entry('s', b'1-0', [b'word', b'x']).payload == {b'word': b'x'}
 
 
 @pytest.mark.parametrize(('kind', 'reply'), [('key', None), ('hash', []), ('stream', [])])

@@ -15,6 +15,7 @@ from strategies import encode_cdr, plain_values, same
 
 from redis_bridge.client.decode import decoder
 from redis_bridge.client.publish import find_target
+from redis_bridge.client.stored import Event
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.mapping.model import SINKS
 from redis_bridge.messages import cdr_read, cdr_write
@@ -24,7 +25,6 @@ from redis_bridge.payloads import CODECS
 from redis_bridge.payloads.codec import Codec
 from redis_bridge.protocol.descriptions import NameInfo
 from redis_bridge.protocol.meta import Meta
-from redis_bridge.redis_io.watching import Event
 
 META = Meta('robot1/ab12', 7, 1234.5)
 quick = settings(deadline=None, derandomize=True, database=None, max_examples=10)

@@ -1,0 +1,272 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Follows names over the sources, and queues what comes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Generic, NamedTuple
+
+import redis
+
+from redis_bridge.client.stored import Event, entry
+from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.channel_source import ChannelReceiver, ChannelSource
+from redis_bridge.redis_io.health import Health
+from redis_bridge.redis_io.key_source import KeyReceiver, KeySource, Value
+from redis_bridge.redis_io.source import R, Setup, Source
+from redis_bridge.redis_io.stream_source import Entry, StreamReceiver, StreamSource
+
+WAITING = 1000  # events that may wait for the consumer; beyond, the server's buffers fill
+CHECK_S = 0.02
+
+
+class Notice(NamedTuple):
+    """An event of a watch besides its messages."""
+
+    event: str  # connected | lost | gap | bad_payload | unreadable | bug
+    name: str | None  # None: all names
+    text: str
+    missed: int | None = None  # number of messages missed in a gap, if known
+
+    def __str__(self) -> str:
+        return self.text if self.name is None else f'{self.name}: {self.text}'
+
+
+class Follower:
+    """Follows names until it is closed; lost connections are restored."""
+
+    def __init__(self, address: Address, timing: Timing) -> None:
+        self._queue = _Queue()
+        self._health = _Health(self._queue)
+        self._connect_s = timing.connect_s + timing.reply_s
+        setup = Setup(address, self._health, timing)
+        self._channels = _Feed[ChannelReceiver](lambda: ChannelSource('channels', setup))
+        self._keys = _Feed[KeyReceiver](lambda: KeySource('keys', setup))
+        self._streams = _Feed[StreamReceiver](lambda: StreamSource('streams', setup))
+
+    def follow(self, watched: Iterable[tuple[str, str]]) -> None:
+        """Follow (name, kind) pairs too; returns once all are read.
+
+        :raises redis.RedisError: Redis cannot be reached, or a channel or stream cannot be read.
+        """
+        channels: list[tuple[str, ChannelReceiver]] = []
+        keys: list[tuple[str, KeyReceiver]] = []
+        streams: list[tuple[str, StreamReceiver]] = []
+        for name, kind in dict.fromkeys(watched):
+            if kind == 'channel':
+                channels.append((name, _Channel(self._queue, name, kind)))
+            elif kind == 'stream':
+                streams.append((name, _Stream(self._queue, name, kind)))
+            else:
+                keys.append((name, _Key(self._queue, name, kind)))
+        with self._queue.unbounded():  # or sources that wait for the consumer would not react
+            errors = [
+                *self._channels.follow(channels, self._wait),
+                *self._streams.follow(streams, self._wait),
+            ]
+            self._keys.follow(keys, self._wait)  # one that cannot be read is a notice
+        if errors:
+            raise errors[0]
+
+    def get(self, timeout: float | None) -> Event | Notice | None:
+        """Return what came next, None if nothing did in time or the follower is closed."""
+        return self._queue.get(timeout)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the follower was closed."""
+        return self._queue.closed
+
+    def close(self) -> None:
+        """End the threads and close their connections; closing twice is harmless."""
+        self._queue.close()
+        threads = [
+            feed.source.thread
+            for feed in (self._channels, self._keys, self._streams)
+            if feed.source is not None
+        ]
+        for thread in threads:
+            thread.finish()
+            thread.interrupt()
+        for thread in threads:
+            thread.close(time.monotonic() + 1.0)
+
+    def _wait(self, source: Source[R], receivers: Sequence[R]) -> None:
+        """Wait until each receiver is read or has a problem; raises redis.ConnectionError."""
+        deadline = time.monotonic() + self._connect_s
+        while not source.wait_until_known(receivers, time.monotonic() + CHECK_S):
+            problem = self._health.failure(source.role)
+            if problem is None and time.monotonic() >= deadline:
+                problem = 'no answer'
+            if problem is not None:
+                raise redis.ConnectionError(problem)
+
+
+class _Feed(Generic[R]):
+    """One source, made when its first name is followed, and who reads what there."""
+
+    def __init__(self, make: Callable[[], Source[R]]) -> None:
+        self._make = make
+        self.source: Source[R] | None = None
+        self._wanted: dict[str, list[R]] = {}
+
+    def follow(
+        self,
+        joining: Sequence[tuple[str, R]],
+        wait: Callable[[Source[R], Sequence[R]], None],
+    ) -> list[redis.ResponseError]:
+        """Follow names too; return why some cannot be read. If it raises, none is followed."""
+        if not joining:
+            return []
+        if self.source is None:
+            self.source = self._make()
+        before = self._wanted
+        self._wanted = {name: list(receivers) for name, receivers in before.items()}
+        for name, receiver in joining:
+            self._wanted.setdefault(name, []).append(receiver)
+        self.source.want(self._wanted)
+        receivers = [receiver for _, receiver in joining]
+        try:
+            wait(self.source, receivers)
+        except redis.RedisError:
+            self._wanted = before
+            self.source.want(before)
+            raise
+        return [error for receiver in receivers if (error := self.source.error_of(receiver))]
+
+
+class _Queue:
+    """What came and was not consumed yet; thread-safe."""
+
+    def __init__(self) -> None:
+        self._items: deque[Event | Notice] = deque()
+        self._changed = threading.Condition()
+        self._is_bounded = True
+        self.closed = False
+
+    def put(self, item: Event | Notice) -> None:
+        """Add an item; events wait while the queue is full, so that the server keeps the rest."""
+        with self._changed:
+            if isinstance(item, Event):
+                self._changed.wait_for(self._has_room)
+            if not self.closed:
+                self._items.append(item)
+                self._changed.notify_all()
+
+    def get(self, timeout: float | None) -> Event | Notice | None:
+        """Return the next item, None if none came in time or the queue is closed and empty."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self.closed, timeout)
+            if not self._items:
+                return None
+            self._changed.notify_all()
+            return self._items.popleft()
+
+    @contextmanager
+    def unbounded(self) -> Iterator[None]:
+        """Let nobody wait for room meanwhile."""
+        self._set(is_bounded=False)
+        try:
+            yield
+        finally:
+            self._set(is_bounded=True)
+
+    def close(self) -> None:
+        """Take nothing more."""
+        with self._changed:
+            self.closed = True
+            self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        return self.closed or not self._is_bounded or len(self._items) < WAITING
+
+    def _set(self, *, is_bounded: bool) -> None:
+        with self._changed:
+            self._is_bounded = is_bounded
+            self._changed.notify_all()
+
+
+class _Health(Health):
+    """Queues notices about the connections instead of logging."""
+
+    def __init__(self, queue: _Queue) -> None:
+        super().__init__(logging.getLogger(__name__), '')
+        self._queue = queue
+        self._is_lost = False
+
+    def log_connected(self) -> None:
+        """Queue that all connections are there again."""
+        if self._is_lost:
+            self._queue.put(Notice('connected', None, 'connected to Redis again'))
+        self._is_lost = False
+
+    def log_problem(self, role: str, problem: str) -> None:
+        """Queue why a connection is missing."""
+        self._is_lost = True
+        self._queue.put(Notice('lost', None, f'no connection to Redis: {problem}'))
+
+    def bug(self, role: str, text: str) -> None:
+        """Queue an internal error."""
+        self._queue.put(Notice('bug', None, f'internal error: {text}'))
+
+
+class _Receiver:
+    """Queues what a source reports of one name as one kind."""
+
+    def __init__(self, queue: _Queue, name: str, kind: str) -> None:
+        self._queue = queue
+        self._name = name
+        self._kind = kind
+
+    def gap(self, missed: int | None, why: str) -> None:
+        """See `source.SourceReceiver`."""
+        text = f'missed {"some" if missed is None else missed}: {why}'
+        self._queue.put(Notice('gap', self._name, text, missed))
+
+    def set_problem(self, text: str | None) -> None:
+        """See `source.SourceReceiver`."""
+        if text is not None:
+            self._queue.put(Notice('unreadable', self._name, f'cannot be read: {text}'))
+
+    def on_disconnect(self) -> None:
+        """See `source.SourceReceiver`; a notice for all names comes from the health."""
+
+
+class _Channel(_Receiver):
+    def receive(self, batch: list[bytes]) -> None:
+        for payload in batch:
+            self._queue.put(Event(self._name, self._kind, payload))
+
+
+class _Key(_Receiver):
+    max_bytes = None
+    every_write = False
+
+    @property
+    def is_hash(self) -> bool:
+        return self._kind == 'hash'
+
+    def receive(self, value: Value | None, is_initial: bool) -> None:
+        self._queue.put(Event(self._name, self._kind, value))
+
+    def set_problem(self, text: str | None) -> None:
+        if text is not None and text.startswith('WRONGTYPE'):
+            text = f'the stored value is no {"hash" if self.is_hash else "string"}'
+            self._queue.put(Notice('unreadable', self._name, text))
+        else:
+            super().set_problem(text)
+
+
+class _Stream(_Receiver):
+    start = 'new'
+
+    def receive(self, entries: list[Entry]) -> None:
+        for id_, fields in entries:
+            self._queue.put(entry(self._name, id_, fields or ()))
