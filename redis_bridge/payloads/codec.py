@@ -88,12 +88,15 @@ class ValueCodec(Codec):
         fields: Sequence[str] = (),
         arrays: str = 'list',
     ) -> Encode:
+        path = self.value_path(message, field, fields)
         typed = self.carries_arrays and arrays == 'typed'
-        if field:
-            path = field
-            read_field = cdr_read.reader(message, (path,), typed)
-            dump_field = self.dumper(field_at(message, path))
-            return lambda cdr, meta=None: dump_field(get_at(read_field(cdr), path))
+        if path is None:
+            return self.map_encoder(message, fields, typed)
+        read, dump = cdr_read.reader(message, (path,), typed), self.dumper(field_at(message, path))
+        return lambda cdr, meta=None: dump(get_at(read(cdr), path))
+
+    def map_encoder(self, message: Message, fields: Sequence[str], typed: bool) -> Encode:
+        """Return a function from CDR and metadata to the payload of a map."""
         read, dump = cdr_read.reader(message, fields, typed), self.dumper(message)
 
         def encode(cdr: bytes, meta: Meta | None = None) -> bytes:
@@ -105,11 +108,10 @@ class ValueCodec(Codec):
         return encode
 
     def decoder(self, message: Message, field: str | None = None) -> Decode:
-        if field:
-            path = field
-            restore_field = self.restorer(field_at(message, path), path)
-            return lambda payload: (nest(restore_field(self.load(payload)), path), None)
-        restore = self.restorer(message, '')
+        path = self.value_path(message, field)
+        restore = self.restorer(field_at(message, path) if path else message, path or '')
+        if path is not None:
+            return lambda payload: (nest(restore(self.load(payload)), path), None)
 
         def decode(payload: bytes) -> tuple[dict[str, Any], Meta | None]:
             value = self.load(payload)
@@ -130,6 +132,12 @@ class ValueCodec(Codec):
     def unpack(self, payload: bytes) -> tuple[Any, Meta | None]:
         value = self.load(payload)
         return value, take_meta(value) if type(value) is dict else None
+
+    def value_path(
+        self, message: Message, field: str | None, fields: Sequence[str] = ()
+    ) -> str | None:
+        """Return the path of the bare value that is the payload; None: a map of the message."""
+        return field or None
 
     @abstractmethod
     def dumper(self, type_: FieldType) -> Callable[[Any], bytes]:

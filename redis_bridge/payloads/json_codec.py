@@ -46,7 +46,7 @@ def _to_base64(value: Any) -> str:
     raise TypeError(f'{show(value)} cannot be carried')
 
 
-def _fromfloat_name(value: Any) -> Any:
+def _from_float_name(value: Any) -> Any:
     return NON_FINITE.get(value, value) if type(value) is str else value
 
 
@@ -109,7 +109,7 @@ def _from_json(type_: FieldType, path: str) -> Convert | None:
     """Return what restores values that JSON carries as strings."""
     if isinstance(type_, Primitive):
         if type_.is_float:
-            return _fromfloat_name
+            return _from_float_name
         return _from_digits if type_.name in ('int64', 'uint64') else None
     if not type_.is_bytes:
         return None

@@ -99,19 +99,11 @@ class Msgpack(ValueCodec):
     carries_meta = True
     carries_arrays = True
 
-    def encoder(
-        self,
-        message: Message,
-        field: str | None = None,
-        fields: Sequence[str] = (),
-        arrays: str = 'list',
-    ) -> Encode:
-        if field or fields:
-            return super().encoder(message, field, fields, arrays)
-        pack = msgpack_direct.to_msgpack(message, typed=arrays == 'typed')
-        return lambda payload, meta=None: pack(
-            payload, b'' if meta is None else _packed_meta(meta)
-        )
+    def map_encoder(self, message: Message, fields: Sequence[str], typed: bool) -> Encode:
+        if fields:
+            return super().map_encoder(message, fields, typed)
+        pack = msgpack_direct.to_msgpack(message, typed)
+        return lambda cdr, meta=None: pack(cdr, b'' if meta is None else _packed_meta(meta))
 
     def dump(self, value: Any, meta: Meta | None, typed: bool) -> bytes:
         default = _to_ext if typed else to_list
