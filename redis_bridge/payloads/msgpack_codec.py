@@ -22,19 +22,16 @@ from redis_bridge.protocol.meta import META, Meta, take_meta, with_meta
 
 Numbers = Union['array[int]', 'array[float]']
 
-# The end of the metadata, of fixed width: seq, stamp's name and stamp.
-_META_END = struct.Struct('>BQ7sd')
-_META_MARKS = 0xCF, b'\xa5stamp\xcb'
 _META_START: bytes = msgpack.packb(META) + b'\x83' + msgpack.packb('origin')
 _META_SEQ: bytes = msgpack.packb('seq')
+_META_END = struct.Struct('>BQ7sd')  # seq, the name of the stamp and the stamp, of fixed width
 _ORIGINS = 1024  # kept, because the same ones come again and again
 
 
 def _packed_meta(meta: Meta) -> bytes:
     """Return metadata as the last entry of a map."""
     origin, seq, stamp = meta
-    mark, name = _META_MARKS
-    return _meta_start(origin) + _META_END.pack(mark, seq, name, stamp)
+    return _meta_start(origin) + _META_END.pack(0xCF, seq, b'\xa5stamp\xcb', stamp)
 
 
 @lru_cache(_ORIGINS)
