@@ -92,50 +92,38 @@ class _Source(ReadSource[None, None]):
         """Note bytes of the output that every message has."""
         self._tokens += [-1 - byte for byte in data]
 
-    def _chunks(self) -> list[tuple[bytes, int, int, bytes]]:
-        """Return what moves the tokens: orders, the part of the input each needs, and the fill."""
-        chunks = []
-        tokens, self._tokens = self._tokens, []
-        while tokens:
-            low = high = next((token for token in tokens if token >= 0), 0)
-            constants: dict[int, int] = {}
-            taken = 0
-            for token in tokens:
-                is_input = token >= 0
-                new_low, new_high = low, high
-                if is_input:
-                    new_low, new_high = min(low, token), max(high, token + 1)
-                is_new = not is_input and token not in constants
-                if new_high - new_low + len(constants) + is_new > _TABLE:
-                    break
-                low, high = new_low, new_high
-                if is_new:
-                    constants[token] = len(constants)
-                taken += 1
-            order = bytes(
-                token - low if token >= 0 else high - low + constants[token]
-                for token in tokens[:taken]
-            )
-            fill = bytes(-1 - token for token in constants)
-            chunks.append((order, low, high, fill.ljust(_TABLE - (high - low), b'\0')))
-            tokens = tokens[taken:]
-        return chunks
-
-    def _at(self, ahead: int) -> int | str:
-        """Return the source of a position in the input."""
-        if isinstance(self.base, int):
-            return self.base + ahead
-        return f'{self.base} + {ahead}' if ahead else self.base
-
     def flush(self) -> None:
-        for order, low, high, fill in self._chunks():
-            if low == high:
-                self.emit(f'add({self.constant(order.translate(fill), "text")})')
-            else:
-                name, filler = self.constant(order, 'order'), self.constant(fill, 'fill')
-                table = f'buf[{self._at(low)}:{self._at(high)}] + {filler}'
-                self.emit(f'add({name}.translate({table}))')
+        while self._tokens:
+            self._emit_chunk()
         self.clear_pending()
+
+    def _emit_chunk(self) -> None:
+        """Emit what moves as many of the tokens as one table has room for."""
+        low = high = next((token for token in self._tokens if token >= 0), 0)  # of the input
+        constants: dict[int, int] = {}  # and their order behind the input
+        taken = 0
+        for token in self._tokens:
+            is_new = token < 0 and token not in constants
+            new_low, new_high = (
+                (low, high) if token < 0 else (min(low, token), max(high, token + 1))
+            )
+            if new_high - new_low + len(constants) + is_new > _TABLE:
+                break
+            low, high = new_low, new_high
+            if is_new:
+                constants[token] = len(constants)
+            taken += 1
+        tokens, self._tokens = self._tokens[:taken], self._tokens[taken:]
+        order = bytes(
+            token - low if token >= 0 else high - low + constants[token] for token in tokens
+        )
+        fill = bytes(-1 - token for token in constants).ljust(_TABLE - (high - low), b'\0')
+        if low == high:
+            self.emit(f'add({self.constant(order.translate(fill), "text")})')
+            return
+        name, filler = self.constant(order, 'order'), self.constant(fill, 'fill')
+        start = f'{self.base} + {low}' if low else self.base
+        self.emit(f'add({name}.translate(buf[{start}:{self.base} + {high}] + {filler}))')
 
     def message(self, type_: Message, at: None) -> None:
         self._fixed(map_head(len(type_.fields)))
