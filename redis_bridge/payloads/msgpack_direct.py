@@ -188,38 +188,34 @@ class _Source(ReadSource[None, None]):
             self.visit(item, None)
 
 
-# Heads of msgpack values: what begins a short value, the lengths that are short, and what begins
-# longer ones, before a length of one, two or four bytes.
-_Marks = tuple[int, int, dict[int, struct.Struct]]
-_BYTE, _WORD, _LONG = map(struct.Struct, ('>B', '>H', '>I'))
-_MAP: _Marks = (0x80, 16, {0xDE: _WORD, 0xDF: _LONG})
-_ARRAY: _Marks = (0x90, 16, {0xDC: _WORD, 0xDD: _LONG})
-_TEXT: _Marks = (0xA0, 32, {0xD9: _BYTE, 0xDA: _WORD, 0xDB: _LONG})
-_BYTES: _Marks = (0, 0, {0xC4: _BYTE, 0xC5: _WORD, 0xC6: _LONG})
-_EXT: _Marks = (0, 0, {0xC7: _BYTE, 0xC8: _WORD, 0xC9: _LONG})
-_FIXED_EXT = {1: 0xD4, 2: 0xD5, 4: 0xD6, 8: 0xD7, 16: 0xD8}
+def _head(first: int, limit: int, mark: int, size: int, count: int) -> bytes:
+    """Return what begins a value of so many items or bytes in msgpack.
 
-
-def _head(marks: _Marks, count: int) -> bytes:
-    first, limit, longer = marks
+    Below the limit it is one byte, `first + count`. Else it is the mark and the count in `size`
+    bytes, or, if that is too short, the next mark and twice as many, up to four.
+    """
     if count < limit:
         return bytes((first + count,))
-    for mark, length in longer.items():
-        if count >> 8 * length.size == 0:
-            return bytes((mark,)) + length.pack(count)
-    raise ValueError(f'{count} is too much for msgpack')
+    while count >> 8 * size:
+        mark, size = mark + 1, 2 * size
+    if size > 4:
+        raise ValueError(f'{count} is too much for msgpack')
+    return bytes((mark,)) + count.to_bytes(size, 'big')
 
 
-map_head = partial(_head, _MAP)
-text_head = partial(_head, _TEXT)
-array_head = partial(_head, _ARRAY)
+map_head = partial(_head, 0x80, 16, 0xDE, 2)
+array_head = partial(_head, 0x90, 16, 0xDC, 2)
+text_head = partial(_head, 0xA0, 32, 0xD9, 1)
+_bytes_head = partial(_head, 0, 0, 0xC4, 1)
+_long_ext_head = partial(_head, 0, 0, 0xC7, 1)
+_FIXED_EXT = {1: 0xD4, 2: 0xD5, 4: 0xD6, 8: 0xD7, 16: 0xD8}
 _TEXT_HEADS = [text_head(count) for count in range(256)]
 
 
 def _ext_head(count: int, tag: int) -> bytes:
     if count in _FIXED_EXT:
         return bytes((_FIXED_EXT[count], tag))
-    return _head(_EXT, count) + bytes((tag,))
+    return _long_ext_head(count) + bytes((tag,))
 
 
 # What the generated code calls
@@ -272,7 +268,7 @@ def _booleans(data: bytes) -> bytes:
 _NAMES = {
     'count': struct.Struct('<I').unpack_from,
     'array_head': array_head,
-    'bytes_head': partial(_head, _BYTES),
+    'bytes_head': _bytes_head,
     'ext_head': _ext_head,
     'text': _text,
     'short_text': lru_cache(_CACHED)(_text),
