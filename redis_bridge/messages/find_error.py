@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Finds the first error in a CDR payload or in a plain value.
+"""Finds the first error in CDR or in a plain value.
 
 The compiled functions are fast and only notice that there is an error; these walk again, slowly,
 to name the place: `points[3].x: expected float32, got 'a'`.
@@ -137,43 +137,44 @@ class _Value(Walk[tuple[Any, str], None]):
 
 # CDR
 
+_UINT32 = Primitive('uint32')
 
-def in_cdr(message: Message, payload: bytes) -> PayloadError | None:
-    """Return the first error in a CDR payload, or None."""
-    if payload[:2] == b'\0\0':
+
+def in_cdr(message: Message, cdr: bytes) -> PayloadError | None:
+    """Return the first error in CDR, or None."""
+    if cdr[:2] == b'\0\0':
         return PayloadError('big-endian CDR is not supported: expected 00 01 at its start')
-    if payload[:2] != b'\0\1' or len(payload) < 4:
-        start = payload[:4].hex(' ') or 'nothing'
+    if cdr[:2] != b'\0\1' or len(cdr) < 4:
+        start = cdr[:4].hex(' ') or 'nothing'
         return PayloadError(f'expected CDR, which starts with 00 01, got {start}')
     try:
-        _Cdr(payload).visit(message, '')
+        _Cdr(cdr).visit(message, '')
     except PayloadError as error:
         return error
     return None
 
 
 class _Cdr(Walk[str, None]):
-    """A walk over a type and a CDR payload; the path goes down."""
+    """A walk over a type and CDR; the path goes down."""
 
-    def __init__(self, payload: bytes) -> None:
-        self._payload = payload
+    def __init__(self, cdr: bytes) -> None:
+        self._cdr = cdr
         self._position = 4
 
     def _take(self, size: int, path: str) -> bytes:
-        left = len(self._payload) - self._position
+        left = len(self._cdr) - self._position
         if size > left:
             raise _wrong(path, f'needs {size} bytes, but {max(left, 0)} are left')
         self._position += size
-        return self._payload[self._position - size : self._position]
+        return self._cdr[self._position - size : self._position]
 
-    def _take_numbers(self, type_: Primitive, count: int, path: str) -> None:
+    def _take_numbers(self, type_: Primitive, count: int, path: str) -> bytes:
         if count:
             self._position += -(self._position - 4) % type_.size
-        self._take(type_.size * count, path)
+        return self._take(type_.size * count, path)
 
     def _length(self, path: str) -> int:
-        self._position += -(self._position - 4) % 4
-        return int.from_bytes(self._take(4, path), 'little')
+        return int.from_bytes(self._take_numbers(_UINT32, 1, path), 'little')
 
     def _count(self, type_: Array | Sequence, path: str) -> int:
         if isinstance(type_, Array):
@@ -209,7 +210,7 @@ class _Cdr(Walk[str, None]):
 
     def items(self, type_: Array | Sequence, item: String | Message, at: str) -> None:
         count = self._count(type_, at)
-        left = len(self._payload) - self._position
+        left = len(self._cdr) - self._position
         if count > left:  # each takes a byte at least
             raise _wrong(at, f'has {count} items, but {max(left, 0)} bytes are left')
         for index in range(count):

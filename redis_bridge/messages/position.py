@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What is known of positions in CDR before any payload is there.
+"""What is known of positions in CDR before there is any.
 
 Most alignments are known beforehand; only after strings and sequences the padding has to be
 computed while a function runs.
