@@ -14,7 +14,7 @@ from redis_bridge.messages import cdr_read, cdr_write
 from redis_bridge.messages.cdr_write import Now
 from redis_bridge.messages.find_error import show
 from redis_bridge.messages.guards import Guards
-from redis_bridge.messages.paths import field_at, get_at
+from redis_bridge.messages.paths import field_at, get_at, set_at
 from redis_bridge.messages.types import FieldType, Message
 from redis_bridge.protocol.meta import META, Meta, take_meta
 
@@ -158,10 +158,8 @@ class ValueCodec(Codec):
 
 def nest(value: Any, path: str) -> dict[str, Any]:
     """Return a message's value that holds only the field at a path."""
-    *parents, last = path.split('.')
-    nested = {last: value}
-    for part in reversed(parents):
-        nested = {part: nested}
+    nested: dict[str, Any] = {}
+    set_at(nested, path, value)
     return nested
 
 
