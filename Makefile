@@ -7,9 +7,6 @@ DISTRO ?= kilted
 DEMO_SECONDS ?=
 ARGS ?=
 
-# What mypy finds nothing in yet; empty: all that pyproject.toml names.
-TYPED :=
-
 VENV := .venv/$(DISTRO)
 COLCON := .venv/colcon
 # Tests keep to this ROS domain and the next, not your robot's; set it where two runs share a machine.
@@ -55,7 +52,7 @@ lint: $(VENV)/.installed  ## style by ruff, and on Kilted types by mypy
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 ifeq ($(DISTRO),kilted)  # the redis-py of Jazzy has no types
-	$(VENV)/bin/python -m mypy $(TYPED)
+	$(VENV)/bin/python -m mypy
 endif
 
 clean:  ## remove .venv and all that was built

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,8 +88,8 @@ def main() -> int:
     print(f'\n{report.tables(figures)}\n\n{report.verdict_text(report.verdicts(figures))}\n')
     for path in report.write(options.into, figures, about):
         print(f'written: {path}')
-    if path := picture.draw(options.into, figures, about):
-        print(f'written: {path}')
+    if drawn := picture.draw(options.into, figures, about):
+        print(f'written: {drawn}')
     return status
 
 
@@ -121,7 +122,9 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _chosen(parser: argparse.ArgumentParser, given: str | None, known) -> list[str] | None:
+def _chosen(
+    parser: argparse.ArgumentParser, given: str | None, known: Sequence[str]
+) -> list[str] | None:
     if given is None:
         return None
     words = [word.strip() for word in given.split(',')]
@@ -177,8 +180,8 @@ def _run(
 
 
 def _compare(
-    environment: Environment, direction: str, kind: str, entries: list[Candidate], measures,
-    pace: Pace, hz, figures: Figures, say: measure.Say,
+    environment: Environment, direction: str, kind: str, entries: list[Candidate],
+    measures: Collection[str], pace: Pace, hz: Sequence[int], figures: Figures, say: measure.Say,
 ) -> None:  # fmt: skip
     """Run one kind in one direction."""
     wanted = [
@@ -198,8 +201,8 @@ def _compare(
 
 
 def _at_fixed_rates(
-    comparison: Comparison, entries: list[Candidate], wanted, hz, pace: Pace, figures: Figures,
-    say: measure.Say,
+    comparison: Comparison, entries: list[Candidate], wanted: Collection[str],
+    hz: Sequence[int], pace: Pace, figures: Figures, say: measure.Say,
 ) -> None:  # fmt: skip
     """See what a message costs and how long it takes; inbound, one trial measures both."""
     timed = [entry.name for entry in entries if entry in (FLOOR, MSGPACK)]

@@ -21,17 +21,18 @@ LOOK_EVERY_S = 1.0
 
 def connect(port: int) -> redis.Redis:
     """Return a client of the benchmark's server: RESP2, and it waits for as long as it takes."""
-    plain = {'protocol': 2} if 'protocol' in signature(redis.Redis).parameters else {}
-    return redis.Redis('127.0.0.1', port, socket_timeout=None, **plain)
+    if 'protocol' in signature(redis.Redis).parameters:
+        return redis.Redis('127.0.0.1', port, socket_timeout=None, protocol=2)
+    return redis.Redis('127.0.0.1', port, socket_timeout=None)
 
 
 def serve(name: str, db: redis.Redis, tasks: dict[str, Callable[..., Any]]) -> None:
     """Do tasks by their names as they are asked for, until SIGTERM ends the process."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     while True:
-        _, order = db.blpop(f'bench:{name}:do')
-        task, arguments = json.loads(order)
-        db.rpush(f'bench:{name}:done', json.dumps(tasks[task](**arguments)))
+        if order := db.blpop(f'bench:{name}:do', timeout=LOOK_EVERY_S):
+            task, arguments = json.loads(order[1])
+            db.rpush(f'bench:{name}:done', json.dumps(tasks[task](**arguments)))
 
 
 class Agent:

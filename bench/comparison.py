@@ -155,7 +155,7 @@ class Comparison:
     def _count(self, name: str) -> int:
         if self.direction == OUT:
             return self._environment.published()
-        return self._receiver.do('count', candidate=name)
+        return int(self._receiver.do('count', candidate=name))
 
     def _settle(self, name: str) -> int:
         """Wait until nothing more arrives; return the count."""

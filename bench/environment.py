@@ -63,7 +63,7 @@ class Environment:
             self._opened.enter_context(tempfile.TemporaryDirectory(prefix='redis_bridge_bench_'))
         )
         self.program = server.find_program()
-        self.server, self.port = server.start(self.folder)
+        self.server, self.port = server.start()
         self._opened.callback(stop, [self.server], STOP_S)
         self.db = self._opened.enter_context(connect(self.port))
         return self
@@ -98,7 +98,7 @@ class Environment:
             environ['FASTRTPS_DEFAULT_PROFILES_FILE'] = profile
         self._is_starting = True
         try:
-            child = Child(name, command, self.folder / f'{name}.log', environ)
+            child = Child(name, command, environ)
             self._children.append(child)
         finally:
             self._is_starting = False
@@ -133,4 +133,4 @@ class Environment:
 
     def published(self) -> int:
         """Return how many messages the server was given to publish so far."""
-        return self.db.info('commandstats').get('cmdstat_publish', {}).get('calls', 0)
+        return int(self.db.info('commandstats').get('cmdstat_publish', {}).get('calls', 0))

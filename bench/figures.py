@@ -42,9 +42,10 @@ class Figures:
 
     def is_at_least(self, subject: Subject, measure: str) -> bool:
         """Return whether the median may be higher in truth, as one of the rounds it rests on."""
-        values = self.rounds.get((subject, measure))
         least = self._least.get((subject, measure))
-        return bool(values and least) and min(least) <= statistics.median_high(values)
+        if least is None:
+            return False
+        return min(least) <= statistics.median_high(self.rounds[subject, measure])
 
     def subjects(self) -> list[Subject]:
         """Return all that was measured, in its order."""

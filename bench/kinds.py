@@ -43,7 +43,7 @@ class Kind:
         for part in self.stamp.split('.'):
             found = found[part]
         if isinstance(found, dict):
-            return found['sec'] * 10**9 + found['nanosec']
+            return int(found['sec'] * 10**9 + found['nanosec'])
         if isinstance(found, float):
             return round(found * 1e9)
         return int(found[: len(TEXT)])

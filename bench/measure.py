@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from bench.agent import Agent
 from bench.candidates import IN, MSGPACK, OUT, Candidate, bridge_command
 from bench.comparison import Comparison, Trial
 from bench.environment import STOP_S, Environment, cpu_seconds, memory_mb
@@ -17,7 +18,7 @@ from bench.figures import Figures, Subject
 from bench.kinds import KINDS
 from bench.pace import Pace
 from bench.search import confirmed, near
-from redis_bridge.demo.processes import stop
+from redis_bridge.demo.processes import Child, stop
 
 Say = Callable[[str], None]
 
@@ -158,7 +159,7 @@ def _routes_reported(fields: list[bytes]) -> int:
     return sum(field.startswith(b'route:') for field in fields)
 
 
-def _wait_for_report(environment: Environment, candidate: Candidate, child) -> None:
+def _wait_for_report(environment: Environment, candidate: Candidate, child: Child) -> None:
     """Wait until the bridge reports on its last route, which it does once all are set up."""
     deadline = time.monotonic() + START_S
     key = f'redis_bridge:robot:{candidate.slug}'
@@ -209,7 +210,9 @@ def beside(environment: Environment, pace: Pace, figures: Figures, say: Say) -> 
         stop(children, STOP_S)
 
 
-def _wait_until_both_flow(environment: Environment, image_load, load, receiver) -> None:
+def _wait_until_both_flow(
+    environment: Environment, image_load: Agent, load: Agent, receiver: Agent
+) -> None:
     deadline = time.monotonic() + START_S
 
     def counts() -> tuple[int, int]:

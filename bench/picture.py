@@ -111,11 +111,11 @@ def _at_fixed_rates(
                 if (value := figures.median(Subject(direction, kind, name), f'{measure}@{hz}'))
             }
             if cells:
-                label = f'at {hz:,} Hz'
+                group = f'at {hz:,} Hz'
                 if len(ways) > 1:
                     way = 'to Redis' if direction == OUT else 'to ROS'
-                    label = f'{kind}\n{way}\n{label}'
-                groups[label] = cells
+                    group = f'{kind}\n{way}\n{group}'
+                groups[group] = cells
     return groups
 
 

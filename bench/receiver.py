@@ -86,7 +86,8 @@ class RedisListener:
     def end(self) -> None:
         """Unsubscribe."""
         self._stop.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def _read(self, pubsub: Any, arrivals: Arrivals) -> None:
         while not self._stop.is_set():

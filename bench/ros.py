@@ -14,7 +14,7 @@ from typing import Any
 
 import rclpy
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
@@ -72,13 +72,18 @@ def drain(
     take_message = subscription.handle.take_message
 
 
-def spin(node: Node, stop: threading.Event) -> None:
-    """Spin by the cheapest executor there is, until told to stop."""
+def _executor() -> Executor:
+    """Return the cheapest executor there is."""
     try:
-        from rclpy.experimental import EventsExecutor as Executor
+        from rclpy.experimental.events_executor import EventsExecutor
     except ImportError:
-        Executor = SingleThreadedExecutor  # noqa: N806
-    executor = Executor()
+        return SingleThreadedExecutor()
+    return EventsExecutor()
+
+
+def spin(node: Node, stop: threading.Event) -> None:
+    """Spin until told to stop."""
+    executor = _executor()
     executor.add_node(node)
     try:
         while not stop.is_set():

@@ -51,8 +51,8 @@ class Snapshot(TypedDict):
     carried: int
     bytes: int
     latency_s: float  # sum over the carried, for the mean between two snapshots
-    dropped: dict[str, int]  # by the reasons of DROP_REASONS
-    noted: dict[str, int]  # by the events of EVENTS
+    dropped: Counter[str]  # by the reasons of DROP_REASONS
+    noted: Counter[str]  # by the events of EVENTS
 
 
 class Counters:
@@ -90,14 +90,6 @@ class Counters:
                 'carried': self._carried,
                 'bytes': self._bytes,
                 'latency_s': self._latency_s,
-                'dropped': dict(self._dropped),
-                'noted': dict(self._noted),
+                'dropped': self._dropped.copy(),
+                'noted': self._noted.copy(),
             }
-
-
-def add_up(*counts: dict[str, int]) -> dict[str, int]:
-    """Return the sum of several counts by name."""
-    total: Counter[str] = Counter()
-    for count in counts:
-        total.update(count)
-    return dict(total)

@@ -1,16 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Every error that the package raises on purpose.
-
-BridgeError
-├── MappingError     the mapping file is invalid (all errors are in `errors`)
-├── InterfaceError   a message type is unknown, or its definition cannot be read
-├── PayloadError     a payload does not fit its type or its encoding
-├── MissingRosError  a package of ROS 2 cannot be imported
-├── RedisError       Redis cannot be used as the mapping asks (settings, rights, kinds of keys)
-└── NotFoundError    there is nothing under the name that was asked for
-"""
+"""Every error that the package raises on purpose; all are BridgeErrors."""
 
 from __future__ import annotations
 
@@ -78,7 +69,7 @@ class MissingRosError(BridgeError):
 
 
 class RedisError(BridgeError):
-    """Redis cannot be used as asked; the text carries no secrets."""
+    """Redis cannot be used as asked (settings, rights, kinds of keys); the text has no secrets."""
 
 
 class NotFoundError(BridgeError, KeyError):

@@ -12,28 +12,23 @@ WARN_EVERY_S = 10.0
 
 
 class LogOnChange:
-    """Logs the state of each subject when it changes.
+    """The state of one subject, which is logged when it changes.
 
     A problem is logged at its level, the end of a problem at info, every other change at debug.
     """
 
-    def __init__(self, log: logging.Logger) -> None:
+    def __init__(self, log: logging.Logger, subject: str) -> None:
+        self.text = ''
+        self._problem = logging.NOTSET
         self._log = log
-        self._states: dict[str, tuple[str, int]] = {}
+        self._subject = subject
 
-    def update(self, subject: str, text: str, problem: int = logging.NOTSET) -> bool:
-        """Note a state and return whether it is new; `problem` is the level of a problem."""
-        old, old_problem = self._states.get(subject, ('', logging.NOTSET))
-        if text == old:
-            return False
-        self._states[subject] = (text, problem)
-        level = problem or (logging.INFO if old_problem else logging.DEBUG)
-        self._log.log(level, '%s: %s', subject, text)
-        return True
-
-    def forget(self, subject: str) -> None:
-        """Drop the state of a subject that is gone."""
-        self._states.pop(subject, None)
+    def update(self, text: str, problem: int = logging.NOTSET) -> None:
+        """Take a state; `problem` is the level of a problem."""
+        if text != self.text:
+            level = problem or (logging.INFO if self._problem else logging.DEBUG)
+            self.text, self._problem = text, problem
+            self._log.log(level, '%s: %s', self._subject, text)
 
 
 class RateLimitedLog:

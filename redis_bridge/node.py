@@ -12,7 +12,6 @@ from __future__ import annotations
 import gc
 import logging
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from queue import SimpleQueue
 
@@ -49,23 +48,22 @@ def main(args: list[str] | None = None) -> int:
     with stopped_by_signals() as stop:
         try:
             return _run(args, stop)
-        except MappingError as error:
-            for problem in error.errors:
-                print(problem, file=sys.stderr)
-            return 1
         except BridgeError as error:
-            print(f'redis_bridge: {error}', file=sys.stderr)
+            who = '' if isinstance(error, MappingError) else 'redis_bridge: '
+            print(f'{who}{error}', file=sys.stderr)
             return 1
 
 
 def _run(args: list[str], stop: SimpleQueue[int]) -> int:
     try:
         import rclpy
+        from rclpy.node import Node
         from rclpy.signals import SignalHandlerOptions
 
         from redis_bridge.ros_io import nodes
         from redis_bridge.ros_io.diagnostics import Diagnostics
         from redis_bridge.ros_io.drain import has_publisher_gid
+        from redis_bridge.ros_io.executor import spinning
         from redis_bridge.ros_io.side import RosSide
     except ImportError as error:
         raise MissingRosError(error) from None
@@ -81,10 +79,14 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
             signal_handler_options=SignalHandlerOptions.NO,
         )
         opened.callback(context.try_shutdown)
-        services = nodes.services_node(context)
+        # Users see this node, with parameters, diagnostics and the log.
+        services = Node('redis_bridge', context=context)
         opened.callback(services.destroy_node)
-        log = opened.enter_context(nodes.RosLog(services.get_logger())).logger
-        mapping = _mapping(lambda name: nodes.string_parameter(services, name), has_gid, log)
+        log = opened.enter_context(nodes.RosLog(services.get_logger()))
+        path, robot, redis_url = (
+            nodes.string_parameter(services, name) for name in ('mapping', 'robot', 'redis_url')
+        )
+        mapping = _mapping(path, robot, redis_url, has_gid, log)
         redis = RedisSide(mapping.redis, mapping.robot, log=log, presence=mapping.presence)
         opened.callback(redis.close)
         topics = nodes.topics_node(services, args, redis.origin.rpartition('/')[2])
@@ -92,24 +94,29 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         ros = RosSide(topics, log, has_gid=has_gid, clock=services.get_clock())
         opened.callback(ros.close)
         bridge = Bridge(mapping, ros, redis, log=log)
-        Diagnostics(services, bridge, log)
+        Diagnostics(services, mapping.robot, bridge.report, redis.states, log)
         if not stop.empty():
             return stop.get()
         opened.enter_context(bridge)
         # Samples die young, by their reference counts; what is there now stays to the end.
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER)
-        for spinner in nodes.spinners(
-            mapping.executor, topics, services, log, failed=lambda: stop.put(1)
-        ):
-            opened.enter_context(spinner)
-        log_summary(mapping, log)
+        # Topics may have an executor of their own; services need the single-threaded one.
+        spun = {'single_threaded': [services]}
+        spun.setdefault(mapping.executor, []).append(topics)
+        for kind, together in spun.items():
+            opened.enter_context(spinning(kind, together, log, failed=lambda: stop.put(1)))
+        log.info(
+            'robot %s: %d routes to Redis, %d to ROS',
+            mapping.robot, len(mapping.ros_to_redis), len(mapping.redis_to_ros),
+        )  # fmt: skip
+        for route in (*mapping.ros_to_redis, *mapping.redis_to_ros):
+            log.debug('%s', route)
         return stop.get()
 
 
-def _mapping(parameter: Callable[[str], str], has_gid: bool, log: logging.Logger) -> Mapping:
+def _mapping(path: str, robot: str, redis_url: str, has_gid: bool, log: logging.Logger) -> Mapping:
     """Load and check the whole mapping that the node's parameters name."""
-    path, robot, redis_url = map(parameter, ('mapping', 'robot', 'redis_url'))
     if not path:
         raise BridgeError('no mapping: give the parameter, -p mapping:=FILE')
     mapping = load(path, robot=robot or None, redis_url=redis_url or None)
@@ -119,16 +126,6 @@ def _mapping(parameter: Callable[[str], str], has_gid: bool, log: logging.Logger
     for warning in checked.warnings:
         log.warning(warning)
     return mapping
-
-
-def log_summary(mapping: Mapping, log: logging.Logger) -> None:
-    """Log once what this process carries, each route at debug."""
-    log.info(
-        'robot %s: %d routes to Redis, %d to ROS',
-        mapping.robot, len(mapping.ros_to_redis), len(mapping.redis_to_ros),
-    )  # fmt: skip
-    for route in (*mapping.ros_to_redis, *mapping.redis_to_ros):
-        log.debug('%s', route)
 
 
 if __name__ == '__main__':

@@ -5,12 +5,13 @@
 
 Data is handed on in batches, since both worlds deliver in batches. What may change at run time is
 a desired set: `want` replaces it as a whole, and the thread that owns the connections or the
-subscriptions issues the difference.
+subscriptions issues the difference. `node`, which opens both worlds, closes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from redis_bridge.counters import Counters
@@ -38,11 +39,21 @@ class Write(NamedTuple):
     meta: Meta | None  # of a stream entry; None if the route leaves it out
 
 
-class Timers(Protocol):
-    """Calls functions when they are due."""
+@dataclass
+class RouteReport:
+    """What one route did; rate and latency are means since the report before."""
 
-    def call_at(self, when: float, call: Callable[[], None]) -> None:
-        """Have `call` called at `when` (monotonic seconds), or at once if that has passed."""
+    route: str
+    direction: str  # ros_to_redis | redis_to_ros
+    state: str  # 'open', or why nothing is carried
+    carried: int = 0
+    bytes: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    noted: dict[str, int] = field(default_factory=dict)
+    rate_hz: float = 0.0
+    latency_ms: float = 0.0
+    latency_sum_s: float = 0.0  # of all samples since the start
+    latency_count: int = 0  # of the samples in that sum
 
 
 class Sink(Protocol):
@@ -90,9 +101,7 @@ class SourceRequest(NamedTuple):
 class RedisSide(Protocol):
     """The Redis world of one bridge."""
 
-    @property
-    def origin(self) -> str:
-        """Return 'robot/boot', by which this start of the bridge is known."""
+    origin: str  # 'robot/boot', by which this start of the bridge is known
 
     def now(self) -> float:
         """Return the Redis server's time in seconds; our own until the first connection."""
@@ -117,9 +126,6 @@ class RedisSide(Protocol):
 
     def is_holder(self) -> bool:
         """Return whether this bridge holds the robot's name."""
-
-    def close(self) -> None:
-        """Stop the sources, flush the writes, release the name; closing twice is harmless."""
 
 
 class TopicReceiver(Protocol):
@@ -150,13 +156,8 @@ class TopicRequest(NamedTuple):
 class Publisher(Protocol):
     """A topic that a route publishes; usable from every thread."""
 
-    @property
-    def name(self) -> str:
-        """Return the topic's full name in the graph."""
-
-    @property
-    def message(self) -> Message:
-        """Return the message type."""
+    name: str  # the topic's full name in the graph
+    message: Message
 
     def publish(self, cdr: bytes) -> None:
         """Publish one serialized message."""
@@ -177,9 +178,6 @@ class RosSide(Protocol):
     def now(self) -> tuple[int, int]:
         """Return the ROS time as (seconds, nanoseconds)."""
 
-    def full_name(self, name: str) -> str:
-        """Return the name that a topic has in the graph."""
-
     def want(self, topics: Collection[TopicRequest]) -> None:
         """Subscribe to exactly these topics from now on; topics that stay lose no message."""
 
@@ -191,6 +189,3 @@ class RosSide(Protocol):
 
     def start(self) -> None:
         """Look at the graph for the first time, so that nothing already there is missed."""
-
-    def close(self) -> None:
-        """Close publishers, then subscriptions, once nothing spins any more."""

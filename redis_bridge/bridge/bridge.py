@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict
 
-from redis_bridge.bridge.report import Rates, RouteReport
+from redis_bridge.bridge.report import Rates
 from redis_bridge.bridge.route_set import RouteSet
 from redis_bridge.bridge.timers import Timers
 from redis_bridge.mapping.model import Mapping
-from redis_bridge.ports import RedisSide, RosSide
+from redis_bridge.ports import RedisSide, RosSide, RouteReport
 from redis_bridge.protocol.robot_status import status_fields
 
 
@@ -25,41 +25,37 @@ class Bridge:
     def __init__(
         self, mapping: Mapping, ros: RosSide, redis: RedisSide, *, log: logging.Logger
     ) -> None:
-        self.robot = mapping.robot
         self._ros = ros
         self._redis = redis
         self._timers = Timers('rates', log)
         self._stop_timers = Timers('dead-man', log)  # its own, so that encoding delays no stop
         self._rates = Rates()
         self._routes = RouteSet(
-            ros, redis, timers=self._timers, stop_timers=self._stop_timers, log=log
+            ros,
+            redis,
+            call_at=self._timers.call_at,
+            stop_at=self._stop_timers.call_at,
+            log=log,
         )
         self._routes.apply((*mapping.ros_to_redis, *mapping.redis_to_ros))
 
-    def start(self) -> None:
+    def __enter__(self) -> Bridge:
         """Start carrying; Redis and the publishers of the topics may come later."""
         self._timers.start()
         self._stop_timers.start()
         self._redis.on_connected(self._connected)
         self._ros.start()
         self._redis.start(self.status)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Stop the robot if it was commanded, then send what waits; harmless if repeated."""
         self._routes.apply(())
         self._timers.close()
         self._stop_timers.close()
-
-    def __enter__(self) -> Bridge:
-        self.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def redis_states(self) -> dict[str, str]:
-        """Return connection role -> 'connected', or the problem."""
-        return self._redis.states()
 
     def report(self) -> dict[str, RouteReport]:
         """Return a report per route, by id, in the order of the mapping."""
@@ -69,10 +65,8 @@ class Bridge:
 
     def status(self) -> dict[str, str]:
         """Return the fields that describe this bridge in the robot's hash."""
-        reports = self.report().items()
-        return status_fields(
-            self._redis.states(), {name: asdict(report) for name, report in reports}
-        )
+        reports = {name: asdict(report) for name, report in self.report().items()}
+        return status_fields(self._redis.states(), reports)
 
     def _connected(self, is_reconnect: bool) -> None:
         if is_reconnect:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from redis_bridge.errors import InterfaceError
 from redis_bridge.mapping.model import KeySinkConfig, RosToRedis, SinkConfig
 from redis_bridge.messages.types import Message
 from redis_bridge.payloads import CODECS
@@ -35,7 +34,11 @@ def sink_encoder(route: RosToRedis, sink: SinkConfig, message: Message) -> Encod
         to_hash = hash_encoder(message, route.fields)
         return lambda sample, _: to_hash(sample)
     if sink.is_notice:
-        return _notice_encoder(route, sink.encoding)
+        key = route.sinks[0].name  # keys come first, and a mapping has no notices without a key
+        codec = CODECS[sink.encoding]
+        # A notice is a map, which an encoding without metadata cannot carry.
+        pack = (codec if codec.carries_meta else CODECS['json']).pack
+        return lambda _, meta: pack({'key': key, 'seq': meta.seq, 'stamp': meta.stamp})
     encode = CODECS[sink.encoding].encoder(message, route.field, route.fields, sink.arrays)
     return encode if route.meta else lambda sample, _: encode(sample, None)
 
@@ -49,15 +52,3 @@ def body_encoder(route: RosToRedis, encoding: str, arrays: str, message: Message
 def is_bare(route: RosToRedis, sink: KeySinkConfig) -> bool:
     """Return whether a sink's payload holds no metadata, and so is its own body."""
     return not route.meta or route.field is not None or not CODECS[sink.encoding].carries_meta
-
-
-def _notice_encoder(route: RosToRedis, encoding: str) -> Encode:
-    key = key_of(route)
-    if key is None:
-        raise InterfaceError('a notice reports a new value of a key, and the route has no key')
-    name, pack = key.name, CODECS['msgpack' if encoding == 'msgpack' else 'json'].pack
-
-    def encode(_: bytes, meta: Meta) -> bytes:
-        return pack({'key': name, 'seq': meta.seq, 'stamp': meta.stamp}, None, 'list')
-
-    return encode

@@ -6,21 +6,17 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from redis_bridge.bridge.dead_man import DeadMan
-from redis_bridge.bridge.encoders import Body
-from redis_bridge.bridge.guards import guards_of
-from redis_bridge.bridge.last_value import LastValue
-from redis_bridge.bridge.report import RouteReport
+from redis_bridge.bridge.report import route_report
 from redis_bridge.counters import Counters
 from redis_bridge.errors import PayloadError
 from redis_bridge.log_once import RateLimitedLog
 from redis_bridge.mapping.model import RedisToRos
+from redis_bridge.messages.guards import Guards
 from redis_bridge.payloads import CODECS
-from redis_bridge.ports import Publisher, Received, RedisSide
+from redis_bridge.ports import Publisher, Received, RedisSide, RouteReport, SourceRequest
 from redis_bridge.protocol.meta import GapFinder, Meta
 
 ACKED_WITHIN_S = 30.0  # by then DDS has resent, or given up a subscriber that is gone
@@ -38,21 +34,13 @@ class Rejection(Exception):
         self.reason = reason
 
 
-class Mirror(NamedTuple):
-    """What an inbound key shares with the route that writes the key."""
-
-    last: LastValue
-    body: Body
-
-
 class InboundRoute:
     """One route from a Redis name to a topic; a `ports.Receiver`.
 
     A payload is decoded once, checked for origin, gap and age, converted to CDR by a function
-    that checks the value on the way, and published. Called from the source's thread.
+    that checks the value on the way, and published. `is_new` is given if an outbound route writes
+    the key, and returns whether a serialized message is another than this route wrote.
     """
-
-    direction = 'redis_to_ros'
 
     def __init__(
         self,
@@ -62,11 +50,12 @@ class InboundRoute:
         log: logging.Logger,
         *,
         ros_now: Callable[[], tuple[int, int]],
-        dead_man: DeadMan | None = None,
-        mirror: Mirror | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        dead_man: DeadMan | None,
+        is_new: Callable[[bytes], bool] | None,
+        clock: Callable[[], float],
     ) -> None:
         self.route = route
+        self.request = SourceRequest(route.source, self, route.is_command, route.max_bytes)
         self.publisher = publisher
         self._redis = redis
         self._origin = redis.origin
@@ -75,20 +64,20 @@ class InboundRoute:
         self._drops = RateLimitedLog(log, route, clock)
         self._counters = Counters()
         self.dead_man = dead_man
-        self._mirror = mirror
+        self._is_new = is_new
+        finite = bool(route.limits or route.stop)
+        guards = Guards(route.limits, tuple(route.required), route.set, finite)
         self._decode, self._to_cdr = CODECS[route.encoding].inbound(
-            publisher.message, route.field, guards_of(route), ros_now
+            publisher.message, route.field, guards, ros_now
         )
         counts_each = route.source.is_event and route.deliver == 'all'
         self._gaps = GapFinder() if counts_each else None
         self._closed = False
 
     def has_subscribers(self) -> bool:
-        """Return whether anybody subscribes to the topic."""
         return not self._closed and self.publisher.has_subscribers()
 
     def receive(self, batch: list[Received]) -> None:
-        """Publish what may pass; count and log the rest."""
         if self._closed:
             return
         if self.route.deliver == 'latest' and len(batch) > 1:
@@ -110,11 +99,9 @@ class InboundRoute:
                 if meta is not None:
                     stamps.append(meta.stamp)
         if published:
-            self._count(published, stamps)
-            self._acknowledge_published(published)
+            self._finish(published, stamps)
 
     def gap(self, missed: int | None) -> None:
-        """Count missed messages; None if their number is unknown."""
         self._counters.count_event('gap')
         if missed:
             self._counters.count_event('missed', missed)
@@ -133,18 +120,7 @@ class InboundRoute:
             state = f'closed: another bridge holds the name {self._origin.rpartition("/")[0]}'
         else:
             state = self.publisher.state()
-        own = self._counters.snapshot()
-        return RouteReport(
-            str(self.route),
-            self.direction,
-            state,
-            carried=own['carried'],
-            bytes=own['bytes'],
-            dropped=own['dropped'],
-            noted=own['noted'],
-            latency_sum_s=own['latency_s'],
-            latency_count=own['carried'],
-        )
+        return route_report(self.route, state, self._counters)
 
     def close(self) -> None:
         """Publish nothing more."""
@@ -167,11 +143,11 @@ class InboundRoute:
         if self.route.max_age_ms is not None:
             self._check_age(meta, self.route.max_age_ms)
         message = self._to_cdr(value)
-        if self._mirror is not None and not self._mirror.last.update(self._mirror.body(message)):
+        if self._is_new is not None and not self._is_new(message):
             raise Rejection('mirrored')
         if self.dead_man is None:
             self.publisher.publish(message)
-        elif not self.dead_man.command(lambda: self.publisher.publish(message), self._counters):
+        elif not self.dead_man.command(self.publisher, message, self._counters):
             raise Rejection('closed')
         return meta
 
@@ -195,19 +171,16 @@ class InboundRoute:
         if reason != 'closed':  # such an entry stays in its group for the next reader
             _acknowledge([received], reason in NOT_DEAD_LETTERED)
 
-    def _count(self, published: Sequence[Received], stamps: Sequence[float]) -> None:
+    def _finish(self, published: Sequence[Received], stamps: Sequence[float]) -> None:
+        """Count what was published, and acknowledge it once the subscribers have it."""
         now = self._now()
         size = sum(len(received.payload) for received in published)
-        latency_s = sum(max(0.0, now - stamp) for stamp in stamps)
-        self._counters.carry(len(published), size, latency_s)
-
-    def _acknowledge_published(self, published: Sequence[Received]) -> None:
-        if not any(received.acknowledge for received in published):
-            return
-        if self.publisher.wait_for_acked(ACKED_WITHIN_S):
-            _acknowledge(published, True)
-        else:
-            self._counters.count_event('unacked', len(published))
+        self._counters.carry(len(published), size, sum(max(0.0, now - stamp) for stamp in stamps))
+        if any(received.acknowledge for received in published):
+            if self.publisher.wait_for_acked(ACKED_WITHIN_S):
+                _acknowledge(published, True)
+            else:
+                self._counters.count_event('unacked', len(published))
 
 
 def _acknowledge(batch: Sequence[Received], is_done: bool) -> None:

@@ -9,7 +9,6 @@ import logging
 import math
 import sys
 import threading
-import time
 from collections.abc import Callable
 
 from redis_bridge.bridge.describe import describe_sink
@@ -22,15 +21,36 @@ from redis_bridge.bridge.encoders import (
     recipe,
     sink_encoder,
 )
-from redis_bridge.bridge.last_value import LastValue
-from redis_bridge.bridge.report import RouteReport
-from redis_bridge.counters import Counters, add_up
+from redis_bridge.bridge.report import route_report
+from redis_bridge.bridge.timers import CallAt
+from redis_bridge.counters import Counters
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.log_once import LogOnChange, RateLimitedLog
 from redis_bridge.mapping.model import RosToRedis, SinkConfig
 from redis_bridge.messages.types import Message
-from redis_bridge.ports import Payload, RedisSide, Sink, Timers, Write
+from redis_bridge.ports import Payload, RedisSide, RouteReport, Sink, TopicRequest, Write
 from redis_bridge.protocol.meta import Meta
+
+
+class LastValue:
+    """The value on which both sides of a mirrored key last agreed, so that it does not loop."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._body: Payload | None = None
+
+    def update(self, body: Payload) -> bool:
+        """Note `body`, the value encoded without metadata; return whether it is new."""
+        with self._lock:
+            if body == self._body:
+                return False
+            self._body = body
+            return True
+
+    def forget(self) -> None:
+        """Let every value count as new, because Redis may have lost the last one."""
+        with self._lock:
+            self._body = None
 
 
 class OutboundRoute:
@@ -41,23 +61,22 @@ class OutboundRoute:
     from the executor's thread, the timers' thread and, for `rewrite`, the writer's thread.
     """
 
-    direction = 'ros_to_redis'
-
     def __init__(
         self,
         route: RosToRedis,
         redis: RedisSide,
-        timers: Timers,
+        call_at: CallAt,
         log: logging.Logger,
         *,
-        mirror: LastValue | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        mirror: LastValue | None,
+        clock: Callable[[], float],
     ) -> None:
         self.route = route
+        self.request = TopicRequest(route.topic, route.type, route.qos, self)
         self._redis = redis
         self._origin = redis.origin
-        self._timers = timers
-        self._log = LogOnChange(log)
+        self._call_at = call_at
+        self._state = LogOnChange(log, str(route))
         self._drops = RateLimitedLog(log, route, clock)
         self._mirror = mirror
         self._clock = clock
@@ -68,7 +87,6 @@ class OutboundRoute:
             for config, counters in zip(route.sinks, self._sink_counters)
         ]
         self._lock = threading.RLock()
-        self._state = 'waiting for a publisher'
         self._is_open = False  # the type is known, and the route is not closed
         self._takes_only_newest = not any(sink.is_event for sink in route.sinks)
         self._period_s = 1 / route.max_rate_hz if route.max_rate_hz else 0.0
@@ -79,7 +97,7 @@ class OutboundRoute:
         self._last_body: bytes | None = None
         self._encoders: list[tuple[Encode, int]] = []  # with the most bytes of a payload
         self._outputs: list[tuple[Sink, int, SinkConfig]] = []  # with the encoder's number
-        self._body: Body | None = None
+        self._body: Body = bytes  # by which equal values are found
         self._bare: int | None = None  # the encoder whose payload is the body as well
         # Of the batch under way, a write per encoder and sample.
         self._writes: list[list[Write]] = []
@@ -100,7 +118,6 @@ class OutboundRoute:
             self._redis.describe(describe_sink(config, self.route.field, message))
 
     def forward(self, batch: list[bytes]) -> None:
-        """Take serialized messages, oldest first."""
         with self._lock:
             if not self._is_open:
                 return
@@ -112,33 +129,21 @@ class OutboundRoute:
             self._write()
 
     def drop(self, reason: str, count: int) -> None:
-        """Count messages that may not be carried."""
         self._counters.drop(reason, count)
 
     def set_state(self, text: str) -> None:
         """Take the topic's state; an error of the route itself stays."""
-        if not self._is_open and self._state.startswith('error'):
-            return
-        self._state = text
-        is_problem = text.startswith(('error', 'incompatible'))
-        self._log.update(str(self.route), text, logging.ERROR if is_problem else logging.NOTSET)
+        if self._is_open or not self._state.text.startswith('error'):
+            is_problem = text.startswith(('error', 'incompatible'))
+            self._state.update(text, logging.ERROR if is_problem else logging.NOTSET)
 
     def report(self) -> RouteReport:
         """Return what the route did; carried is what Redis acknowledged to the busiest sink."""
         writer = self._redis.states().get('writer', 'connected')
-        own = self._counters.snapshot()
-        sinks = [counters.snapshot() for counters in self._sink_counters]
-        return RouteReport(
-            str(self.route),
-            self.direction,
-            self._state if writer == 'connected' else f'Redis: {writer}',
-            carried=max(sink['carried'] for sink in sinks),
-            bytes=sum(sink['bytes'] for sink in sinks),
-            dropped=add_up(own['dropped'], *(sink['dropped'] for sink in sinks)),
-            noted=add_up(own['noted'], *(sink['noted'] for sink in sinks)),
-            latency_sum_s=sum(sink['latency_s'] for sink in sinks),
-            latency_count=sum(sink['carried'] for sink in sinks),
-        )
+        state = self._state.text or 'waiting for a publisher'
+        if writer != 'connected':
+            state = f'Redis: {writer}'
+        return route_report(self.route, state, self._counters, *self._sink_counters)
 
     def rewrite(self) -> None:
         """Write the last value of keys and hashes again, because Redis may have lost them.
@@ -189,13 +194,10 @@ class OutboundRoute:
     # --- one sample -----------------------------------------------------------------------------
     def _admit(self, sample: bytes) -> None:
         try:
-            body = None
-            if self.route.on_change and self._body is not None:
-                body = self._body(sample)
-                if body == self._last_body:
-                    self._skip_unchanged()
-                    return
-            if not self._period_s or self._is_due(sample, body):
+            body = self._body(sample) if self.route.on_change else None
+            if body is not None and body == self._last_body:
+                self._skip_unchanged()
+            elif not self._period_s or self._is_due(sample, body):
                 self._send(sample, body)
         except PayloadError as error:
             self._reject(error)
@@ -218,7 +220,7 @@ class OutboundRoute:
             self._due = now + self._period_s
             return True
         if self._waiting is None:
-            self._timers.call_at(self._due, self._send_when_due)
+            self._call_at(self._due, self._send_when_due)
         else:
             self._counters.drop('over_rate')
         self._waiting = (sample, body)
@@ -235,7 +237,7 @@ class OutboundRoute:
             if self._waiting is None:
                 return
             if self._clock() < self._due:
-                self._timers.call_at(self._due, self._send_when_due)
+                self._call_at(self._due, self._send_when_due)
             else:
                 self._send_held_back()
 
@@ -273,9 +275,7 @@ class OutboundRoute:
         """Return whether the value is another than the mirrored key holds."""
         if self._bare is not None:
             return mirror.update(writes[self._bare].payload)
-        if body is None and self._body is not None:
-            body = self._body(sample)
-        return body is None or mirror.update(body)
+        return mirror.update(self._body(sample) if body is None else body)
 
     def _write(self) -> None:
         """Give each sink its part of the batch at once."""

@@ -6,27 +6,33 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+from redis_bridge.counters import Counters
+from redis_bridge.mapping.model import RosToRedis, Route
+from redis_bridge.ports import RouteReport
 
 RATES_OVER_S = 0.9  # reports closer together than this repeat the rates of the earlier one
 
 
-@dataclass
-class RouteReport:
-    """What one route did; rate and latency are means since the report before."""
+def route_report(route: Route, state: str, *counters: Counters) -> RouteReport:
+    """Return the report of a route, with the sums over its ends.
 
-    route: str
-    direction: str  # ros_to_redis | redis_to_ros
-    state: str  # 'open', or why nothing is carried
-    carried: int = 0
-    bytes: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    noted: dict[str, int] = field(default_factory=dict)
-    rate_hz: float = 0.0
-    latency_ms: float = 0.0
-    latency_sum_s: float = 0.0  # of all samples since the start
-    latency_count: int = 0  # of the samples in that sum
+    A sample goes to several ends, so that `carried` is what the busiest of them carried.
+    """
+    ends = [end.snapshot() for end in counters]
+    return RouteReport(
+        str(route),
+        'ros_to_redis' if isinstance(route, RosToRedis) else 'redis_to_ros',
+        state,
+        carried=max(end['carried'] for end in ends),
+        bytes=sum(end['bytes'] for end in ends),
+        dropped=dict(sum((end['dropped'] for end in ends), Counter[str]())),
+        noted=dict(sum((end['noted'] for end in ends), Counter[str]())),
+        latency_sum_s=sum(end['latency_s'] for end in ends),
+        latency_count=sum(end['carried'] for end in ends),
+    )
 
 
 class Rates:
@@ -34,7 +40,7 @@ class Rates:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._before: dict[str, RouteReport] = {}
+        self._before: Mapping[str, RouteReport] = {}
         self._at = 0.0
 
     def fill(self, reports: Mapping[str, RouteReport]) -> None:
@@ -42,20 +48,14 @@ class Rates:
         now = self._clock()
         elapsed = now - self._at
         is_soon = elapsed < RATES_OVER_S
-        for route, report in reports.items():
-            before = self._before.get(route)
-            if before is None:
+        for route in reports.keys() & self._before.keys():
+            report, before = reports[route], self._before[route]
+            if is_soon:
+                report.rate_hz, report.latency_ms = before.rate_hz, before.latency_ms
                 continue
-            report.rate_hz, report.latency_ms = before.rate_hz, before.latency_ms
-            if not is_soon:
-                report.rate_hz = round((report.carried - before.carried) / elapsed, 2)
-                report.latency_ms = _latency_ms(report, before)
+            report.rate_hz = round((report.carried - before.carried) / elapsed, 2)
+            if count := report.latency_count - before.latency_count:
+                latency_s = report.latency_sum_s - before.latency_sum_s
+                report.latency_ms = round(latency_s / count * 1000, 3)
         if not is_soon:
-            self._before, self._at = dict(reports), now
-
-
-def _latency_ms(report: RouteReport, before: RouteReport) -> float:
-    count = report.latency_count - before.latency_count
-    if not count:
-        return 0.0
-    return round((report.latency_sum_s - before.latency_sum_s) / count * 1000, 3)
+            self._before, self._at = reports, now

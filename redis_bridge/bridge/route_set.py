@@ -9,43 +9,34 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from redis_bridge.bridge.dead_man import DeadMen, publisher_of
+from redis_bridge.bridge.dead_man import DeadMan
 from redis_bridge.bridge.describe import describe_source
 from redis_bridge.bridge.encoders import body_encoder, key_of
-from redis_bridge.bridge.guards import check_paths
-from redis_bridge.bridge.inbound import InboundRoute, Mirror
-from redis_bridge.bridge.last_value import LastValue
-from redis_bridge.bridge.outbound import OutboundRoute
-from redis_bridge.errors import BridgeError, MappingError, Problem
+from redis_bridge.bridge.inbound import InboundRoute
+from redis_bridge.bridge.outbound import LastValue, OutboundRoute
+from redis_bridge.bridge.timers import CallAt
+from redis_bridge.errors import BridgeError, MappingError, PayloadError, Problem
 from redis_bridge.mapping.model import KeySourceConfig, RedisToRos, RosToRedis, Route
+from redis_bridge.messages import cdr_write
+from redis_bridge.messages.guards import Guards
 from redis_bridge.messages.types import Message
-from redis_bridge.ports import (
-    RedisSide,
-    RosSide,
-    SourceRequest,
-    Timers,
-    TopicRequest,
-)
+from redis_bridge.ports import Publisher, RedisSide, RosSide
+
+STOP_ACKED_WITHIN_S = 0.3
 
 RunningRoute = OutboundRoute | InboundRoute
 R = TypeVar('R', OutboundRoute, InboundRoute)
 
 
 class _Wanted(NamedTuple):
-    """A route, with the route in the other direction if they share a key.
+    """What a route is made from; a running route is left alone while `made_from` stays equal."""
 
-    A running route is left alone while its `_Wanted` stays the same.
-    """
-
-    route: Route
-    partner: Route | None
-
-    def unplaced(self) -> tuple[Route, Route | None]:
-        """Return both without their places in the file, which do not make them differ."""
-        partner = self.partner
-        return replace(self.route, where=''), partner and replace(partner, where='')
+    where: str
+    # The route, with the route in the other direction if they share a key. Both are without their
+    # places in the file, which do not make them differ.
+    made_from: tuple[Route, Route | None]
 
 
 class RouteSet:
@@ -60,19 +51,20 @@ class RouteSet:
         ros: RosSide,
         redis: RedisSide,
         *,
-        timers: Timers,
-        stop_timers: Timers,
+        call_at: CallAt,
+        stop_at: CallAt,  # for dead-men
         log: logging.Logger,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ros = ros
         self._redis = redis
-        self._timers = timers
+        self._call_at = call_at
+        self._stop_at = stop_at
         self._log = log
         self._clock = clock
         self._wanted: dict[str, _Wanted] = {}
         self._running: dict[str, RunningRoute] = {}
-        self._dead_men = DeadMen(ros, stop_timers, log, clock)
+        self._dead_men: list[DeadMan] = []  # of all topics that routes with a stop command
         self._last_values: dict[str, LastValue] = {}  # of mirrored keys
 
     def running(self) -> dict[str, RunningRoute]:
@@ -98,7 +90,7 @@ class RouteSet:
         kept = {
             name: route
             for name, route in self._running.items()
-            if name in wanted and wanted[name].unplaced() == self._wanted[name].unplaced()
+            if name in wanted and wanted[name].made_from == self._wanted[name].made_from
         }
         opened = self._open({name: wanted[name] for name in wanted if name not in kept})
         gone = [route for name, route in self._running.items() if name not in kept]
@@ -107,20 +99,8 @@ class RouteSet:
         self._close(gone)
         for route in _only(InboundRoute, opened.values()):
             self._redis.describe(describe_source(route.route, route.publisher.message))
-        self._redis.want(
-            [
-                SourceRequest(
-                    route.route.source, route, route.route.is_command, route.route.max_bytes
-                )
-                for route in self.inbound()
-            ]
-        )
-        self._ros.want(
-            [
-                TopicRequest(route.route.topic, route.route.type, route.route.qos, route)
-                for route in self.outbound()
-            ]
-        )
+        self._redis.want([route.request for route in self.inbound()])
+        self._ros.want([route.request for route in self.outbound()])
 
     def _open(self, wanted: dict[str, _Wanted]) -> dict[str, RunningRoute]:
         """Make routes, or none if one has an error."""
@@ -128,48 +108,68 @@ class RouteSet:
         problems: list[Problem] = []
         for name, want in wanted.items():
             try:
-                opened[name] = self._open_one(want)
+                opened[name] = self._open_one(*want.made_from)
             except BridgeError as error:
-                problems.append(Problem(want.route.where, None, '', str(error)))
+                problems.append(Problem(want.where, None, '', str(error)))
         if problems:
             self._close(list(opened.values()))
             raise MappingError(problems)
         return opened
 
-    def _open_one(self, want: _Wanted) -> RunningRoute:
-        route, partner = want.route, want.partner
+    def _open_one(self, route: Route, partner: Route | None) -> RunningRoute:
         if isinstance(route, RedisToRos):
             return self._open_inbound(route, partner)
         key = key_of(route)
         mirror = self._last_value(key.name) if key is not None and partner is not None else None
         return OutboundRoute(
-            route, self._redis, self._timers, self._log, mirror=mirror, clock=self._clock
+            route, self._redis, self._call_at, self._log, mirror=mirror, clock=self._clock
         )
 
     def _open_inbound(self, route: RedisToRos, partner: Route | None) -> InboundRoute:
-        publisher = self._ros.publisher(*publisher_of(route))
+        publisher = self._publisher(route)
         try:
-            check_paths(route, publisher.message)
+            _serialize('set', publisher.message, {}, Guards(set=route.set))
             return InboundRoute(
                 route,
                 publisher,
                 self._redis,
                 self._log,
                 ros_now=self._ros.now,
-                dead_man=self._dead_men.of(route, publisher.name),
-                mirror=self._mirror(partner, publisher.message),
+                dead_man=self._dead_man(route, publisher),
+                is_new=self._mirror(partner, publisher.message),
                 clock=self._clock,
             )
         except BridgeError:
             self._ros.release(publisher)
             raise
 
-    def _mirror(self, writer: Route | None, message: Message) -> Mirror | None:
-        """Return what a key that is read shares with the route that writes it."""
+    def _publisher(self, route: RedisToRos) -> Publisher:
+        latched = not route.source.is_event
+        return self._ros.publisher(route.topic, route.type, route.qos, latched)
+
+    def _dead_man(self, route: RedisToRos, of_route: Publisher) -> DeadMan | None:
+        """Return the dead-man of the route's topic; None without a stop."""
+        stop = route.stop
+        if stop is None:
+            return None
+        for dead_man in self._dead_men:
+            if (dead_man.publisher.name, dead_man.stop) == (of_route.name, stop):
+                return dead_man
+        message = _serialize('stop.message', of_route.message, stop.message, Guards())
+        # With a publisher of its own, because the route that it is made for may go first.
+        dead_man = DeadMan(
+            stop, self._publisher(route), message, self._stop_at, self._log, self._clock
+        )
+        self._dead_men.append(dead_man)
+        return dead_man
+
+    def _mirror(self, writer: Route | None, message: Message) -> Callable[[bytes], bool] | None:
+        """Return what finds out whether a key has another value than its writer wrote."""
         if not isinstance(writer, RosToRedis) or (key := key_of(writer)) is None:
             return None
         body = body_encoder(writer, key.encoding, key.arrays, message)
-        return Mirror(self._last_value(key.name), body)
+        last = self._last_value(key.name)
+        return lambda sample: last.update(body(sample))
 
     def _last_value(self, key: str) -> LastValue:
         return self._last_values.setdefault(key, LastValue())
@@ -182,7 +182,14 @@ class RouteSet:
         inbound = _only(InboundRoute, gone)
         for route in inbound:
             route.close()
-        self._dead_men.keep([route.dead_man for route in self.inbound() if route.dead_man])
+        used = [route.dead_man for route in self.inbound()]
+        unused = [dead_man for dead_man in self._dead_men if dead_man not in used]
+        self._dead_men = [dead_man for dead_man in self._dead_men if dead_man in used]
+        for dead_man in unused:
+            dead_man.close()
+        for dead_man in unused:
+            dead_man.publisher.wait_for_acked(STOP_ACKED_WITHIN_S)
+            self._ros.release(dead_man.publisher)
         for route in inbound:
             self._ros.release(route.publisher)
         for outbound in _only(OutboundRoute, gone):
@@ -193,21 +200,28 @@ def _only(kind: type[R], routes: Iterable[RunningRoute]) -> list[R]:
     return [route for route in routes if isinstance(route, kind)]
 
 
+def _serialize(setting: str, message: Message, value: Any, guards: Guards) -> bytes:
+    """Return a value of the mapping as CDR; raises PayloadError if it does not fit the type."""
+    try:
+        return cdr_write.writer(message, guards)(value)
+    except PayloadError as error:
+        raise PayloadError(f'{setting}: {error}') from None
+
+
 def _by_id(routes: Iterable[Route]) -> dict[str, _Wanted]:
     """Return the routes by id, each with the other route of a key that goes both ways."""
     routes = list(routes)
-    writers = {_key_name(route): route for route in routes if isinstance(route, RosToRedis)}
-    readers = {_key_name(route): route for route in routes if isinstance(route, RedisToRos)}
+    by_key = {(type(route), _key_name(route)): replace(route, where='') for route in routes}
     wanted: dict[str, _Wanted] = {}
     for route in routes:
         name, number = str(route), 1
         while name in wanted:  # two routes may publish parts of one topic to one channel
             number += 1
             name = f'{route} #{number}'
-        others = readers if isinstance(route, RosToRedis) else writers
+        other = RedisToRos if isinstance(route, RosToRedis) else RosToRedis
         key = _key_name(route)
-        partner = None if key is None else others.get(key)
-        wanted[name] = _Wanted(route, partner)
+        partner = by_key.get((other, key)) if key is not None else None
+        wanted[name] = _Wanted(route.where, (replace(route, where=''), partner))
     return wanted
 
 

@@ -10,44 +10,24 @@ needs when it is called.
 from __future__ import annotations
 
 import argparse
+import inspect
 import io
 import sys
 
 from redis_bridge import __version__
-from redis_bridge.cli import data_commands, mapping_commands, status
-from redis_bridge.cli.options import (
-    CONNECTION,
-    DEFAULT_URL,
-    INTERRUPTED,
-    INVALID,
-    NOT_FOUND,
-    OK,
-    UNREACHABLE,
-    USAGE,
-    UsageError,
-    add_connection,
-)
+from redis_bridge.cli.data_commands import Get, Publish, Watch
+from redis_bridge.cli.mapping_commands import Check, Demo, Run
+from redis_bridge.cli.options import CONNECTION, DEFAULT_URL, Command, UsageError, add_connection
 from redis_bridge.cli.output import abandon, complain
+from redis_bridge.cli.status import Status
 from redis_bridge.errors import BridgeError, MappingError, NotFoundError, RedisError
 
-COMMANDS = {
-    command.name: command
-    for command in (
-        mapping_commands.RUN,
-        mapping_commands.CHECK,
-        mapping_commands.DEMO,
-        status.STATUS,
-        data_commands.GET,
-        data_commands.WATCH,
-        data_commands.PUBLISH,
-    )
+COMMANDS: dict[str, Command] = {
+    type(command).__name__.lower(): command
+    for command in (Run(), Check(), Demo(), Status(), Get(), Watch(), Publish())
 }
-EXIT_STATUS = (  # of the first class that fits
-    (NotFoundError, NOT_FOUND),
-    (RedisError, UNREACHABLE),
-    (BridgeError, INVALID),
-    (UsageError, USAGE),
-)
+# The first that fits.
+EXIT_STATUS = {NotFoundError: 4, RedisError: 3, UsageError: 2, BridgeError: 1}
 DESCRIPTION = 'Mirror ROS 2 topics into Redis and back, and look at what is there.'
 EPILOG = f"""\
 The address of Redis is --url, else the environment variable REDIS_URL, else {DEFAULT_URL}.
@@ -88,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.flush()  # here, where a closed pipe is recognised
     except BrokenPipeError:
         abandon(sys.stdout)  # the reader (`| head`) has read enough
-        return OK
+        return 0
 
 
 def _run_command(argv: list[str]) -> int:
@@ -100,17 +80,15 @@ def _run_command(argv: list[str]) -> int:
         parser.error('--ros-args is for `run` only')
     for option in CONNECTION:
         if getattr(args, option) is not None and option not in command.connection:
-            parser.error(f'`{command.name}` has no option --{option.replace("_", "-")}')
+            parser.error(f'`{args.command}` has no option --{option.replace("_", "-")}')
     args.ros_args = ros_args
     try:
-        return command.run(args)
-    except MappingError as error:
-        return complain(error, INVALID, prefix='')
-    except (BridgeError, UsageError) as error:
-        status = next(status for kind, status in EXIT_STATUS if isinstance(error, kind))
-        return complain(error, status)
+        return command.run(args) or 0
+    except BridgeError as error:
+        complain(error, prefix='' if isinstance(error, MappingError) else 'redis-bridge: ')
+        return next(status for kind, status in EXIT_STATUS.items() if isinstance(error, kind))
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return 130
 
 
 def _split_ros_args(argv: list[str]) -> tuple[list[str], list[str]]:
@@ -132,13 +110,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--version', action='version', version=f'redis-bridge {__version__}')
     add_connection(parser, default=None)
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
-    for command in COMMANDS.values():
+    for name, command in COMMANDS.items():
+        description, _, examples = (inspect.getdoc(command) or '').partition('examples:\n')
+        summary = description.partition('.\n')[0]
         sub = commands.add_parser(
-            command.name,
-            help=command.summary,
+            name,
+            help=summary[:1].lower() + summary[1:],
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            description=f'{command.summary[0].upper()}{command.summary[1:]}.\n\n{command.details}',
-            epilog=f'examples:\n{command.examples}\n{EXIT_STATUS_HELP}',
+            description=description,
+            epilog=f'examples:\n{examples}\n\n{EXIT_STATUS_HELP}',
         )
         command.add_options(sub)
         if command.connection == CONNECTION:

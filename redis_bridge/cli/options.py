@@ -1,42 +1,42 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the commands share: their description, option types, exit status and connection."""
+"""What the commands share: their base class, option types and connection."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from redis_bridge.errors import RedisError
+from redis_bridge.errors import BridgeError, RedisError
 from redis_bridge.mapping import redis_url
 
 if TYPE_CHECKING:
     from redis_bridge.client.client import Client
 
-OK, INVALID, USAGE, UNREACHABLE, NOT_FOUND, INTERRUPTED = 0, 1, 2, 3, 4, 130
 CONNECTION = ('url', 'username', 'password_file')
 DEFAULT_URL = 'redis://localhost:6379/0'
 
 
-class UsageError(Exception):
+class UsageError(BridgeError):
     """An invalid command line that argparse could not find."""
 
 
-@dataclass(frozen=True)
 class Command:
-    """One command: its help texts, options and function."""
+    """One command: it is named like its class, and its help is the docstring.
 
-    name: str
-    summary: str
-    details: str
-    examples: str
-    add_options: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
+    The first sentence of the docstring is the summary; examples follow the line `examples:`.
+    """
+
     connection: tuple[str, ...] = CONNECTION  # the connection options that it takes
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this command alone."""
+
+    def run(self, args: argparse.Namespace) -> int | None:
+        """Run the command; return the exit status, if it is not 0."""
+        raise NotImplementedError
 
 
 def add_connection(parser: argparse.ArgumentParser, default: str | None) -> None:
@@ -79,9 +79,6 @@ def reject_password(url: str, option: str) -> None:
             'list of processes: put the URL into the environment variable REDIS_URL, or the '
             'password into a file and give --password-file FILE'
         )
-
-
-# -- types of options ---------------------------------------------------------------------------
 
 
 def name_and_value(text: str) -> tuple[str, str]:

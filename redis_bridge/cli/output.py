@@ -15,15 +15,14 @@ from typing import Any, TextIO
 CONTROL = re.compile(r'[\x00-\x08\x0b-\x1f\x7f-\x9f]')
 
 
-def complain(error: Exception | str, status: int, prefix: str = 'redis-bridge: ') -> int:
-    """Print an error on stderr and return `status`, even if nobody reads any more."""
+def complain(error: object, prefix: str = 'redis-bridge: ') -> None:
+    """Print an error or a notice on stderr, even if nobody reads any more."""
     for stream, text in ((sys.stdout, ''), (sys.stderr, f'{prefix}{error}\n')):
         try:
             stream.write(text)
             stream.flush()
         except BrokenPipeError:
             abandon(stream)
-    return status
 
 
 def abandon(stream: TextIO) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from redis_bridge.cli.options import OK, Command, connect
+from redis_bridge.cli.options import Command, connect
 from redis_bridge.cli.output import complain, is_number, span, table, to_json
 
 if TYPE_CHECKING:
@@ -20,26 +20,37 @@ if TYPE_CHECKING:
 COLUMNS = ('ROUTE', 'DIRECTION', 'STATE', 'CARRIED', 'RATE', 'LATENCY', 'DROPPED')
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `status`."""
-    parser.add_argument('robot', nargs='?', metavar='ROBOT', help='one robot (default: all)')
-    parser.add_argument(
-        '--json', action='store_true', help='a JSON list of robots; with ROBOT, that object alone'
-    )
+class Status(Command):
+    """Show the robots and what their bridges carry.
 
+    Each robot that has sent a heartbeat within its time to live (6 s unless its mapping says
+    otherwise), with the state of its connections and, for each route, the messages carried and
+    dropped, the rate and the latency.
 
-def status(args: argparse.Namespace) -> int:
-    """Print robots."""
-    with connect(args) as client:
-        robots = [client.robot(args.robot)] if args.robot else client.robots()
-    if args.json:
-        found = [_fields(robot) for robot in robots]
-        print(to_json(found[0] if args.robot else found))
-    elif robots:
-        print('\n\n'.join('\n'.join(_lines(robot)) for robot in robots))
-    else:
-        return complain('no robot is online: no heartbeat is in Redis', OK)
-    return OK
+    examples:
+      redis-bridge status
+      redis-bridge status robot1
+      redis-bridge status --json | jq '.[] | {name, age}'
+    """
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument('robot', nargs='?', metavar='ROBOT', help='one robot (default: all)')
+        parser.add_argument(
+            '--json',
+            action='store_true',
+            help='a JSON list of robots; with ROBOT, that object alone',
+        )
+
+    def run(self, args: argparse.Namespace) -> None:
+        with connect(args) as client:
+            robots = [client.robot(args.robot)] if args.robot else client.robots()
+        if args.json:
+            found = [_fields(robot) for robot in robots]
+            print(to_json(found[0] if args.robot else found))
+        elif robots:
+            print('\n\n'.join('\n'.join(_lines(robot)) for robot in robots))
+        else:
+            complain('no robot is online: no heartbeat is in Redis')
 
 
 def _fields(robot: Robot) -> dict[str, Any]:
@@ -93,21 +104,3 @@ def _cells(route: dict[str, Any]) -> tuple[str, ...]:
         f'{latency:.1f} ms' if is_number(latency) else '',
         str(dropped or ''),
     )
-
-
-STATUS = Command(
-    'status',
-    'show the robots and what their bridges carry',
-    """\
-Each robot that has sent a heartbeat within its time to live (6 s unless its mapping says
-otherwise), with the state of its connections and, for each route, the messages carried and
-dropped, the rate and the latency.
-""",
-    """\
-  redis-bridge status
-  redis-bridge status robot1
-  redis-bridge status --json | jq '.[] | {name, age}'
-""",
-    add_options,
-    status,
-)

@@ -183,7 +183,7 @@ class Client:
 
         :param kind: default: the kind that bridges read the name as; else stream or key if one is
             stored; else channel.
-        :param encoding: msgpack, json, text or cdr; default: what bridges expect, else json.
+        :param encoding: one of `payloads.CODECS`; default: what bridges expect, else json.
         :param type: 'pkg/msg/Name', if no bridge names it.
         :returns: the number of subscribers of the channel; 1 for a key or stream.
         :raises PayloadError: the value does not fit; the text says where.

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from redis_bridge.client.lookup import Lookup
 from redis_bridge.errors import InterfaceError, PayloadError
-from redis_bridge.messages import cdr_read
 from redis_bridge.messages.paths import field_at, get_at
 from redis_bridge.messages.types import Message, Primitive, String
 from redis_bridge.payloads import CODECS
@@ -81,17 +80,19 @@ def decoder(lookup: Lookup, kind: str, info: NameInfo) -> Decoder:
     if format_ is None:
         return Decoder()
     encoding, type_, type_hash, field = format_
-    if encoding == 'cdr':
-        read = cdr_read.reader(lookup.exact_message(type_, type_hash))
-        return Decoder(lambda payload: (read(payload), None))
-    message = lookup.known_message(type_) if type_ else None
     if kind == 'hash':
-        return Decoder(fields=lambda fields: nested(fields, message))
-    if encoding == 'text':
-        return Decoder(_text_decoder(message, field))
-    if encoding == 'json' and message is not None:
-        return Decoder(_json_decoder(message, field))
-    return Decoder(lambda payload: CODECS[encoding].unpack(payload))
+        described = lookup.known_message(type_)
+        return Decoder(fields=lambda fields: nested(fields, described))
+    codec = CODECS.get(encoding)
+    if codec is None:
+        raise InterfaceError(
+            f'a bridge uses the encoding {encoding!r}, which this client does not know: update it'
+        )
+    if codec.needs_type:
+        message: Message | None = lookup.exact_message(type_, type_hash)
+    else:
+        message = lookup.known_message(type_)
+    return Decoder(codec.reader(message, field))
 
 
 def nested(fields: dict[bytes, bytes], message: Message | None) -> dict[str, Any]:
@@ -116,31 +117,3 @@ def _hash_field(message: Message, path: str, text: bytes) -> Any:
     encoding = 'text' if isinstance(type_, (Primitive, String)) else 'json'
     value, _ = CODECS[encoding].decoder(message, field=path)(text)
     return get_at(value, path)
-
-
-def _text_decoder(message: Message | None, field: str | None) -> Decode:
-    """Return a decoder for one scalar; a string if no bridge says which field it is."""
-    with contextlib.suppress(InterfaceError):  # the type has several, and none was named
-        if message is not None:
-            decode = CODECS['text'].decoder(message, field=field)
-            return lambda payload: (_innermost(decode(payload)[0]), None)
-    return lambda payload: CODECS['text'].unpack(payload)
-
-
-def _json_decoder(message: Message, field: str | None) -> Decode:
-    """Return a decoder for JSON that restores by type what JSON cannot carry (base64, "NaN")."""
-    decode = CODECS['json'].decoder(message, field=field)
-
-    def decoded(payload: bytes) -> tuple[Any, Meta | None]:
-        if field is None and payload.lstrip()[:1] != b'{':
-            return CODECS['json'].unpack(payload)  # a bare field whose name no bridge gives
-        value, meta = decode(payload)
-        return (get_at(value, field) if field else value), meta
-
-    return decoded
-
-
-def _innermost(value: Any) -> Any:
-    while isinstance(value, dict):
-        (value,) = value.values()
-    return value

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from redis_bridge.client.calls import Calls
 from redis_bridge.errors import InterfaceError
+from redis_bridge.mapping.model import SINKS
 from redis_bridge.messages.definition import parse_definition, type_hash
 from redis_bridge.messages.types import Message
 from redis_bridge.protocol import keys
 from redis_bridge.protocol.descriptions import NameInfo, type_description
 from redis_bridge.redis_io.watching import pairs
 
-KIND_OF_TYPE = {'string': 'key', 'hash': 'hash', 'stream': 'stream'}  # by the reply of TYPE
+# By the reply of TYPE, the kind of name.
+KIND_OF_TYPE = {sink.redis_type: kind for kind, sink in SINKS.items() if sink.redis_type}
 
 
 class Lookup:
@@ -26,7 +28,7 @@ class Lookup:
     def name(self, name: str) -> tuple[str, NameInfo]:
         """Return the Redis type of a name, as TYPE gives it, and what bridges say about it."""
         redis_type, fields = self._calls.pipe([('TYPE', name), ('HGETALL', keys.meta_key(name))])
-        return redis_type.decode(), NameInfo.of(pairs(fields))
+        return redis_type.decode(), NameInfo.of(pairs(fields), SINKS)
 
     def known_message(self, name: str | None) -> Message | None:
         """Return a message type; None if no bridge describes it in a way that we understand."""

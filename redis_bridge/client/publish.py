@@ -12,10 +12,11 @@ from typing import Any
 
 from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
 from redis_bridge.errors import InterfaceError, PayloadError
-from redis_bridge.mapping.model import SOURCE_KINDS
+from redis_bridge.mapping.model import SOURCES
 from redis_bridge.messages import cdr_write
 from redis_bridge.messages.types import Message
 from redis_bridge.payloads import CODECS
+from redis_bridge.payloads.codec import Codec
 from redis_bridge.protocol import names
 from redis_bridge.protocol.descriptions import Format, NameInfo
 from redis_bridge.protocol.meta import Meta, entry_fields
@@ -30,7 +31,7 @@ class Target:
 
     name: str
     kind: str  # channel | key | stream
-    encoding: str  # msgpack | json | text | cdr
+    encoding: str  # one of CODECS
     type: str | None
     field: str | None
     encode: Encode = dataclasses.field(repr=False, compare=False)
@@ -52,8 +53,8 @@ def find_target(
     :raises PayloadError: an argument is invalid, or `kind` must be given.
     :raises InterfaceError: the type is needed, and no bridge describes it.
     """
-    if kind is not None and kind not in SOURCE_KINDS:
-        raise PayloadError(f'kind: expected one of {", ".join(SOURCE_KINDS)}, got {kind!r}')
+    if kind is not None and kind not in SOURCES:
+        raise PayloadError(f'kind: expected one of {", ".join(SOURCES)}, got {kind!r}')
     if encoding is not None and encoding not in CODECS:
         known = ', '.join(CODECS)
         raise PayloadError(f'encoding: expected one of {known}, got {encoding!r}')
@@ -67,7 +68,7 @@ def find_target(
     encoding = encoding or expected.encoding
     type_ = names.normal_type(type_) if type_ else expected.type
     message: Message | None
-    if encoding == 'cdr':
+    if CODECS[encoding].needs_type:
         type_hash = expected.type_hash if type_ == expected.type else None
         message = lookup.exact_message(type_, type_hash)
     else:
@@ -79,32 +80,42 @@ def find_target(
 def _kind(name: str, redis_type: str, info: NameInfo) -> str:
     if len(info.read_as) > 1:
         raise PayloadError(f'{name!r} is read as {" and as ".join(info.read_as)}: give `kind`')
-    stored = KIND_OF_TYPE.get(redis_type, 'channel')
-    return next(iter(info.read_as), stored if stored in SOURCE_KINDS else 'channel')
+    if info.read_as:
+        return next(iter(info.read_as))
+    if redis_type == 'none':
+        return 'channel'
+    kind = KIND_OF_TYPE.get(redis_type, redis_type)
+    if kind not in SOURCES:
+        raise PayloadError(
+            f'{name!r} is a {kind} in Redis, and no route reads a {kind}: use another name, or '
+            'give `kind` as channel to publish to the channel of this name'
+        )
+    return kind
 
 
 def _encoder(message: Message | None, encoding: str, field: str | None) -> Encode:
     """Return a function that encodes a value, and checks it first if its type is known."""
-    if encoding == 'cdr' and message is not None:
-        write_all = cdr_write.writer(message)
-        return lambda value, meta: write_all(_map(value))
-    check = None if message is None else _check(message, encoding, field)
+    codec = CODECS[encoding]
+    if codec.needs_type and message is not None:
+        write, to_payload = cdr_write.writer(message), codec.encoder(message)
+        return lambda value, meta: to_payload(write(_map(value)), meta)
+    check = None if message is None else _check(message, codec, field)
 
     def encode(value: Any, meta: Meta | None) -> bytes:
         is_map = isinstance(value, dict) and field is None
-        payload = CODECS[encoding].pack(value, meta if is_map else None)
+        payload = codec.pack(value, meta if is_map else None)
         # A bare value is one field of the message; without its name it cannot be checked.
-        if check is not None and (is_map or field is not None or encoding == 'text'):
+        if check is not None and (is_map or field is not None or codec.one_scalar):
             check(payload)
         return payload
 
     return encode
 
 
-def _check(message: Message, encoding: str, field: str | None) -> Callable[[bytes], object] | None:
+def _check(message: Message, codec: Codec, field: str | None) -> Callable[[bytes], object] | None:
     """Return a function that raises PayloadError for a payload that its reader will reject."""
     try:
-        read = CODECS[encoding].decoder(message, field=field)
+        read = codec.decoder(message, field=field)
     except InterfaceError:  # text whose field only the reader knows
         return None
     write = cdr_write.writer(message)

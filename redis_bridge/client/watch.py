@@ -17,12 +17,13 @@ from redis_bridge.client.calls import Calls
 from redis_bridge.client.decode import Decoder, Update, decoder
 from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
 from redis_bridge.errors import BridgeError, InterfaceError, PayloadError, RedisError
+from redis_bridge.mapping.model import SINKS
 from redis_bridge.protocol.descriptions import NameInfo
 from redis_bridge.protocol.meta import GapFinder
 from redis_bridge.redis_io import watching
 
 LOOK_UP_EVERY_S = 1.0
-EVENTS = ('channel', 'stream')  # kinds of which each message counts
+EVENTS = {kind for kind, sink in SINKS.items() if sink.is_event}  # each message counts
 
 
 class Notice(NamedTuple):

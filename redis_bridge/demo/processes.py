@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Child processes that log to files and never outlive this process."""
+"""Child processes that never outlive this process, and leave no files."""
 
 from __future__ import annotations
 
@@ -12,27 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
-LOG_LINES = 12
-# Ends when this process does, however that ends. By then the children are dead or about to die.
-REMOVE_AT_THE_END = 'read -r _; sleep 0.2; rm -rf -- "$0"'
+LOG_LINES, LOG_BYTES = 12, 20_000
 
 
-@contextmanager
-def temporary_folder(prefix: str) -> Iterator[Path]:
-    """Give a new folder; a shell removes it at the end, even after a SIGKILL of this process."""
-    folder = tempfile.mkdtemp(prefix=prefix)
-    command = ['sh', '-c', REMOVE_AT_THE_END, folder]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
-        yield Path(folder)
-
-
-class Child:
-    """One started process: its name, its log, its end.
+class Child(subprocess.Popen[bytes]):
+    """A process with a name and a log; nothing of it is left when it and this process have ended.
 
     It leads a process group of its own, so a Ctrl-C at the terminal reaches only the parent, which
     then ends its children in order. On Linux the kernel kills it should the parent (or rather the
@@ -40,69 +29,58 @@ class Child:
     """
 
     def __init__(
-        self,
-        name: str,
-        command: Sequence[str],
-        log: Path,
-        environ: Mapping[str, str] | None = None,
+        self, name: str, command: Sequence[str], environ: Mapping[str, str] | None = None
     ) -> None:
         self.name = name
-        self._log = log
-        with log.open('wb') as output:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environ,
-                cwd=log.parent,
-                start_new_session=True,
-                preexec_fn=_die_with_parent(),
-            )
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with its last reader
+        weakref.finalize(self, self._log.close)
+        super().__init__(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            env=environ,
+            cwd='/',  # Python imports from there
+            start_new_session=True,
+            preexec_fn=_die_with_parent(),
+        )
 
-    @property
-    def pid(self) -> int:
-        """The process's id, which is its group's, too."""
-        return self._process.pid
+    def wait_for_end(self, seconds: float) -> None:
+        """Wait for the end of the process, but not longer than that."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(seconds)
 
     def how_it_ended(self) -> str | None:
         """Return how the process ended and its last lines; None while it runs."""
-        status = self._process.poll()
+        status = self.poll()
         if status is None:
             return None
         end = f'ended with status {status}'
         if status < 0:
             end = f'was killed by {signal.Signals(-status).name}'
-        lines = self.last_lines()
-        if not lines:
-            return f'{self.name} {end} and logged nothing'
+        lines = self.last_lines() or ['(it logged nothing)']
         return '\n    '.join([f'{self.name} {end}; its last lines:', *lines])
 
-    def last_lines(self, count: int = LOG_LINES) -> list[str]:
+    def last_lines(self) -> list[str]:
         """Return the end of the log."""
-        return self._log.read_text(errors='replace').splitlines()[-count:]
+        size = os.fstat(self._log.fileno()).st_size
+        text = os.pread(self._log.fileno(), LOG_BYTES, max(0, size - LOG_BYTES))
+        return text.decode(errors='replace').splitlines()[-LOG_LINES:]
 
-    def send(self, number: int) -> None:
+    def send_signal(self, number: int) -> None:
         """Send a signal to the process and what it started; harmless after its end."""
-        if self._process.poll() is None:  # until then, nobody else can have got its number
-            os.killpg(self._process.pid, number)
-
-    def wait(self, deadline: float) -> bool:
-        """Return whether the process has ended by a moment of the monotonic clock."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(max(0.0, deadline - time.monotonic()))
-        return self._process.poll() is not None
+        if self.poll() is None:  # until then, nobody else can have got its number
+            os.killpg(self.pid, number)
 
 
 def stop(children: Sequence[Child], seconds: float) -> None:
     """End processes together, by SIGTERM, then by SIGKILL those that still run after the time."""
-    for child in children:
-        child.send(signal.SIGTERM)
-    deadline = time.monotonic() + seconds
-    for child in children:
-        if not child.wait(deadline):
-            child.send(signal.SIGKILL)
-            child.wait(time.monotonic() + seconds)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for child in children:
+            child.send_signal(number)
+        deadline = time.monotonic() + seconds
+        for child in children:
+            child.wait_for_end(max(0.0, deadline - time.monotonic()))
 
 
 def _die_with_parent() -> Callable[[], None] | None:

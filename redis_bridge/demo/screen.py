@@ -16,12 +16,9 @@ from typing import Any, TextIO
 from redis_bridge.demo.monitor import RobotView, Window
 from redis_bridge.demo.world import ROOM
 
-HIDE_CURSOR, SHOW_CURSOR = '\x1b[?25l', '\x1b[?25h'
-CLEAR_LINE, CLEAR_BELOW = '\x1b[K', '\x1b[J'
+HIDE_CURSOR, SHOW_CURSOR, CLEAR_LINE, CLEAR_BELOW = '\x1b[?25l', '\x1b[?25h', '\x1b[K', '\x1b[J'
 MAP_ROWS = range(9, 22)  # smaller shows nothing, larger is not needed
 MAP_COLUMNS_PER_ROW = 2 * ROOM.length / ROOM.width  # a character is twice as high as wide
-# What the map shows; later ones are drawn over earlier ones.
-WALLS, TRAILS, HITS = ':', ('.', ','), '*'
 ROBOT = '{:<8}{:>13}{:>9}{:>10}{:>8}{:>15}{:>15}'
 ROUTE = '{:<40}{:>19}{:>19}'
 
@@ -32,6 +29,7 @@ class Screen:
     def __init__(self, stream: TextIO) -> None:
         self.is_live = stream.isatty()
         self._stream = stream
+        self._above = 0  # lines that stay
         self._height = 0  # lines of the frame that is shown
 
     def __enter__(self) -> Screen:
@@ -46,12 +44,19 @@ class Screen:
     def say(self, text: str) -> None:
         """Write lines that stay, below the frame that is shown."""
         self._height = 0
+        self._above += text.count('\n') + 1
         self._write(text + '\n')
 
+    def show(self, views: Mapping[str, RobotView], gap: float, elapsed: float, port: int) -> None:
+        """Show the newest figures: a frame on a terminal, else a line."""
+        if self.is_live:
+            size = shutil.get_terminal_size()
+            self.draw(frame(views, gap, elapsed, port, size, self._above))
+        else:
+            self.say(line(views, gap, elapsed))
+
     def draw(self, lines: Sequence[str]) -> None:
-        """Put a frame in the place of the last one, cut to the terminal's size."""
-        size = shutil.get_terminal_size()
-        lines = [line[: size.columns - 1] for line in lines[: size.lines - 1]]
+        """Put a frame in the place of the last one."""
         up = f'\x1b[{self._height}A' if self._height else ''
         body = ''.join(f'{line}{CLEAR_LINE}\n' for line in lines)
         self._height = len(lines)
@@ -63,36 +68,32 @@ class Screen:
 
 
 def frame(
-    views: Mapping[str, RobotView],
-    gap: float | None,
-    elapsed: float,
-    port: int,
-    columns: int,
-    rows: int,
+    views: Mapping[str, RobotView], gap: float, elapsed: float, port: int, size: tuple[int, int],
     above: int = 0,
-) -> list[str]:
-    """Return what a terminal of that size shows: the figures, and as large a map as fits.
+) -> list[str]:  # fmt: skip
+    """Return what a terminal shows: the figures, and as large a map as fits.
 
-    `port` is that of the server. `above` is how many lines there are above the frame, which a
-    smaller map leaves in view.
+    `port` is that of the server, `size` the columns and rows of the terminal. `above` is how many
+    lines there are above the frame, which a smaller map leaves in view.
     """
+    columns, rows = size[0] - 1, size[1] - 1
     now = time.monotonic()
     text = [ROBOT.format('', 'x      y', 'heading', 'speed', 'motor', 'odom out', 'cmd_vel in')]
     text += [_robot(robot, view, now) for robot, view in views.items()]
-    bottom = f'{elapsed:5.1f} s   gap {_metres(gap)}   redis-cli -p {port}   Ctrl-C ends it'
+    bottom = f'{elapsed:5.1f} s   gap {gap:.2f} m   redis-cli -p {port}   Ctrl-C ends it'
     text += ['', *_routes(views), '', bottom]
     left = rows - len(text)
     if left - above in MAP_ROWS:
         left -= above
     map_rows = min(left, int(columns / MAP_COLUMNS_PER_ROW), MAP_ROWS.stop - 1)
     picture = _map(list(views.values()), map_rows) if map_rows in MAP_ROWS else []
-    return [*picture, *text[:rows]]
+    return [each[:columns] for each in (*picture, *text[:rows])]
 
 
-def line(views: Mapping[str, RobotView], gap: float | None, elapsed: float) -> str:
+def line(views: Mapping[str, RobotView], gap: float, elapsed: float) -> str:
     """Return one line with the figures."""
     now = time.monotonic()
-    parts = [f'{elapsed:5.1f} s', f'gap {_metres(gap)}']
+    parts = [f'{elapsed:5.1f} s', f'gap {gap:.2f} m']
     for robot, view in views.items():
         parts.append(
             f'{robot} at {_place(view)}, {view.speed:.2f} m/s, '
@@ -104,9 +105,8 @@ def line(views: Mapping[str, RobotView], gap: float | None, elapsed: float) -> s
 
 def _robot(robot: str, view: RobotView, now: float) -> str:
     heading = '-' if view.pose is None else f'{math.degrees(view.pose.heading):.0f} deg'
-    temperature = '-' if view.temperature is None else f'{view.temperature} C'
     return ROBOT.format(
-        robot, _place(view), heading, f'{view.speed:.2f} m/s', temperature,
+        robot, _place(view), heading, f'{view.speed:.2f} m/s', f'{view.temperature or "-"} C',
         _flow(view.odom, now), _flow(view.commands, now),
     )  # fmt: skip
 
@@ -114,23 +114,22 @@ def _robot(robot: str, view: RobotView, now: float) -> str:
 def _routes(views: Mapping[str, RobotView]) -> list[str]:
     """Return a table of what the bridges report of themselves: a row per route."""
     table = [ROUTE.format('as the bridges report it', *views)]
-    for routes in zip_longest(*(view.routes for view in views.values()), fillvalue={}):
-        names = (
-            route.get('route', '').replace(robot, '*')
-            for route, robot in zip(routes, views, strict=True)
-        )
-        cells = (
-            f'{route["rate_hz"]:.1f} Hz {route["latency_ms"]:.1f} ms' if route else '-'
-            for route in routes
-        )
-        table.append(ROUTE.format(max(names), *cells))
+    for routes in zip_longest(*(view.routes for view in views.values())):
+        name, cells = '', []
+        for robot, route in zip(views, routes, strict=True):
+            if route is None:
+                cells.append('-')
+            else:
+                name = route['route'].replace(robot, '*')
+                cells.append(f'{route["rate_hz"]:.1f} Hz {route["latency_ms"]:.1f} ms')
+        table.append(ROUTE.format(name, *cells))
     table += [f'{robot} dropped: {_drops(view.routes)}' for robot, view in views.items()]
-    for robot, view in views.items():
-        table += [
-            f'{robot}: {route["route"]}: {route["state"]}'
-            for route in view.routes
-            if route['state'] != 'open'
-        ]
+    table += [
+        f'{robot}: {route["route"]}: {route["state"]}'
+        for robot, view in views.items()
+        for route in view.routes
+        if route['state'] != 'open'
+    ]
     return table
 
 
@@ -139,13 +138,9 @@ def _place(view: RobotView) -> str:
 
 
 def _flow(window: Window, now: float) -> str:
-    latency = window.latency_ms(now)
-    took = '-' if latency is None else f'{latency:.1f}'
-    return f'{window.rate_hz(now):.1f} Hz {took} ms'
-
-
-def _metres(gap: float | None) -> str:
-    return '-' if gap is None else f'{gap:.2f} m'
+    rate_hz, latency_ms = window.flow(now)
+    took = '-' if latency_ms is None else f'{latency_ms:.1f}'
+    return f'{rate_hz:.1f} Hz {took} ms'
 
 
 def _drops(routes: Sequence[Mapping[str, Any]]) -> str:
@@ -157,7 +152,7 @@ def _drops(routes: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _map(views: Sequence[RobotView], rows: int) -> list[str]:
-    """Return the room from above, of nothing but what the robots reported."""
+    """Return the room from above, of nothing but what the robots reported; the last sign wins."""
     columns = int(rows * MAP_COLUMNS_PER_ROW)
     cells = [[' '] * columns for _ in range(rows)]
 
@@ -169,12 +164,12 @@ def _map(views: Sequence[RobotView], rows: int) -> list[str]:
                 cells[row][column] = sign
 
     for view in views:
-        put(view.walls, WALLS)
-    for view, sign in zip(views, TRAILS, strict=True):
+        put(view.walls, ':')
+    for view, sign in zip(views, '.,', strict=True):
         put(view.trail, sign)
     for view in views:
-        put(view.hits, HITS)
-    for number, view in enumerate(views, 1):
+        put(view.hits, '*')
+    for view, sign in zip(views, '12', strict=True):
         if view.pose is not None:
-            put([(view.pose.x, view.pose.y)], str(number))
+            put([(view.pose.x, view.pose.y)], sign)
     return [''.join(row).rstrip() for row in cells]

@@ -9,6 +9,13 @@ import math
 from dataclasses import dataclass
 
 STEP_S = 0.01  # the base is simulated in steps of at most this length
+BEAMS = 180  # of the laser scanner
+NEAREST, FARTHEST = 0.12, 3.5  # what it can see, in metres
+# What the base can do, in metres, seconds and radians.
+RADIUS = 0.18
+MAX_LINEAR, MAX_ANGULAR = 1.0, 2.0
+LINEAR_ACCELERATION, ANGULAR_ACCELERATION = 1.5, 6.0
+TIMEOUT_S = 0.6  # without a command for that long it stops by itself
 
 
 @dataclass(frozen=True)
@@ -51,52 +58,29 @@ class Room:
     def ray(self, x: float, y: float, angle: float) -> float:
         """Return how far one sees from a free place in a direction."""
         dx, dy = math.cos(angle), math.sin(angle)
-        hits = [_to_wall(x, dx, self.length / 2), _to_wall(y, dy, self.width / 2)]
-        hits += [_to_pillar(x, y, dx, dy, pillar) for pillar in self.pillars]
+        hits = [
+            (math.copysign(half, direction) - position) / direction
+            for position, direction, half in ((x, dx, self.length / 2), (y, dy, self.width / 2))
+            if direction != 0.0
+        ]
+        for pillar in self.pillars:
+            to_x, to_y = pillar.x - x, pillar.y - y
+            along = to_x * dx + to_y * dy
+            aside_squared = to_x * to_x + to_y * to_y - along * along
+            half_chord_squared = pillar.radius * pillar.radius - aside_squared
+            if along > 0.0 and half_chord_squared >= 0.0:
+                hits.append(along - math.sqrt(half_chord_squared))
         return min(hits)
 
 
-def _to_wall(position: float, direction: float, half: float) -> float:
-    """Return the distance along a ray to the wall ahead of it, on one axis."""
-    if direction == 0.0:
-        return math.inf
-    return (math.copysign(half, direction) - position) / direction
+def scan(room: Room, pose: Pose, beams: int = BEAMS) -> list[float]:
+    """Return the ranges all round, the first one backwards (-pi).
 
-
-def _to_pillar(x: float, y: float, dx: float, dy: float, pillar: Pillar) -> float:
-    """Return the distance along a ray to where it enters a pillar; infinity if it passes by."""
-    to_x, to_y = pillar.x - x, pillar.y - y
-    along = to_x * dx + to_y * dy
-    aside_squared = to_x * to_x + to_y * to_y - along * along
-    half_chord_squared = pillar.radius * pillar.radius - aside_squared
-    if along <= 0.0 or half_chord_squared < 0.0:
-        return math.inf
-    return along - math.sqrt(half_chord_squared)
-
-
-@dataclass(frozen=True)
-class Scanner:
-    """A laser scanner that looks all round: `beams` rays, the first one backwards (-pi)."""
-
-    beams: int = 180
-    nearest: float = 0.12
-    farthest: float = 3.5
-
-    @property
-    def increment(self) -> float:
-        """The angle between two rays."""
-        return 2 * math.pi / self.beams
-
-    def scan(self, room: Room, pose: Pose) -> list[float]:
-        """Return the ranges; by REP 117 -inf is too near, inf is nothing within reach."""
-        first = pose.heading - math.pi
-        seen = (room.ray(pose.x, pose.y, first + i * self.increment) for i in range(self.beams))
-        return [self._reading(distance) for distance in seen]
-
-    def _reading(self, distance: float) -> float:
-        if distance < self.nearest:
-            return -math.inf
-        return distance if distance <= self.farthest else math.inf
+    By REP 117, -inf is too near, and inf is nothing within reach.
+    """
+    angles = (pose.heading - math.pi + i * 2 * math.pi / beams for i in range(beams))
+    seen = (room.ray(pose.x, pose.y, angle) for angle in angles)
+    return [-math.inf if far < NEAREST else math.inf if far > FARTHEST else far for far in seen]
 
 
 def move(pose: Pose, linear: float, angular: float, seconds: float) -> Pose:
@@ -112,30 +96,17 @@ def move(pose: Pose, linear: float, angular: float, seconds: float) -> Pose:
     )
 
 
-@dataclass(frozen=True)
-class Drive:
-    """What a base can do: metres, seconds, radians."""
-
-    radius: float = 0.18
-    max_linear: float = 1.0
-    max_angular: float = 2.0
-    linear_acceleration: float = 1.5
-    angular_acceleration: float = 6.0
-    timeout: float = 0.6  # without a command for that long it stops by itself
-
-
 class Base:
     """A differential-drive base: takes commands, obeys them with inertia, stops at walls.
 
     `now` is any monotonic time in seconds; the first one is that of the start.
     """
 
-    def __init__(self, room: Room, pose: Pose, now: float, drive: Drive = Drive()) -> None:
+    def __init__(self, room: Room, pose: Pose, now: float) -> None:
         self.pose = pose
         self.linear = 0.0
         self.angular = 0.0
         self._room = room
-        self._drive = drive
         self._now = now
         self._wanted = (0.0, 0.0)
         self._wanted_until = now
@@ -145,11 +116,8 @@ class Base:
         if not (math.isfinite(linear) and math.isfinite(angular)):
             return
         self.advance(now)
-        self._wanted = (
-            _clamp(linear, self._drive.max_linear),
-            _clamp(angular, self._drive.max_angular),
-        )
-        self._wanted_until = now + self._drive.timeout
+        self._wanted = (_clamp(linear, MAX_LINEAR), _clamp(angular, MAX_ANGULAR))
+        self._wanted_until = now + TIMEOUT_S
 
     def advance(self, now: float) -> None:
         """Simulate up to a moment."""
@@ -160,11 +128,10 @@ class Base:
 
     def _step(self, seconds: float) -> None:
         linear, angular = self._wanted if self._now <= self._wanted_until else (0.0, 0.0)
-        drive = self._drive
-        self.linear += _clamp(linear - self.linear, drive.linear_acceleration * seconds)
-        self.angular += _clamp(angular - self.angular, drive.angular_acceleration * seconds)
+        self.linear += _clamp(linear - self.linear, LINEAR_ACCELERATION * seconds)
+        self.angular += _clamp(angular - self.angular, ANGULAR_ACCELERATION * seconds)
         pose = move(self.pose, self.linear, self.angular, seconds)
-        if not self._room.is_free(pose.x, pose.y, drive.radius):
+        if not self._room.is_free(pose.x, pose.y, RADIUS):
             self.linear = 0.0
             pose = move(self.pose, 0.0, self.angular, seconds)
         self.pose = pose

@@ -5,69 +5,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
-from redis_bridge.mapping.model import (
-    ChannelSinkConfig,
-    ChannelSourceConfig,
-    RedisToRos,
-    RosToRedis,
-    Route,
-    Stop,
-    StreamSourceConfig,
-)
+from redis_bridge.mapping.model import RedisToRos, RosToRedis, Route, SinkConfig
 from redis_bridge.mapping.yaml12 import Path, dotted
-from redis_bridge.protocol import keys
+from redis_bridge.payloads import CODECS
 
 _Outbound = dict[Path, RosToRedis]
 _Inbound = dict[Path, RedisToRos]
+_Sinks = list[tuple[Path, RosToRedis, SinkConfig]]
 _Found = Iterator[tuple[Path, str]]
+_Shared = TypeVar('_Shared')
+_Value = TypeVar('_Value')
 
 
 def errors(outbound: _Outbound, inbound: _Inbound) -> _Found:
     """Yield each error as its path and text; routes are given by path."""
-    for rule in _RULES:
-        yield from rule(outbound, inbound)
+    sinks = [
+        ((*path, 'to', sink.kind), route, sink)
+        for path, route in outbound.items()
+        for sink in route.sinks
+    ]
+    yield from _written_once(sinks)
+    yield from _read_as_written(sinks, inbound)
+    yield from _sources_agree(inbound)
+    yield from _dead_streams_are_free(sinks, inbound)
+    yield from _topics_agree({**outbound, **inbound})
+    yield from _stops_agree(inbound)
 
 
-def _written_once(outbound: _Outbound, inbound: _Inbound) -> _Found:
+def _differing(
+    uses: Iterable[tuple[Path, _Shared, _Value]],
+) -> Iterator[tuple[Path, _Shared, _Value, str, _Value]]:
+    """Yield each use of something shared whose value is not that of the first use.
+
+    After the place, what is shared and the value come the first route and its value.
+    """
+    first: dict[_Shared, tuple[str, _Value]] = {}
+    for at, shared, value in uses:
+        there, other = first.setdefault(shared, (dotted(at[:2]), value))
+        if other != value:
+            yield at, shared, value, there, other
+
+
+def _written_once(sinks: _Sinks) -> _Found:
     """Keys, hashes and streams share one namespace; a channel may have several writers."""
-    written: dict[str, tuple[str, str]] = {}
-    types: dict[str, tuple[str, str]] = {}
-    for path, route in outbound.items():
-        here = dotted(path)
-        for sink in route.sinks:
-            steps = (*path, 'to', sink.kind)
-            if sink.kind == ChannelSinkConfig.kind:
-                if route.type is None:
-                    continue
-                there, other = types.setdefault(sink.name, (here, route.type))
-                if other != route.type:
-                    yield (
-                        steps,
-                        f'{sink.name!r} carries {other} from {there}: a name has one type',
-                    )
-                continue
-            if sink.name in written:
-                there, kind = written[sink.name]
-                yield steps, f'{sink.name!r} is already written by {there} as a {kind}'
-            written.setdefault(sink.name, (here, sink.kind))
+    stored = ((at, sink.name, at) for at, _, sink in sinks if sink.redis_type)
+    for at, name, _, there, other in _differing(stored):
+        yield at, f'{name!r} is already written by {there} as a {other[-1]}'
+    sent = ((at, sink.name, route.type) for at, route, sink in sinks if not sink.redis_type)
+    for at, name, _, there, type_ in _differing(use for use in sent if use[-1]):
+        yield at, f'{name!r} carries {type_} from {there}: a name has one type'
 
 
-def _read_as_written(outbound: _Outbound, inbound: _Inbound) -> _Found:
-    space = {}
-    for path, route in outbound.items():
-        for sink in route.sinks:
-            scope = 'channel' if sink.kind == ChannelSinkConfig.kind else 'stored'
-            space[scope, sink.name] = (dotted(path), route, sink)
+def _read_as_written(sinks: _Sinks, inbound: _Inbound) -> _Found:
+    written = {
+        (sink.redis_type is None, sink.name): (dotted(at[:2]), writer, sink)
+        for at, writer, sink in sinks
+    }
     for path, reader in inbound.items():
         source = reader.source
         steps = (*path, source.kind)
-        scope = 'channel' if source.kind == ChannelSourceConfig.kind else 'stored'
-        if (scope, source.name) not in space:
+        if (source.redis_type is None, source.name) not in written:
             continue
-        there, writer, sink = space[scope, source.name]
+        there, writer, sink = written[source.redis_type is None, source.name]
         if sink.kind != source.kind:
             yield steps, f'{source.name!r} is written by {there} as a {sink.kind}'
         elif sink.is_notice:
@@ -78,7 +80,7 @@ def _read_as_written(outbound: _Outbound, inbound: _Inbound) -> _Found:
                 f'{source.name!r} is written as {sink.encoding} by {there}, but read as '
                 f'{reader.encoding} here',
             )
-        elif sink.encoding != 'text' and (writer.field is None) != (reader.field is None):
+        elif bool(writer.field) != bool(reader.field) and not CODECS[reader.encoding].one_scalar:
             yield (
                 steps,
                 f"{source.name!r}: {there if writer.field else 'this route'} has 'field', a bare "
@@ -92,109 +94,59 @@ def _read_as_written(outbound: _Outbound, inbound: _Inbound) -> _Found:
             )
 
 
-def _sources_agree(outbound: _Outbound, inbound: _Inbound) -> _Found:
-    kinds: dict[str, tuple[str, str]] = {}
-    pairs: dict[tuple[str, str, str], str] = {}
-    groups: dict[tuple[str, str], str] = {}
-    for path, route in inbound.items():
-        here, source = dotted(path), route.source
-        if source.kind != ChannelSourceConfig.kind:
-            there, kind = kinds.setdefault(source.name, (here, source.kind))
-            if kind != source.kind:
-                yield (*path, source.kind), f'{source.name!r} is read by {there} as a {kind}'
-                continue
-        there = pairs.setdefault((source.kind, source.name, route.topic), here)
-        if there != here:
-            yield path, f'{there} already publishes {source.kind} {source.name!r} to {route.topic}'
-        elif isinstance(source, StreamSourceConfig) and source.group:
-            there = groups.setdefault((source.name, source.group), here)
-            if there != here:
-                yield (
-                    (*path, 'stream', 'group'),
-                    f'{there} already reads with the group {source.group!r}: each entry would '
-                    'reach only one of the two',
-                )
+def _sources_agree(inbound: _Inbound) -> _Found:
+    sources = [((*path, route.source.kind), route) for path, route in inbound.items()]
+    stored = ((at, r.source.name, r.source.kind) for at, r in sources if r.source.redis_type)
+    for at, name, _, there, kind in _differing(stored):
+        yield at, f'{name!r} is read by {there} as a {kind}'
+    pairs = ((at, (r.source.kind, r.source.name, r.topic), at) for at, r in sources)
+    for at, (kind, name, topic), _, there, _ in _differing(pairs):
+        yield at[:2], f'{there} already publishes {kind} {name!r} to {topic}'
+    groups = (
+        ((*at, 'group'), (r.source.name, r.source.group), r.topic)
+        for at, r in sources
+        if r.source.group
+    )
+    for at, (_, group), _, there, _ in _differing(groups):
+        text = f'{there} already reads with the group {group!r}: each entry would reach only one'
+        yield at, f'{text} of the two'
 
 
-def _dead_streams_are_free(outbound: _Outbound, inbound: _Inbound) -> _Found:
-    dead = {
-        keys.dead_stream(route.source.name): route.source.name
-        for route in inbound.values()
-        if route.source.kind == StreamSourceConfig.kind
-    }
-    for path, route in outbound.items():
-        for sink in route.sinks:
-            if sink.kind != ChannelSinkConfig.kind and sink.name in dead:
-                yield (
-                    (*path, 'to', sink.kind),
-                    f'{sink.name!r} takes the rejected entries of stream {dead[sink.name]!r}',
-                )
+def _dead_streams_are_free(sinks: _Sinks, inbound: _Inbound) -> _Found:
+    dead = {route.source.dead_stream: route.source for route in inbound.values()}
+    for at, _, sink in sinks:
+        source = dead.get(sink.name) if sink.redis_type else None
+        if source:
+            yield at, f'{sink.name!r} takes the rejected entries of {source.kind} {source.name!r}'
 
 
-def _all(outbound: _Outbound, inbound: _Inbound) -> Iterator[tuple[Path, Route]]:
-    yield from outbound.items()
-    yield from inbound.items()
+def _topics_agree(routes: dict[Path, Route]) -> _Found:
+    """Without a namespace 'odom' is '/odom', so rules on a topic need one way to write it.
+
+    Routes of one direction share the topic's subscription, or its publisher.
+    """
+    written = (((*p, 'topic'), r.topic.lstrip('/'), r.topic) for p, r in routes.items())
+    for at, _, topic, there, other in _differing(written):
+        yield at, f'expected {other!r} as in {there}, got {topic!r}'
+    types = (((*p, 'type'), r.topic, r.type) for p, r in routes.items() if r.type)
+    for at, topic, type_, there, other in _differing(types):
+        yield at, f'expected {other} as in {there} for {topic}, got {type_}'
+    settings = (
+        ((*path, 'qos', key), (route.topic, path[0], key), value)
+        for path, route in routes.items()
+        for key, value in vars(route.qos).items()
+        if value is not None
+    )
+    for at, (topic, *_), value, there, expected in _differing(settings):
+        yield at, f'expected {expected} as in {there} for {topic}, got {value}'
 
 
-def _topics_have_one_type(outbound: _Outbound, inbound: _Inbound) -> _Found:
-    types: dict[str, tuple[str, str]] = {}
-    for path, route in _all(outbound, inbound):
-        if route.type is None:
-            continue
-        there, other = types.setdefault(route.topic, (dotted(path), route.type))
-        if other != route.type:
-            text = f'expected {other} as in {there} for {route.topic}, got {route.type}'
-            yield (*path, 'type'), text
-
-
-def _names_are_written_one_way(outbound: _Outbound, inbound: _Inbound) -> _Found:
-    """Without a namespace 'odom' is '/odom', so rules on a topic need one way to write it."""
-    written: dict[str, tuple[str, str]] = {}
-    for path, route in _all(outbound, inbound):
-        topic = route.topic
-        there, other = written.setdefault(topic.lstrip('/'), (dotted(path), topic))
-        if other != topic:
-            yield (*path, 'topic'), f'expected {other!r} as in {there}, got {topic!r}'
-
-
-def _qos_agrees(outbound: _Outbound, inbound: _Inbound) -> _Found:
-    """Routes on one topic share its subscription, or its publisher."""
-    for routes in (_all(outbound, {}), _all({}, inbound)):
-        settings: dict[tuple[str, str], tuple[str, Any]] = {}
-        for path, route in routes:
-            for key, value in vars(route.qos).items():
-                if value is None:
-                    continue
-                here = dotted(path)
-                there, other = settings.setdefault((route.topic, key), (here, value))
-                if other != value:
-                    text = f'expected {other} as in {there} for {route.topic}, got {value}'
-                    yield (*path, 'qos', key), text
-
-
-def _stops_agree(outbound: _Outbound, inbound: _Inbound) -> _Found:
+def _stops_agree(inbound: _Inbound) -> _Found:
     """One dead-man per topic: a route without it could keep the robot moving."""
-    stops: dict[str, tuple[str, Stop]] = {}
-    for path, route in inbound.items():
-        if route.stop is not None:
-            stops.setdefault(route.topic, (dotted(path), route.stop))
-    for path, route in inbound.items():
-        if route.topic not in stops:
-            continue
-        there, stop = stops[route.topic]
-        if route.stop is None:
-            yield path, f'all routes to {route.topic} need the same stop as {there}'
-        elif route.stop != stop:
-            yield (*path, 'stop'), f'expected the same stop as in {there} for {route.topic}'
-
-
-_RULES = (
-    _written_once,
-    _read_as_written,
-    _sources_agree,
-    _dead_streams_are_free,
-    _names_are_written_one_way,
-    _topics_have_one_type,
-    _qos_agrees,
-    _stops_agree,
-)
+    stops = [((*path, 'stop'), route.topic, route.stop) for path, route in inbound.items()]
+    first = {topic: dotted(at[:2]) for at, topic, stop in reversed(stops) if stop}
+    for at, topic, stop in stops:
+        if stop is None and topic in first:
+            yield at[:2], f'all routes to {topic} need the same stop as {first[topic]}'
+    for at, topic, _, there, _ in _differing(use for use in stops if use[-1]):
+        yield at, f'expected the same stop as in {there} for {topic}'

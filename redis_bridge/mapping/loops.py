@@ -21,11 +21,10 @@ from redis_bridge.mapping.model import (
     RosToRedis,
     Route,
     SinkConfig,
-    StreamSinkConfig,
 )
+from redis_bridge.payloads import CODECS, WITH_META
 
 WITHOUT_GID = ('humble', 'iron', 'jazzy')  # whose message info does not identify the publisher
-_WITHOUT_ORIGIN = ('text', 'cdr')  # encodings without `_meta`
 
 
 class RouteWarning(NamedTuple):
@@ -55,10 +54,11 @@ class _Meeting(NamedTuple):
         """Return why the events do not name their origin; None if they do."""
         if not self.outbound.meta:
             return 'meta: false'
-        if isinstance(self.sink, StreamSinkConfig):
-            return None  # beside the payload, whatever the encoding
-        if self.sink.encoding in _WITHOUT_ORIGIN:
-            return f'encoding {self.sink.encoding}'
+        if self.sink.carries_meta:
+            return None
+        encoding = self.sink.encoding
+        if encoding is not None and not CODECS[encoding].carries_meta:
+            return f'encoding {encoding}'
         return 'a bare field' if self.outbound.field else None
 
 
@@ -127,7 +127,7 @@ def _shown(outbound: RosToRedis, path: list[Route]) -> str:
 def _remedy(reason: str | None, has_gid: bool) -> str:
     remedies = []
     if reason is not None:
-        remedies.append('send whole messages as msgpack or json with meta')
+        remedies.append(f'send whole messages as {WITH_META} with meta')
     if not has_gid:
         remedies.append('use Kilted or newer')
     return 'Use a key if this is state, or two names or two topics; otherwise ' + ' and '.join(

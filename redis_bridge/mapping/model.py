@@ -9,6 +9,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
 
+from redis_bridge.protocol import keys
+
 MAX_BYTES = 1 << 20  # of an inbound payload
 MAX_BYTES_OUT = 16 << 20  # of an outbound payload: a camera image passes
 
@@ -22,15 +24,30 @@ class Qos:
     depth: int | None = None
 
 
-# All sinks have `payload`, the encoding of the payloads that they take (None: it takes no payload,
-# as a hash, or makes it itself, as a notice), `is_event` (each sample counts, not only the last
-# one) and `ttl_ms` (the time to live that each write renews).
+# All sinks and sources declare these facts, and all rules and clients read them:
+#   kind          the key of the mapping language, and the word for it in texts
+#   redis_type    what TYPE replies of the name; None if Redis stores nothing under it
+#   is_event      each sample counts, not only the last one
+#   carries_meta  beside the payload, whatever its encoding
+# and all sinks:
+#   encoding      of payloads and notices; None if the sink takes fields instead
+#   is_notice     it sends notices that the route's key has changed, no payloads
+#   payload       the encoding of the payloads; None for fields and for notices
+#   ttl_ms        the time to live that each write renews
+#   maxlen        the number of values that are kept; None for the last one or none
+# and all sources:
+#   details       the options, as a plan shows them
+#   dead_stream   the stream that keeps rejected entries, or None
+#   group         the consumer group that reads, or None
 @dataclass(frozen=True)
 class KeySinkConfig:
     """SET: the last value under one name."""
 
     kind: ClassVar[str] = 'key'
+    redis_type: ClassVar[str | None] = 'string'
     is_event: ClassVar[bool] = False
+    carries_meta: ClassVar[bool] = False
+    maxlen: ClassVar[int | None] = None
     is_notice: ClassVar[bool] = False
     name: str
     encoding: str = 'msgpack'
@@ -48,7 +65,10 @@ class HashSinkConfig:
     """HSET: the last value as dotted fields."""
 
     kind: ClassVar[str] = 'hash'
+    redis_type: ClassVar[str | None] = 'hash'
     is_event: ClassVar[bool] = False
+    carries_meta: ClassVar[bool] = False
+    maxlen: ClassVar[int | None] = None
     is_notice: ClassVar[bool] = False
     encoding: ClassVar[str | None] = None
     arrays: ClassVar[str] = 'list'
@@ -62,7 +82,9 @@ class StreamSinkConfig:
     """XADD: the history, trimmed to about `maxlen` entries."""
 
     kind: ClassVar[str] = 'stream'
+    redis_type: ClassVar[str | None] = 'stream'
     is_event: ClassVar[bool] = True
+    carries_meta: ClassVar[bool] = True
     is_notice: ClassVar[bool] = False
     ttl_ms: ClassVar[int | None] = None
     name: str
@@ -82,7 +104,10 @@ class ChannelSinkConfig:
     """PUBLISH: events, or with `send='notice'` short messages that the key has changed."""
 
     kind: ClassVar[str] = 'channel'
+    redis_type: ClassVar[str | None] = None
     is_event: ClassVar[bool] = True
+    carries_meta: ClassVar[bool] = False
+    maxlen: ClassVar[int | None] = None
     ttl_ms: ClassVar[int | None] = None
     name: str
     encoding: str = 'msgpack'
@@ -108,7 +133,12 @@ class ChannelSourceConfig:
     """SUBSCRIBE: every message while connected."""
 
     kind: ClassVar[str] = 'channel'
+    redis_type: ClassVar[str | None] = None
     is_event: ClassVar[bool] = True
+    carries_meta: ClassVar[bool] = False
+    details: ClassVar[str] = ''
+    dead_stream: ClassVar[str | None] = None
+    group: ClassVar[str | None] = None
     name: str
 
 
@@ -117,9 +147,18 @@ class KeySourceConfig:
     """A key that is watched: its value, and each change of it."""
 
     kind: ClassVar[str] = 'key'
+    redis_type: ClassVar[str | None] = 'string'
     is_event: ClassVar[bool] = False
+    carries_meta: ClassVar[bool] = False
+    dead_stream: ClassVar[str | None] = None
+    group: ClassVar[str | None] = None
     name: str
     initial: str = 'publish'  # publish | skip: the value at start and after a reconnect
+
+    @property
+    def details(self) -> str:
+        """The options of the source, as a plan shows them."""
+        return f'initial {self.initial}'
 
 
 @dataclass(frozen=True)
@@ -127,17 +166,29 @@ class StreamSourceConfig:
     """XREAD or XREADGROUP: the entries of a stream, in order."""
 
     kind: ClassVar[str] = 'stream'
+    redis_type: ClassVar[str | None] = 'stream'
     is_event: ClassVar[bool] = True
+    carries_meta: ClassVar[bool] = True
     name: str
     start: str = 'new'  # new | last | beginning | group
     group: str | None = None
 
+    @property
+    def details(self) -> str:
+        """The options of the source, as a plan shows them."""
+        return f'from {self.start}' + (f' {self.group}' if self.group else '')
+
+    @property
+    def dead_stream(self) -> str:
+        """The stream that keeps the rejected entries."""
+        return keys.dead_stream(self.name)
+
 
 SourceConfig = ChannelSourceConfig | KeySourceConfig | StreamSourceConfig
 
-# The kinds of Redis names that routes write and read.
-SINK_KINDS: tuple[str, ...] = tuple(config.kind for config in get_args(SinkConfig))
-SOURCE_KINDS: tuple[str, ...] = tuple(config.kind for config in get_args(SourceConfig))
+# By the kinds of Redis names that routes write and read.
+SINKS: dict[str, type[SinkConfig]] = {sink.kind: sink for sink in get_args(SinkConfig)}
+SOURCES: dict[str, type[SourceConfig]] = {source.kind: source for source in get_args(SourceConfig)}
 
 
 @dataclass(frozen=True)

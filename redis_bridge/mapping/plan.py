@@ -12,15 +12,11 @@ from redis_bridge.mapping import loops
 from redis_bridge.mapping import redis_url as urls
 from redis_bridge.mapping.loops import RouteWarning, place
 from redis_bridge.mapping.model import (
-    ChannelSinkConfig,
-    KeySourceConfig,
     Mapping,
     Qos,
     RedisToRos,
     RosToRedis,
     SinkConfig,
-    StreamSinkConfig,
-    StreamSourceConfig,
 )
 from redis_bridge.protocol import keys
 
@@ -124,7 +120,8 @@ def _outbound_lines(number: int, route: RosToRedis) -> Iterator[str]:
 
 
 def _inbound_lines(number: int, route: RedisToRos) -> Iterator[str]:
-    yield f'  [{number}] {route.source.kind} {route.source.name}: {_source(route)}'
+    source = route.source
+    yield f'  [{number}] {source.kind} {source.name}: {_listed(route.encoding, source.details)}'
     aged = route.max_age_ms is not None
     yield '      ' + _listed(
         _part(route.field, ()),
@@ -163,25 +160,15 @@ def _qos(qos: Qos, otherwise: str) -> str:
 
 
 def _sink(sink: SinkConfig) -> str:
-    ttl = '' if sink.ttl_ms is None else f'ttl_ms {sink.ttl_ms}'
     if sink.is_notice:
         return 'notices of the key'
-    if sink.payload is None:
-        return _listed('dotted fields', ttl)
-    encoding = sink.payload + (' with typed arrays' if sink.arrays == 'typed' else '')
-    if isinstance(sink, StreamSinkConfig):
-        return _listed(encoding, f'maxlen {sink.maxlen}', f'durability {sink.durability}')
-    return _listed(encoding, ttl)
-
-
-def _source(route: RedisToRos) -> str:
-    source = route.source
-    if isinstance(source, KeySourceConfig):
-        return f'{route.encoding}, initial {source.initial}'
-    if isinstance(source, StreamSourceConfig):
-        group = f' {source.group}' if source.group else ''
-        return f'{route.encoding}, from {source.start}{group}'
-    return route.encoding
+    options = [
+        f'{key} {value}'
+        for key, value in vars(sink).items()
+        if key not in ('name', 'encoding', 'arrays', 'send') and value is not None
+    ]
+    typed = ' with typed arrays' if sink.arrays == 'typed' else ''
+    return _listed(f'{sink.encoding or "dotted fields"}{typed}', *options)
 
 
 def _own_names(mapping: Mapping) -> Iterator[tuple[str, str]]:
@@ -196,8 +183,8 @@ def _own_names(mapping: Mapping) -> Iterator[tuple[str, str]]:
         described[keys.type_key(inbound.type)] = "the type's definition"
         name = inbound.source.name
         described.setdefault(keys.meta_key(name), f'the description of {name}')
-        if isinstance(inbound.source, StreamSourceConfig):
-            described[keys.dead_stream(name)] = f'the rejected entries of {name}'
+        if inbound.source.dead_stream:
+            described[inbound.source.dead_stream] = f'the rejected entries of {name}'
     yield from sorted(described.items())
 
 
@@ -237,18 +224,19 @@ def _big_payloads(mapping: Mapping) -> _Warnings:
         if route.type not in _BIG_TYPES or route.field or route.fields:
             continue
         for sink in route.sinks:
-            if isinstance(sink, StreamSinkConfig):
+            here = f'{route.where}: {sink.kind} {sink.name}'
+            if sink.maxlen is not None:
                 yield RouteWarning(
-                    'big stream',
+                    f'big {sink.kind}',
                     place(route),
-                    f'{route.where}: stream {sink.name}: {sink.maxlen} entries of {route.type} '
-                    "may fill the server's memory: prefer a key with ttl_ms, or a small maxlen",
+                    f'{here}: {sink.maxlen} entries of {route.type} may fill '
+                    "the server's memory: prefer a key with ttl_ms, or a small maxlen",
                 )
-            elif isinstance(sink, ChannelSinkConfig) and not sink.is_notice:
+            elif sink.redis_type is None and not sink.is_notice:
                 yield RouteWarning(
-                    'big channel',
+                    f'big {sink.kind}',
                     place(route),
-                    f'{route.where}: channel {sink.name}: each {route.type} is sent once per '
+                    f'{here}: each {route.type} is sent once per '
                     'subscriber: prefer a key, and a channel with send: notice',
                 )
 
@@ -298,14 +286,15 @@ def _shared_channels(mapping: Mapping) -> _Warnings:
     writers: dict[str, RosToRedis] = {}
     for route in mapping.ros_to_redis:
         for sink in route.sinks:
-            if isinstance(sink, ChannelSinkConfig):
+            if sink.redis_type is None:
                 first = writers.setdefault(sink.name, route)
                 if first is not route:
                     yield RouteWarning(
                         'shared channel',
                         place(route),
-                        f'{route.where}: channel {sink.name} is also written by {first.where}: '
-                        'each route numbers its own messages, so readers will report gaps',
+                        f'{route.where}: {sink.kind} {sink.name} is also written by '
+                        f'{first.where}: each route numbers its own messages, so readers will '
+                        'report gaps',
                     )
 
 

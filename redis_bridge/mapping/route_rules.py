@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Mapping as MappingOf
-from typing import Any, get_args
+from typing import Any
 
 from redis_bridge.errors import InterfaceError
 from redis_bridge.mapping import patterns
 from redis_bridge.mapping.model import (
-    HashSinkConfig,
-    KeySourceConfig,
+    SINKS,
+    SOURCES,
     Qos,
     RedisToRos,
     RosToRedis,
@@ -24,15 +24,14 @@ from redis_bridge.mapping.model import (
     StreamSourceConfig,
 )
 from redis_bridge.mapping.yaml12 import Document, Finding, Path, dotted
+from redis_bridge.payloads import CODECS, WITH_ARRAYS, WITH_META
 from redis_bridge.protocol import names
 
-SINKS: dict[str, type[SinkConfig]] = {sink.kind: sink for sink in get_args(SinkConfig)}
-SOURCES: dict[str, type[SourceConfig]] = {source.kind: source for source in get_args(SourceConfig)}
 _PATTERNS = 'patterns such as {x:*} are not yet supported'
-_UNSTAMPED = ('text', 'cdr')  # encodings without `_meta`
 
 _Found = Iterator[tuple[Path, str]]  # paths inside the route
 _NOTHING = object()
+_WHOLE_ONLY = "{} carries whole messages, it cannot be combined with '{}'"
 
 
 class RouteReader:
@@ -206,7 +205,7 @@ def _encoding(route: RouteReader, kind: str) -> tuple[str, Path, str]:
 
 
 def _route_encoding(route: RouteReader) -> tuple[str, Path, str]:
-    encoding = route.option('encoding', 'msgpack')
+    encoding = route.option('encoding', RedisToRos.encoding)
     from_defaults = 'encoding' not in route.raw and 'encoding' in route.defaults
     return encoding, ('encoding',), ' (from defaults)' if from_defaults else ''
 
@@ -215,7 +214,7 @@ def _payload_encodings(route: RouteReader) -> set[tuple[str, Path, str]]:
     return {
         _encoding(route, kind)
         for kind in route.raw['to']
-        if kind != HashSinkConfig.kind and _sink_options(route, kind).get('send') != 'notice'
+        if SINKS[kind].encoding and _sink_options(route, kind).get('send') != 'notice'
     }
 
 
@@ -226,30 +225,31 @@ def _field_or_fields(route: RouteReader) -> _Found:
 
 def _encodings_fit(route: RouteReader) -> _Found:
     for encoding, steps, remark in sorted(_payload_encodings(route)):
-        if encoding == 'cdr' and route.has_value('field'):
-            yield steps, f"cdr{remark} carries whole messages, it cannot be combined with 'field'"
-        elif encoding == 'cdr' and route.raw.get('fields'):
-            yield steps, f"cdr{remark} carries whole messages, it cannot be combined with 'fields'"
-        elif encoding == 'text' and route.raw.get('fields'):
-            yield steps, f"text{remark} is one scalar: use 'field' instead of 'fields'"
+        for key in ('field', 'fields'):
+            if route.raw.get(key) and CODECS[encoding].carries_whole_only:
+                yield steps, _WHOLE_ONLY.format(encoding + remark, key)
+        if route.raw.get('fields') and CODECS[encoding].one_scalar:
+            yield steps, f"{encoding}{remark} is one scalar: use 'field' instead of 'fields'"
 
 
 def _hash_takes_fields(route: RouteReader) -> _Found:
-    if route.has_value('field') and 'hash' in route.raw['to']:
-        field = route.raw['field']
-        yield ('to', 'hash'), f"a hash has named fields: write 'fields: [{field}]', or use a key"
-
-
-def _typed_is_msgpack(route: RouteReader) -> _Found:
-    text = 'arrays: typed needs msgpack, expected arrays: list with {}'
     for kind in route.raw['to']:
-        if kind != HashSinkConfig.kind and _sink_options(route, kind).get('arrays') == 'typed':
+        if route.has_value('field') and SINKS[kind].encoding is None:
+            fix = f"write 'fields: [{route.raw['field']}]', or use a key"
+            yield ('to', kind), f'a {kind} has named fields: {fix}'
+
+
+def _typed_is_carried(route: RouteReader) -> _Found:
+    text = f'arrays: typed needs {WITH_ARRAYS}, expected arrays: list with {{}}'
+    for kind in route.raw['to']:
+        if _sink_options(route, kind).get('arrays') == 'typed':
             encoding = _encoding(route, kind)[0]
-            if encoding != 'msgpack':
+            if not CODECS[encoding].carries_arrays:
                 yield ('to', kind, 'arrays'), text.format(encoding)
-    encodings = {encoding for encoding, _, _ in _payload_encodings(route)}
-    if route.raw.get('arrays') == 'typed' and 'msgpack' not in encodings:
-        yield ('arrays',), text.format(' and '.join(sorted(encodings)) or 'a hash')
+    encodings = sorted({encoding for encoding, _, _ in _payload_encodings(route)})
+    carried = any(CODECS[encoding].carries_arrays for encoding in encodings)
+    if route.raw.get('arrays') == 'typed' and not carried:
+        yield ('arrays',), text.format(' and '.join(encodings) or 'a hash')
 
 
 def _notice_needs_key(route: RouteReader) -> _Found:
@@ -267,7 +267,7 @@ _OUTBOUND_RULES: _Rules = (
     (('field', 'fields'), _field_or_fields),
     (('field', 'fields', 'encoding', 'to'), _encodings_fit),
     (('field', 'to'), _hash_takes_fields),
-    (('arrays', 'encoding', 'to'), _typed_is_msgpack),
+    (('arrays', 'encoding', 'to'), _typed_is_carried),
     (('to',), _notice_needs_key),
 )
 
@@ -297,10 +297,10 @@ def _sinks(route: RouteReader) -> Iterator[SinkConfig]:
             continue
         options = dict(_sink_options(route, kind))
         options['name'] = route.expand(options['name'])
-        if kind != HashSinkConfig.kind:
-            options['encoding'] = _encoding(route, kind)[0]
+        if sink.encoding is not None:
+            encoding = options['encoding'] = _encoding(route, kind)[0]
             arrays = options.get('arrays', route.option('arrays', 'list'))
-            options['arrays'] = arrays if options['encoding'] == 'msgpack' else 'list'
+            options['arrays'] = arrays if CODECS[encoding].carries_arrays else 'list'
         yield sink(**{key: _whole(value) for key, value in options.items()})
 
 
@@ -331,33 +331,30 @@ def _group_and_from(route: RouteReader) -> _Found:
 
 def _initial_is_of_keys(route: RouteReader) -> _Found:
     kind = _source_kind(route)
-    if 'initial' in route.raw and kind not in (None, KeySourceConfig.kind):
+    if 'initial' in route.raw and kind and not hasattr(SOURCES[kind], 'initial'):
         yield ('initial',), f'only a key has an initial value, a {kind} has none'
 
 
-def _cdr_is_whole(route: RouteReader) -> _Found:
+def _field_is_carried(route: RouteReader) -> _Found:
     encoding, _, remark = _route_encoding(route)
-    if encoding == 'cdr' and route.has_value('field'):
-        yield (
-            ('field',),
-            f"encoding cdr{remark} carries whole messages, it cannot be combined with 'field'",
-        )
+    if route.has_value('field') and CODECS[encoding].carries_whole_only:
+        yield ('field',), _WHOLE_ONLY.format(f'encoding {encoding}{remark}', 'field')
 
 
 def _age_needs_stamp(route: RouteReader) -> _Found:
     kind = _source_kind(route)
     encoding = _route_encoding(route)[0]
-    bare = encoding in _UNSTAMPED or route.has_value('field')
-    accepts = route.option('unstamped', RedisToRos.unstamped) == 'accept'
-    if route.option('max_age_ms') is None or kind in (None, StreamSourceConfig.kind):
+    if route.option('max_age_ms') is None or kind is None or SOURCES[kind].carries_meta:
         return
-    if bare and not accepts:
-        what = encoding if encoding in _UNSTAMPED else 'a bare field'
+    is_stamped = CODECS[encoding].carries_meta
+    accepts = route.option('unstamped', RedisToRos.unstamped) == 'accept'
+    if (route.has_value('field') or not is_stamped) and not accepts:
+        what = 'a bare field' if is_stamped else encoding
         remark = '' if 'max_age_ms' in route.raw else ' (from defaults)'
         yield (
             ('max_age_ms',),
             f'{what} on a {kind} carries no stamp, so max_age_ms{remark} would reject all: '
-            "send whole messages as msgpack or json, use a stream, or set 'unstamped: accept'",
+            f"send whole messages as {WITH_META}, use a stream, or set 'unstamped: accept'",
         )
 
 
@@ -390,7 +387,7 @@ _INBOUND_RULES: _Rules = (
     ((*SOURCES, 'hash'), _one_source),
     (('stream',), _group_and_from),
     ((*SOURCES, 'initial'), _initial_is_of_keys),
-    (('encoding', 'field'), _cdr_is_whole),
+    (('encoding', 'field'), _field_is_carried),
     ((*SOURCES, 'encoding', 'field', 'max_age_ms', 'unstamped'), _age_needs_stamp),
     (('limits',), _limits_are_ordered),
     (('stop',), _stop_is_a_message),
@@ -429,6 +426,6 @@ def _source(route: RouteReader) -> SourceConfig:
             options[key] = route.expand(options[key])
     if 'from' in options:
         options['start'] = options.pop('from')
-    if kind == KeySourceConfig.kind:
+    if hasattr(SOURCES[kind], 'initial'):
         options.update(route.options('initial'))
     return SOURCES[kind](**options)

@@ -17,6 +17,7 @@ import jsonschema
 
 from redis_bridge.errors import did_you_mean
 from redis_bridge.mapping.yaml12 import Finding, Path, scalar
+from redis_bridge.payloads import CODECS
 
 NO_PASSWORD = (
     'do not write a password in the mapping: use redis.password_file, or an environment variable '
@@ -62,18 +63,23 @@ _OTHER_DIRECTION = {'ros_to_redis': 'redis_to_ros', 'redis_to_ros': 'ros_to_redi
 
 @functools.cache
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema of the mapping (draft 7), as it ships beside this module."""
+    """Return the JSON Schema of the mapping (draft 7): `schema.json`, and the known encodings."""
     loaded: dict[str, Any] = json.loads(
         resources.files(__package__).joinpath('schema.json').read_text('utf-8')
     )
+    loaded['definitions']['encoding']['enum'] = list(CODECS)
     return loaded
 
 
 def errors(document: Any) -> Iterator[Finding]:
     """Yield all in a document that does not fit the schema."""
     for error in _mismatches(document):
-        for place, text in _TEXTS.get(error.keyword, _other)(error, error.path):
-            yield Finding(error.path, text, place)
+        if error.keyword in _KEYS:
+            for key, text in _KEYS[error.keyword](error):
+                yield Finding(error.path, text, (*error.path, key))
+        else:
+            text = _VALUES[error.keyword](error, shown(error.value, error.path))
+            yield Finding(error.path, text)
 
 
 def with_numbers(document: Any, from_environment: Collection[Path]) -> Any:
@@ -95,17 +101,6 @@ def _replaced(value: Any, path: Path, new: Any) -> Any:
     copy = value.copy()
     copy[path[0]] = _replaced(value[path[0]], path[1:], new)
     return copy
-
-
-class _Mismatch(NamedTuple):
-    """An error of jsonschema."""
-
-    path: Path
-    keyword: str
-    expected: Any  # the value of the keyword in the schema
-    value: Any
-    schema: Any
-    message: str
 
 
 def shown(value: Any, path: Path = ()) -> str:
@@ -137,6 +132,17 @@ def _validator() -> jsonschema.Draft7Validator:
     return extend(draft, type_checker=draft.TYPE_CHECKER.redefine('number', _is_number))(schema())
 
 
+class _Mismatch(NamedTuple):
+    """An error of jsonschema."""
+
+    path: Path
+    keyword: str
+    expected: Any  # the value of the keyword in the schema
+    value: Any
+    schema: Any
+    message: str
+
+
 def _mismatches(document: Any) -> Iterator[_Mismatch]:
     for error in _validator().iter_errors(document):
         yield _Mismatch(
@@ -149,104 +155,82 @@ def _mismatches(document: Any) -> Iterator[_Mismatch]:
         )
 
 
-# --- one function for each keyword of the schema: the exact places, and what to say ------------
-_Found = Iterator[tuple[Path, str]]
-
-
-def _unknown_keys(error: _Mismatch, path: Path) -> _Found:
+# --- errors of keys: one function for each keyword, which yields the keys and what to say -------
+def _unknown_keys(error: _Mismatch) -> Iterator[tuple[str, str]]:
     known = error.schema['properties']
-    place = '.'.join(step for step in path if isinstance(step, str))
+    place = '.'.join(step for step in error.path if isinstance(step, str))
+    other = _OTHER_DIRECTION.get(place)
     for key in error.value:
         if key in known:
             continue
         advice = _ADVICE.get((place, key))
-        other = _OTHER_DIRECTION.get(place)
         if not advice and other and key in schema()['definitions'][other]['properties']:
             advice = f'{key!r} is an option of {other} routes'
         if not advice:
             near = did_you_mean(key, known)
             advice = f'unknown key {key!r}' + (near or f', expected one of {", ".join(known)}')
-        yield (*path, key), advice
+        yield key, advice
 
 
-def _type(error: _Mismatch, path: Path) -> _Found:
-    words = error.expected
-    words = [words] if isinstance(words, str) else words
-    expected = ' or '.join(_TYPES[word] for word in words if word != 'null')
-    text = f'expected {expected}, got {shown(error.value, path)}'
-    if 'boolean' in words and isinstance(error.value, str):
-        meant = _BOOLEANS.get(error.value.lower())
-        text += f', did you mean {meant}?' if meant else ''
-    yield path, text
-
-
-def _enum(error: _Mismatch, path: Path) -> _Found:
-    words = [word for word in error.expected if isinstance(word, str)]
-    got = shown(error.value, path)
-    near = did_you_mean(error.value, words) if isinstance(error.value, str) else ''
-    yield path, f'expected one of {", ".join(words)}, got {got}{near}'
-
-
-def _const(error: _Mismatch, path: Path) -> _Found:
-    yield path, f'expected {error.expected}, got {shown(error.value, path)}'
-
-
-def _required(error: _Mismatch, path: Path) -> _Found:
+def _missing_keys(error: _Mismatch) -> Iterator[tuple[str, str]]:
     # jsonschema reports one error per missing key, and names it in the message only.
     for key in error.expected:
         if key not in error.value and error.message.startswith(repr(key)):
-            yield (*path, key), f'{key!r} is missing'
+            yield key, f'{key!r} is missing'
 
 
-def _bound(words: str) -> Callable[[_Mismatch, Path], _Found]:
-    def found(error: _Mismatch, path: Path) -> _Found:
-        got = shown(error.value, path)
-        yield path, f'expected {words} {error.expected}, got {got}'
-
-    return found
+def _invalid_key(error: _Mismatch) -> Iterator[tuple[str, str]]:
+    key = error.value
+    yield key, f'expected a name of letters, digits and underscores, got {key!r}'
 
 
-def _too_short(error: _Mismatch, path: Path) -> _Found:
-    yield path, 'expected a string, got an empty one'
+_KEYS: dict[str, Callable[[_Mismatch], Iterator[tuple[str, str]]]] = {
+    'additionalProperties': _unknown_keys,
+    'required': _missing_keys,
+    'pattern': _invalid_key,
+}
 
 
-def _few_keys(error: _Mismatch, path: Path) -> _Found:
-    yield path, f'expected at least one of {", ".join(error.schema["properties"])}'
+# --- errors of values: what to say for each keyword, and how the value is shown -----------------
+def _type(error: _Mismatch, got: str) -> str:
+    words = error.expected
+    words = [words] if isinstance(words, str) else words
+    expected = ' or '.join(_TYPES[word] for word in words if word != 'null')
+    meant = ''
+    if 'boolean' in words and isinstance(error.value, str):
+        meant = _BOOLEANS.get(error.value.lower(), '')
+    return f'expected {expected}, got {got}' + (f', did you mean {meant}?' if meant else '')
 
 
-def _length(error: _Mismatch, path: Path) -> _Found:
+def _enum(error: _Mismatch, got: str) -> str:
+    words = [word for word in error.expected if isinstance(word, str)]
+    near = did_you_mean(error.value, words) if isinstance(error.value, str) else ''
+    return f'expected one of {", ".join(words)}, got {got}{near}'
+
+
+def _length(error: _Mismatch, got: str) -> str:
     count = len(error.value)
-    yield path, f'expected [lowest, highest], got {count} value{"" if count == 1 else "s"}'
+    return f'expected [lowest, highest], got {count} value{"" if count == 1 else "s"}'
 
 
-def _twice(error: _Mismatch, path: Path) -> _Found:
+def _twice(error: _Mismatch, got: str) -> str:
     items = error.value
     twice = next((item for i, item in enumerate(items) if item in items[:i]), items)
-    yield path, f'{shown(twice, path)} is listed twice'
+    return f'{shown(twice)} is listed twice'
 
 
-def _pattern(error: _Mismatch, path: Path) -> _Found:
-    text = f'expected a name of letters, digits and underscores, got {error.value!r}'
-    yield (*path, error.value), text
-
-
-def _other(error: _Mismatch, path: Path) -> _Found:
-    yield path, f'does not fit the schema ({error.keyword})'
-
-
-_TEXTS: dict[str, Callable[[_Mismatch, Path], _Found]] = {
-    'additionalProperties': _unknown_keys,
+_VALUES: dict[str, Callable[[_Mismatch, str], str]] = {
     'type': _type,
     'enum': _enum,
-    'const': _const,
-    'required': _required,
-    'minimum': _bound('at least'),
-    'maximum': _bound('at most'),
-    'exclusiveMinimum': _bound('more than'),
-    'minLength': _too_short,
-    'minProperties': _few_keys,
+    'const': lambda error, got: f'expected {error.expected}, got {got}',
+    'minimum': lambda error, got: f'expected at least {error.expected}, got {got}',
+    'maximum': lambda error, got: f'expected at most {error.expected}, got {got}',
+    'exclusiveMinimum': lambda error, got: f'expected more than {error.expected}, got {got}',
+    'minLength': lambda error, got: 'expected a string, got an empty one',
+    'minProperties': lambda error, got: (
+        f'expected at least one of {", ".join(error.schema["properties"])}'
+    ),
     'minItems': _length,
     'maxItems': _length,
     'uniqueItems': _twice,
-    'pattern': _pattern,
 }

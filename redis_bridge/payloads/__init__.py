@@ -9,4 +9,8 @@ from redis_bridge.payloads.json_codec import Json
 from redis_bridge.payloads.msgpack_codec import Msgpack
 from redis_bridge.payloads.text_codec import Text
 
-CODECS: dict[str, Codec] = {codec.name: codec for codec in (Msgpack(), Json(), Text(), Cdr())}
+CODECS: dict[str, Codec] = {codec.name: codec for codec in (Msgpack(), Json(), Cdr(), Text())}
+
+# For texts: the encodings that carry metadata, and those that carry typed arrays.
+WITH_META = ' or '.join(name for name, codec in CODECS.items() if codec.carries_meta)
+WITH_ARRAYS = ' or '.join(name for name, codec in CODECS.items() if codec.carries_arrays)

@@ -59,3 +59,6 @@ class Cdr(Codec):
 
     def unpack(self, payload: bytes) -> tuple[Any, Meta | None]:
         raise PayloadError('cdr cannot be read without the message type: see decoder')
+
+    def reader(self, message: Message | None, field: str | None) -> Decode:
+        return self.unpack if message is None else self.decoder(message)

@@ -42,6 +42,7 @@ class Codec(ABC):
     carries_arrays = False  # has a form for typed numeric arrays
     carries_whole_only = False  # neither `field` nor `fields`
     needs_type = False  # `pack` and `unpack` always fail
+    one_scalar = False  # a payload is one scalar, not a map
 
     @abstractmethod
     def encoder(
@@ -76,6 +77,15 @@ class Codec(ABC):
     @abstractmethod
     def unpack(self, payload: bytes) -> tuple[Any, Meta | None]:
         """Return the plain value and the metadata of a payload whose type is not known."""
+
+    def reader(self, message: Message | None, field: str | None) -> Decode:
+        """Return a function from a payload to what a client reads, and metadata.
+
+        A type, where one is known, restores what the encoding alone cannot tell.
+
+        :param field: the payload is the bare value at this dotted path; it is returned bare.
+        """
+        return self.unpack
 
 
 class ValueCodec(Codec):

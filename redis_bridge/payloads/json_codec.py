@@ -16,9 +16,9 @@ from typing import Any
 
 from redis_bridge.errors import PayloadError
 from redis_bridge.messages.find_error import show
-from redis_bridge.messages.paths import child
+from redis_bridge.messages.paths import child, get_at
 from redis_bridge.messages.types import FieldType, Message, Primitive, String
-from redis_bridge.payloads.codec import ValueCodec, no_duplicates
+from redis_bridge.payloads.codec import Decode, ValueCodec, no_duplicates
 from redis_bridge.payloads.msgpack_codec import to_list
 from redis_bridge.protocol.meta import Meta, with_meta
 
@@ -137,6 +137,19 @@ class Json(ValueCodec):
 
     def dump(self, value: Any, meta: Meta | None, typed: bool) -> bytes:
         return self._encode(with_meta(_untyped_to_json(value), meta)).encode()
+
+    def reader(self, message: Message | None, field: str | None) -> Decode:
+        if message is None:
+            return self.unpack
+        decode = self.decoder(message, field)
+
+        def read(payload: bytes) -> tuple[Any, Meta | None]:
+            if field is None and payload.lstrip()[:1] != b'{':
+                return self.unpack(payload)  # a bare field whose name no bridge gives
+            value, meta = decode(payload)
+            return get_at(value, field) if field else value, meta
+
+        return read
 
     def dumper(self, type_: FieldType) -> Callable[[Any], bytes]:
         encode = self._encode

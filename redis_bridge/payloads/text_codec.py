@@ -16,7 +16,7 @@ from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.messages.find_error import show
 from redis_bridge.messages.paths import field_at, leaves
 from redis_bridge.messages.types import FieldType, Message, Primitive, String
-from redis_bridge.payloads.codec import ValueCodec
+from redis_bridge.payloads.codec import Decode, ValueCodec
 from redis_bridge.payloads.json_codec import INTEGER, NON_FINITE, float_name
 from redis_bridge.protocol.meta import Meta
 
@@ -72,6 +72,7 @@ class Text(ValueCodec):
     """One scalar as UTF-8."""
 
     name = 'text'
+    one_scalar = True
 
     def value_path(self, message: Message, field: str | None, fields: Sequence[str] = ()) -> str:
         if fields:
@@ -114,3 +115,13 @@ class Text(ValueCodec):
 
     def restorer(self, type_: FieldType, path: str) -> Callable[[Any], Any]:
         return partial(_parse, type_, path) if isinstance(type_, Primitive) else str
+
+    def reader(self, message: Message | None, field: str | None) -> Decode:
+        if message is None:
+            return self.unpack
+        try:
+            path = self.value_path(message, field)
+        except InterfaceError:  # the type has several, and none was named
+            return self.unpack
+        restore = self.restorer(field_at(message, path), path)
+        return lambda payload: (restore(self.load(payload)), None)

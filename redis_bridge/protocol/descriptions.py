@@ -10,13 +10,11 @@ holds the `robot`, per kind that a bridge writes its encoding (`key`: `msgpack`)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from redis_bridge.errors import InterfaceError
 from redis_bridge.protocol import keys
-
-KINDS = ('channel', 'key', 'stream', 'hash')
 
 
 class TypeDescription(NamedTuple):
@@ -83,15 +81,15 @@ class NameInfo(NamedTuple):
     read_as: Mapping[str, Format]
 
     @classmethod
-    def of(cls, fields: Mapping[bytes, bytes]) -> NameInfo:
-        """Return what the hash of a name says; unknown fields are ignored."""
+    def of(cls, fields: Mapping[bytes, bytes], kinds: Collection[str]) -> NameInfo:
+        """Return what the hash of a name says of some kinds; unknown fields are ignored."""
         said = {text(key): text(value) for key, value in fields.items()}
         type_ = said.get('type')
 
         def formats(side: str, type_: str | None) -> dict[str, Format]:
             rest = type_, said.get(f'{side}type_hash'), said.get(f'{side}field')
             return {
-                kind: Format(said[side + kind], *rest) for kind in KINDS if side + kind in said
+                kind: Format(said[side + kind], *rest) for kind in kinds if side + kind in said
             }
 
         return cls(formats('', type_), formats('from_', said.get('from_type', type_)))

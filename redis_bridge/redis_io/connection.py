@@ -12,7 +12,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import redis
@@ -117,6 +117,7 @@ class Connection:
     def __init__(self, redis_py: Any) -> None:
         self._redis_py = redis_py
         self._reader = Reader()
+        self._poll: select.poll | None = None
         self._is_drained = False  # the socket had no more, when it was read last
 
     def connect(self) -> None:
@@ -131,7 +132,7 @@ class Connection:
         """Return the next reply; a rejected command's is a ResponseError, not raised."""
         while (reply := self._reader.gets()) is False:
             try:
-                self._receive()
+                self._receive(self._socket().recv)
             except NOTHING_YET:
                 seconds = self._redis_py.socket_timeout
                 raise redis.TimeoutError(f'no answer within {seconds:g} s') from None
@@ -163,39 +164,45 @@ class Connection:
         self.send(commands)
         return [self.reply() for _ in commands]
 
-    def has_reply(self, seconds: float = 0) -> bool:
-        """Return whether something can be read, now or within a time that nothing shortens."""
-        if self._reader.has_data():
-            return True
-        sock = self._socket()
-        sock.settimeout(seconds)
-        try:
-            self._receive()
-        except NOTHING_YET:
-            return False
-        finally:
-            sock.settimeout(self._redis_py.socket_timeout)
-        return True
+    def has_reply(self) -> bool:
+        """Return whether something can be read now."""
+        return self._reader.has_data() or self._receive_waiting()
 
     def wait(self, seconds: float, waker: Waker) -> bool:
         """Wait for a reply, or until woken; return whether there is something to read."""
         if self._reader.has_data():
             return True
         sock = self._socket()
-        poll = select.poll()
-        poll.register(sock, select.POLLIN)
-        poll.register(waker, select.POLLIN)
-        ready = [number for number, _ in poll.poll(max(0.0, seconds) * 1000)]
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(sock, select.POLLIN)
+            self._poll.register(waker, select.POLLIN)
+        ready = [number for number, _ in self._poll.poll(max(0.0, seconds) * 1000)]
         if waker.fileno() in ready:
             waker.clear()
-        return sock.fileno() in ready and self.has_reply()
+        return sock.fileno() in ready and self._receive_waiting()
 
-    def _receive(self) -> None:
-        """Read once from the socket."""
+    def _receive_waiting(self) -> bool:
+        """Read once what waits in the socket; return whether there was anything."""
         sock = self._socket()
+        try:
+            if isinstance(sock, ssl.SSLSocket):
+                sock.settimeout(0)
+                try:
+                    self._receive(sock.recv)
+                finally:
+                    sock.settimeout(self._redis_py.socket_timeout)
+            else:  # the socket has a timeout: `recv` would ask the system twice
+                self._receive(lambda most: os.read(sock.fileno(), most))
+        except NOTHING_YET:
+            return False
+        return True
+
+    def _receive(self, read: Callable[[int], bytes]) -> None:
+        """Read once from the socket."""
         most = max(CHUNK, min(self._reader.missing, LARGEST_CHUNK))
         try:
-            data = sock.recv(most)
+            data = read(most)
         except NOTHING_YET:
             raise
         except OSError as error:
@@ -203,7 +210,7 @@ class Connection:
         if not data:
             raise redis.ConnectionError('the server closed the connection')
         # What comes over TLS comes in records, however much more there is.
-        self._is_drained = len(data) < most and not isinstance(sock, ssl.SSLSocket)
+        self._is_drained = len(data) < most and not isinstance(self._socket(), ssl.SSLSocket)
         self._reader.feed(data)
 
     def _socket(self) -> socket.socket:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from rclpy.context import Context
 from rclpy.exceptions import InvalidHandle
@@ -18,61 +19,50 @@ SPIN_S = 0.25  # longest time until a stop is noticed; shorter costs idle CPU
 JOIN_WITHIN_S = 2.0
 
 
-class Spinner:
-    """A thread that spins some nodes until it is closed.
+@contextmanager
+def spinning(
+    kind: str, nodes: list[Node], log: logging.Logger, failed: Callable[[], None]
+) -> Iterator[None]:
+    """Spin some nodes of one context in a thread while the `with` block runs.
 
     `kind` is 'events' (EventsExecutor, about ten times cheaper per message; it must carry neither
     actions nor event callbacks) or 'single_threaded'. `failed` is called once if an error ends the
     spinning.
     """
+    executor = _executor(kind, nodes[0].context)
+    stop = threading.Event()
 
-    def __init__(
-        self,
-        kind: str,
-        nodes: list[Node],
-        context: Context,
-        log: logging.Logger,
-        failed: Callable[[], None],
-    ) -> None:
-        self._executor = _executor(kind, context)
-        self._nodes = nodes
-        self._log = log
-        self._failed = failed
-        self._stop = threading.Event()
-        for node in nodes:
-            self._executor.add_node(node)
-        self._thread = threading.Thread(target=self._run, name=f'spin {kind}', daemon=True)
-
-    def __enter__(self) -> Spinner:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._stop.set()
-        self._thread.join(JOIN_WITHIN_S)
-        for node in self._nodes:
-            self._executor.remove_node(node)
-        self._executor.shutdown()
-
-    def _run(self) -> None:
+    def spin() -> None:
         # spin_once in a loop, because the spin() of EventsExecutor burns a core and never ends.
-        while not self._stop.is_set():
+        while not stop.is_set():
             try:
-                self._executor.spin_once(timeout_sec=SPIN_S)
+                executor.spin_once(timeout_sec=SPIN_S)
             except InvalidHandle:
                 continue  # an entity was destroyed between its event and its turn
             except Exception:
-                if not self._stop.is_set():
-                    self._log.exception('spinning ended')
-                    self._failed()
+                if not stop.is_set():
+                    log.exception('spinning ended')
+                    failed()
                 return
+
+    for node in nodes:
+        executor.add_node(node)
+    thread = threading.Thread(target=spin, name=f'spin {kind}', daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(JOIN_WITHIN_S)
+        for node in nodes:
+            executor.remove_node(node)
+        executor.shutdown()
 
 
 def _executor(kind: str, context: Context) -> Executor:
     if kind == 'events':
-        try:
+        with suppress(ImportError):  # older than Jazzy's later releases
             from rclpy.experimental.events_executor import EventsExecutor
-        except ImportError:  # older than Jazzy's later releases
-            return SingleThreadedExecutor(context=context)
-        return EventsExecutor(context=context)
+
+            return EventsExecutor(context=context)
     return SingleThreadedExecutor(context=context)

@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-from redis_bridge.ros_io import qos
-
 BRIDGE_NODE = '_redis_bridge_'  # prefix of the nodes that carry the topics of any bridge
-NAMELESS = '_NODE_NAME_UNKNOWN_'  # rmw's name for a node that it does not know yet
 # Of so many polls one looks closely. The others only compare the number of publishers, and of a
 # topic that is carried already only one of them does. The topics take turns.
 TURNS = 8
@@ -48,13 +45,8 @@ class PublisherWatch:
         self._count = None
 
     def all(self) -> list[TopicEndpointInfo]:
-        """Return all publishers of the topic."""
-        found: list[TopicEndpointInfo] = self._node.get_publishers_info_by_topic(self._topic)
-        return found
-
-    def is_own(self, info: TopicEndpointInfo) -> bool:
-        """Return whether a publisher belongs to this bridge."""
-        return bool(info.node_name == self._node.get_name())
+        """Return all publishers."""
+        return list(self._node.get_publishers_info_by_topic(self._topic))
 
 
 def is_bridge(info: TopicEndpointInfo) -> bool:
@@ -62,38 +54,12 @@ def is_bridge(info: TopicEndpointInfo) -> bool:
     return bool(info.node_name.startswith(BRIDGE_NODE))
 
 
-def identified(infos: Iterable[TopicEndpointInfo]) -> dict[Gid, bool]:
-    """Return the publishers whose nodes are known, by GID, with whether it is a bridge's."""
-    return {
-        bytes(info.endpoint_gid[:16]): is_bridge(info)
-        for info in infos
-        if info.node_name != NAMELESS
-    }
-
-
-def publisher_mismatch(
-    publishers: Iterable[TopicEndpointInfo], subscription: QoSProfile
+def first_mismatch(
+    ends: Iterable[TopicEndpointInfo], why: Callable[[QoSProfile], str | None]
 ) -> str | None:
-    """Return which publisher does not match a subscription and why, or None."""
-    for info in publishers:
-        if reason := qos.mismatch(info.qos_profile, subscription):
-            return f'incompatible QoS with {_node_of(info)}: {reason}'
+    """Return which end of a topic does not match, and `why`, or None if all match."""
+    for info in ends:
+        if reason := why(info.qos_profile):
+            name = f'{info.node_namespace.rstrip("/")}/{info.node_name}'
+            return f'incompatible QoS with {name}: {reason}'
     return None
-
-
-def subscription_mismatch(node: Node, topic: str, publisher: QoSProfile) -> str | None:
-    """Return which subscription of a topic does not match a publisher and why, or None."""
-    for info in node.get_subscriptions_info_by_topic(topic):
-        if reason := qos.mismatch(publisher, info.qos_profile):
-            return f'incompatible QoS with {_node_of(info)}: {reason}'
-    return None
-
-
-def nodes_named_alike(node: Node) -> int:
-    """Return how many nodes have the name of `node`, itself included."""
-    own = (node.get_name(), node.get_namespace())
-    return int(node.get_node_names_and_namespaces().count(own))
-
-
-def _node_of(info: TopicEndpointInfo) -> str:
-    return f'{info.node_namespace.rstrip("/")}/{info.node_name}'

@@ -1,64 +1,40 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Makes the two nodes of a bridge: one for topics, one for everything else."""
+"""Sets up the two nodes of a bridge: one for topics, one for everything else."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 
-from rclpy.context import Context
 from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
 
 from redis_bridge.errors import BridgeError
-from redis_bridge.ros_io.executor import Spinner
 from redis_bridge.ros_io.graph import BRIDGE_NODE
-
-NODE_NAME = 'redis_bridge'
-
-
-def services_node(context: Context) -> Node:
-    """Return the node that users see, with parameters, diagnostics and the log."""
-    return Node(NODE_NAME, context=context)
 
 
 def topics_node(services: Node, args: list[str], boot: str) -> Node:
-    """Return the node that carries topics; `args` are the ROS arguments of the process."""
-    return Node(
-        f'{BRIDGE_NODE}{boot}',
-        context=services.context,
-        namespace=services.get_namespace(),
-        use_global_arguments=False,
-        cli_args=topic_remappings(args),
-        enable_rosout=False,
-        start_parameter_services=False,
-    )
+    """Return the node that carries topics; `args` are the ROS arguments of the process.
 
-
-def topic_remappings(args: list[str]) -> list[str]:
-    """Return the ROS arguments that remap topics, without those that name nodes or namespaces."""
+    Of these it follows the remappings of topics, not those of nodes or namespaces.
+    """
     remappings: list[str] = []
     for flag, rule in zip(args, args[1:]):
         name = rule.partition(':=')[0].rpartition(':')[2]
         if flag in ('-r', '--remap') and name not in ('__node', '__name', '__ns'):
             remappings += ['-r', rule]
-    return ['--ros-args', *remappings] if remappings else []
-
-
-def spinners(
-    kind: str, topics: Node, services: Node, log: logging.Logger, failed: Callable[[], None]
-) -> list[Spinner]:
-    """Return what spins both nodes; `kind` is the mapping's `executor`."""
-    context = services.context
-    if kind == 'events':
-        return [
-            Spinner('events', [topics], context, log, failed),
-            Spinner('single_threaded', [services], context, log, failed),
-        ]
-    return [Spinner('single_threaded', [topics, services], context, log, failed)]
+    return Node(
+        f'{BRIDGE_NODE}{boot}',
+        context=services.context,
+        namespace=services.get_namespace(),
+        use_global_arguments=False,
+        cli_args=['--ros-args', *remappings] if remappings else [],
+        enable_rosout=False,
+        start_parameter_services=False,
+    )
 
 
 def string_parameter(node: Node, name: str) -> str:
@@ -72,7 +48,7 @@ def string_parameter(node: Node, name: str) -> str:
 
 
 class RosLog(logging.Handler):
-    """Passes Python's log records to a ROS logger while open."""
+    """Passes the log records of this package to a ROS logger while open."""
 
     def __init__(self, ros_logger: RcutilsLogger) -> None:
         super().__init__()
@@ -84,17 +60,16 @@ class RosLog(logging.Handler):
             logging.ERROR: lambda text: ros_logger.error(text),
             logging.CRITICAL: lambda text: ros_logger.fatal(text),
         }
-        self.logger = logging.getLogger('redis_bridge')
+        self._logger = logging.getLogger('redis_bridge')
 
-    def __enter__(self) -> RosLog:
-        self.logger.setLevel(logging.DEBUG)
-        self.logger.propagate = False
-        self.logger.addHandler(self)
-        return self
+    def __enter__(self) -> logging.Logger:
+        self._logger.setLevel(logging.DEBUG)
+        self._logger.propagate = False
+        self._logger.addHandler(self)
+        return self._logger
 
     def __exit__(self, *exc_info: object) -> None:
-        self.logger.removeHandler(self)
+        self._logger.removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass on one record."""
         self._calls.get(record.levelno, self._calls[logging.INFO])(self.format(record))

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from redis_bridge.ros_io.drain import Info, Taken
-from redis_bridge.ros_io.graph import Gid, PublisherWatch, identified
+from redis_bridge.ros_io.graph import Gid, PublisherWatch, is_bridge
 
+NAMELESS = '_NODE_NAME_UNKNOWN_'  # rmw's name for a node that it does not know yet
 REMEMBERED = 1000
 NAMED_WITHIN_S = 3.0
 
@@ -34,7 +35,9 @@ class OriginFilter:
         """Take what the graph says of the publishers."""
         if len(self._is_bridge) > REMEMBERED:
             self._is_bridge.clear()
-        self._is_bridge |= identified(infos)
+        for info in infos:
+            if info.node_name != NAMELESS:
+                self._is_bridge[bytes(info.endpoint_gid[:16])] = is_bridge(info)
 
     def admit(self, taken: Taken) -> Taken:
         """Return what no bridge published; what waited before comes first."""
@@ -68,7 +71,7 @@ class OriginFilter:
 
     def _identify(self) -> None:
         """Ask the graph about new publishers; one that stays nameless is no bridge."""
-        self._is_bridge |= identified(self._publishers.all())
+        self.learn(self._publishers.all())
         now = time.monotonic()
         if not self.waiting:
             self._nameless_since = now

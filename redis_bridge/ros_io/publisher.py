@@ -6,26 +6,28 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks
-from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 
-from redis_bridge.ros_io import graph, types
+from redis_bridge.ros_io import graph, qos, types
 
 ASK_EVERY_S = 0.002
 
 
 class TopicPublisher:
-    """A publisher of serialized messages, a `ports.Publisher`; usable from every thread."""
+    """A publisher of serialized messages, a `ports.Publisher`."""
 
     def __init__(self, node: Node, name: str, message_class: type, profile: QoSProfile) -> None:
         self.name = name
         self.message = types.describe(message_class)
+        self.users = 0  # routes that share it
         self._node = node
         self._profile = profile
         self._publisher: Publisher[Any] = node.create_publisher(
@@ -38,40 +40,35 @@ class TopicPublisher:
         )
 
     def publish(self, cdr: bytes) -> None:
-        """Publish one serialized message; does nothing once ROS is shut down."""
         try:
             self._publisher.publish(cdr)
-        except (rclpy_implementation.InvalidHandle, rclpy_implementation.RCLError):
+        except RuntimeError:  # InvalidHandle or RCLError, which say little once ROS is shut down
             if self._node.context.ok():
                 raise
 
     def has_subscribers(self) -> bool:
-        """Return whether anybody subscribes; nobody does once the publisher is closed."""
         try:
             return bool(self._publisher.get_subscription_count() > 0)
-        except rclpy_implementation.InvalidHandle:
+        except InvalidHandle:  # closed meanwhile
             return False
 
     def wait_for_acked(self, seconds: float) -> bool:
-        """Return whether all reliable subscribers acknowledged within the time.
-
-        Asks repeatedly instead of waiting inside rclpy, which holds the GIL meanwhile.
-        """
         deadline = time.monotonic() + seconds
         try:
+            # Asks repeatedly instead of waiting inside rclpy, which holds the GIL meanwhile.
             while not self._publisher.wait_for_all_acked(Duration()):
                 if time.monotonic() > deadline:
                     return False
                 time.sleep(ASK_EVERY_S)
             return True
-        except rclpy_implementation.InvalidHandle:  # closed meanwhile
+        except InvalidHandle:  # closed meanwhile
             return False
 
     def state(self) -> str:
-        """Return 'open', or which subscriber asks for more than is offered."""
         try:
-            return graph.subscription_mismatch(self._node, self.name, self._profile) or 'open'
-        except rclpy_implementation.InvalidHandle:
+            found = self._node.get_subscriptions_info_by_topic(self.name)
+            return graph.first_mismatch(found, partial(qos.mismatch, self._profile)) or 'open'
+        except InvalidHandle:
             return 'closed'  # asked from another thread while the bridge ends
 
     def close(self) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from rclpy.duration import Infinite
 from rclpy.qos import (
@@ -29,19 +29,14 @@ BLOB_DEPTH = 100
 PUBLISHER_DEPTH = 10
 
 
-def for_subscription(asked: Qos, offered: Iterable[QoSProfile], message: Message) -> QoSProfile:
+def for_subscription(asked: Qos, offered: Collection[QoSProfile], message: Message) -> QoSProfile:
     """Return the strongest profile that matches all of `offered`, with the `asked` settings.
 
     The rule is all or weakest: reliable if all publishers are, transient_local if all are. Without
     a publisher it is the weakest, which matches any later one.
     """
-    offered = list(offered)
-    reliable = bool(offered) and all(
-        qos.reliability == ReliabilityPolicy.RELIABLE for qos in offered
-    )
-    latched = bool(offered) and all(
-        qos.durability == DurabilityPolicy.TRANSIENT_LOCAL for qos in offered
-    )
+    reliable = {qos.reliability for qos in offered} == {ReliabilityPolicy.RELIABLE}
+    latched = {qos.durability for qos in offered} == {DurabilityPolicy.TRANSIENT_LOCAL}
     return _profile(
         asked,
         'reliable' if reliable else 'best_effort',

@@ -10,7 +10,6 @@ from collections.abc import Collection
 
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
 from redis_bridge.mapping.model import Qos
@@ -44,7 +43,6 @@ class RosSide:
         self._served = self._wanted
         self._topics: dict[str, Topic] = {}
         self._publishers: dict[_Shared, TopicPublisher] = {}
-        self._users: dict[TopicPublisher, int] = {}
         self._turn = 0
         # Steady time: under simulated time a paused world would stop the polling.
         self._timer = node.create_timer(
@@ -52,44 +50,37 @@ class RosSide:
         )
 
     def now(self) -> tuple[int, int]:
-        """Return the ROS time as (seconds, nanoseconds)."""
         seconds, nanoseconds = self._clock.now().seconds_nanoseconds()
         return seconds, nanoseconds
 
-    def full_name(self, name: str) -> str:
-        """Return the name that a topic has in the graph."""
-        return str(self._node.resolve_topic_name(name))
-
     def want(self, topics: Collection[TopicRequest]) -> None:
-        """Subscribe to exactly these topics from the next poll on; those that stay go on."""
+        """Take what the next poll makes true."""
         wanted: dict[str, list[TopicRequest]] = {}
         for request in topics:
-            wanted.setdefault(self.full_name(request.topic), []).append(request)
+            name = self._node.resolve_topic_name(request.topic)
+            wanted.setdefault(name, []).append(request)
         self._wanted = wanted
 
     def publisher(self, name: str, type_name: str, asked: Qos, latched: bool) -> Publisher:
-        """Return a publisher, shared by all that ask for the same; raises InterfaceError."""
-        name = self.full_name(name)
+        name = self._node.resolve_topic_name(name)
         shared = (name, type_name, asked, latched)
         publisher = self._publishers.get(shared)
         if publisher is None:
             profile = qos.for_publisher(asked, latched)
             publisher = TopicPublisher(self._node, name, types.load(type_name), profile)
             self._publishers[shared] = publisher
-        self._users[publisher] = self._users.get(publisher, 0) + 1
+        publisher.users += 1
         return publisher
 
     def release(self, publisher: Publisher) -> None:
-        """Give a publisher back; it closes when nobody uses it any more."""
         for shared, held in list(self._publishers.items()):
             if held is publisher:
-                self._users[held] -= 1
-                if not self._users[held]:
-                    del self._publishers[shared], self._users[held]
+                held.users -= 1
+                if not held.users:
+                    del self._publishers[shared]
                     held.close()
 
     def start(self) -> None:
-        """Poll the graph now, so that nothing already there is missed."""
         self._poll_graph()
 
     def close(self) -> None:
@@ -110,11 +101,9 @@ class RosSide:
             for number, topic in enumerate(self._topics.values(), self._turn):
                 topic.poll_graph(number % TURNS)
             self._turn += 1
-        except (rclpy_implementation.InvalidHandle, rclpy_implementation.RCLError):
+        except Exception:  # an executor that sees an exception may take the process down
             if self._node.context.ok():
                 self._log.exception('polling the graph failed')
-        except Exception:  # an executor that sees an exception may take the process down
-            self._log.exception('polling the graph failed')
 
     def _reconcile(self) -> None:
         wanted = self._wanted

@@ -33,8 +33,7 @@ class Topic:
         self._receivers: list[TopicReceiver] = []
         self._type: str | None = None
         self._asked = Qos()
-        self._message_class: type | None = None
-        self._message: Message | None = None
+        self._loaded: tuple[type, Message] | None = None  # the type, once it is known
         self._subscription: drain.RawSubscription | None = None
         self._profile: QoSProfile | None = None
         self._state = ''
@@ -50,13 +49,13 @@ class Topic:
         type_name = next((request.type for request in requests if request.type), self._type)
         if type_name != self._type:
             self.close()
-            self._type, self._message_class, self._message = type_name, None, None
+            self._type, self._loaded = type_name, None
         self._asked = _merged([request.qos for request in requests])
         self._publishers.expect_change()
         for receiver in self._receivers:
             if receiver not in before:
-                if self._message is not None:
-                    receiver.opened(self._message)
+                if self._loaded is not None:
+                    receiver.opened(self._loaded[1])
                 if self._state:
                     receiver.set_state(self._state)
 
@@ -69,7 +68,8 @@ class Topic:
         infos = self._publishers.poll(turn, may_rest)
         if infos is None:
             return
-        others = [info for info in infos if not self._publishers.is_own(info)]
+        own = self._node.get_name()
+        others = [info for info in infos if info.node_name != own]
         if self._origins is not None:
             self._origins.learn(infos)
         else:
@@ -93,16 +93,20 @@ class Topic:
                 self._set_state(several if kinds else 'waiting for a publisher')
                 return
             self._type = kinds.pop()
-        if self._message_class is None or self._message is None:
-            self._message_class = types.load(self._type)
-            self._message = types.describe(self._message_class)
+        if self._loaded is None:
+            message_class = types.load(self._type)
+            self._loaded = message_class, types.describe(message_class)
             for receiver in self._receivers:
-                receiver.opened(self._message)
+                receiver.opened(self._loaded[1])
+        message_class, message = self._loaded
         offered = [info.qos_profile for info in publishers]
-        wanted = qos.for_subscription(self._asked, offered, self._message)
-        subscribed = None if self._subscription is None else self._profile
-        if subscribed is None or (offered and not _same(wanted, subscribed)):
-            self._subscribe(self._message_class, wanted)
+        wanted = qos.for_subscription(self._asked, offered, message)
+        if self._subscription is None or (offered and wanted != self._profile):
+            self.close()  # first, because two subscriptions would deliver everything twice
+            self._profile = wanted
+            self._subscription = drain.create(
+                self._node, message_class, self.name, wanted, self._deliver
+            )
         self._set_state(self._describe(publishers, kinds - {self._type}, self._profile or wanted))
 
     def _describe(
@@ -115,17 +119,8 @@ class Topic:
             )
         if strangers:
             return f'error: expected {self._type}, a publisher sends {", ".join(strangers)}'
-        if mismatch := graph.publisher_mismatch(publishers, profile):
-            return mismatch
-        return 'open' if publishers else 'waiting for a publisher'
-
-    def _subscribe(self, message_class: type, profile: QoSProfile) -> None:
-        # Destroyed first: two subscriptions at once would deliver everything twice.
-        self.close()
-        self._profile = profile
-        self._subscription = drain.create(
-            self._node, message_class, self.name, profile, self._deliver
-        )
+        mismatch = graph.first_mismatch(publishers, lambda theirs: qos.mismatch(theirs, profile))
+        return mismatch or ('open' if publishers else 'waiting for a publisher')
 
     def _deliver(self, taken: drain.Taken) -> None:
         try:
@@ -177,12 +172,4 @@ def _merged(asked: Collection[Qos]) -> Qos:
         next((qos.reliability for qos in asked if qos.reliability), None),
         next((qos.durability for qos in asked if qos.durability), None),
         next((qos.depth for qos in asked if qos.depth), None),
-    )
-
-
-def _same(one: QoSProfile, other: QoSProfile) -> bool:
-    return (one.reliability, one.durability, one.depth) == (
-        other.reliability,
-        other.durability,
-        other.depth,
     )

@@ -43,18 +43,17 @@ def load(name: str) -> MessageClass:
     package, kind, short = parts
     try:
         module = importlib.import_module(f'{package}.{kind}')
-    except ModuleNotFoundError as error:
-        if error.name == package:
+    except ImportError as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing == package:
             distro = os.environ.get('ROS_DISTRO', '<distro>')
             debian = f'ros-{distro}-{package.replace("_", "-")}'
             raise InterfaceError(
                 f'{name}: the package {package} is not there: install it (apt install {debian}), '
                 f'or source the workspace that has it, before the bridge starts'
             ) from None
-        if error.name == f'{package}.{kind}':
+        if missing == f'{package}.{kind}':
             raise InterfaceError(f'{name}: the package {package} has no {kind} types') from None
-        raise InterfaceError(f'{name}: the package {package} cannot be loaded: {error}') from error
-    except ImportError as error:
         raise InterfaceError(f'{name}: the package {package} cannot be loaded: {error}') from error
     found = _find(module, short)
     if found is None:
@@ -87,26 +86,15 @@ _PARTS = {
 }
 
 
-def name_of(cls: MessageClass) -> str:
-    """Return 'pkg/msg/Name' of a rosidl class."""
-    package, kind = cls.__module__.split('.')[:2]
-    return f'{package}/{kind}/{cls.__name__}'
-
-
 def describe(cls: MessageClass) -> Message:
     """Return the description of a rosidl message class.
 
     :raises InterfaceError: a field has a type that no .msg file can have (long double, wchar).
     """
-    name = name_of(cls)
-    names = cls.get_fields_and_field_types()
-    return Message(
-        name,
-        tuple(
-            _field(name, cls, field, slot)
-            for field, slot in zip(names, cls.SLOT_TYPES, strict=True)
-        ),
-    )
+    package, kind = cls.__module__.split('.')[:2]
+    name = f'{package}/{kind}/{cls.__name__}'
+    slots = zip(cls.get_fields_and_field_types(), cls.SLOT_TYPES, strict=True)
+    return Message(name, tuple(_field(name, cls, field, slot) for field, slot in slots))
 
 
 def _field(name: str, cls: MessageClass, field: str, slot: rosidl.AbstractType) -> Field:
@@ -130,10 +118,8 @@ def _type(path: str, slot: rosidl.AbstractType) -> FieldType:
     """Return the type of a field."""
     if isinstance(slot, rosidl.Array):
         return Array(_item(path, slot.value_type), slot.size)
-    if isinstance(slot, rosidl.BoundedSequence):
-        return Sequence(_item(path, slot.value_type), slot.maximum_size)
-    if isinstance(slot, rosidl.UnboundedSequence):
-        return Sequence(_item(path, slot.value_type))
+    if isinstance(slot, rosidl.AbstractSequence):
+        return Sequence(_item(path, slot.value_type), getattr(slot, 'maximum_size', None))
     return _item(path, slot)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
+from redis_bridge.bridge.timers import CallAt
 from redis_bridge.counters import Counters
 from redis_bridge.errors import InterfaceError
 from redis_bridge.mapping.model import Qos, SinkConfig
@@ -19,7 +20,6 @@ from redis_bridge.ports import (
     RosSide,
     Sink,
     SourceRequest,
-    Timers,
     TopicReceiver,
     TopicRequest,
     Write,
@@ -116,9 +116,6 @@ class FakeRedis:
     def is_holder(self) -> bool:
         return self.holder
 
-    def close(self) -> None:
-        self.calls.append('close')
-
     def receiver(self, name: str) -> Receiver:
         """Return the route that reads a name."""
         (found,) = [source.receiver for source in self.sources if source.config.name == name]
@@ -161,9 +158,6 @@ class FakeRos:
     def now(self) -> tuple[int, int]:
         return 12, 34
 
-    def full_name(self, name: str) -> str:
-        return name if name.startswith('/') else f'/{name}'
-
     def want(self, topics: Collection[TopicRequest]) -> None:
         self.calls.append('want')
         self.topics = list(topics)
@@ -176,7 +170,7 @@ class FakeRos:
             self.publishers[shared].users += 1
         else:
             message = self.messages[type_name]
-            self.publishers[shared] = MemoryPublisher(message, self.full_name(name))
+            self.publishers[shared] = MemoryPublisher(message, f'/{name.lstrip("/")}')
         return self.publishers[shared]
 
     def release(self, publisher: Publisher) -> None:
@@ -189,15 +183,12 @@ class FakeRos:
     def start(self) -> None:
         self.calls.append('start')
 
-    def close(self) -> None:
-        self.calls.append('close')
-
     def receiver(self, topic: str) -> TopicReceiver:
         """Return the route that carries a topic."""
         (found,) = [request.receiver for request in self.topics if request.topic == topic]
         return found
 
 
-def _checked_by_mypy(message: Message) -> tuple[Timers, Sink, RedisSide, Publisher, RosSide]:
+def _checked_by_mypy(message: Message) -> tuple[CallAt, Sink, RedisSide, Publisher, RosSide]:
     """Hold the stand-ins to the protocols."""
-    return FakeClock(), MemorySink(), FakeRedis(), MemoryPublisher(message), FakeRos()
+    return FakeClock().call_at, MemorySink(), FakeRedis(), MemoryPublisher(message), FakeRos()

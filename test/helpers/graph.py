@@ -21,7 +21,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E
 from rclpy.signals import SignalHandlerOptions  # noqa: E402
 from support import eventually  # noqa: E402
 
-from redis_bridge.ros_io.executor import Spinner  # noqa: E402
+from redis_bridge.ros_io.executor import spinning  # noqa: E402
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -53,10 +53,9 @@ class Graph:
     def start(self) -> Graph:
         """Spin the node."""
         self._opened.enter_context(
-            Spinner(
+            spinning(
                 self._kind,
                 [self.node],
-                self.context,
                 logging.getLogger('test'),
                 lambda: self.failures.append('spinning ended'),
             )

@@ -17,7 +17,10 @@ NAME = ROOT.name
 
 
 class Import(NamedTuple):
-    """One name that a module imports, in full, and the outermost function in which it does so."""
+    """One name that a module imports, in full, and the outermost function in which it does so.
+
+    A method is named with its class: `Run.run`.
+    """
 
     name: str
     function: str
@@ -39,7 +42,7 @@ def module_name(path: Path) -> str:
 def imports(path: Path) -> Iterator[Import]:
     """Yield all that a module imports, whether at its top, in a function or for type checks."""
 
-    def visit(node: ast.AST, function: str, for_types: bool) -> Iterator[Import]:
+    def visit(node: ast.AST, owner: str, function: str, for_types: bool) -> Iterator[Import]:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(alias.name, function, node.lineno, for_types)
@@ -48,13 +51,16 @@ def imports(path: Path) -> Iterator[Import]:
             for alias in node.names:
                 name = f'{node.module}.{alias.name}' if is_module(node, alias) else node.module
                 yield Import(name or '', function, node.lineno, for_types)
-        inner = getattr(node, 'name', '') if isinstance(node, ast.FunctionDef) else ''
+        if isinstance(node, ast.ClassDef):
+            owner = f'{node.name}.'
+        if isinstance(node, ast.FunctionDef):
+            function = function or f'{owner}{node.name}'
         if isinstance(node, ast.If) and 'TYPE_CHECKING' in ast.unparse(node.test):
             for_types = True
         for child in ast.iter_child_nodes(node):
-            yield from visit(child, function or inner, for_types)
+            yield from visit(child, owner, function, for_types)
 
-    yield from visit(ast.parse(path.read_text(encoding='utf-8')), '', False)
+    yield from visit(ast.parse(path.read_text(encoding='utf-8')), '', '', False)
 
 
 def is_module(node: ast.ImportFrom, alias: ast.alias) -> bool:

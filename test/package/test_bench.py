@@ -25,6 +25,7 @@ pytest.importorskip('rclpy')
 
 from graph import DOMAIN
 
+from bench import picture
 from bench.candidates import MSGPACK, OUT
 from bench.comparison import Trial
 from bench.figures import Figures, Subject
@@ -211,6 +212,16 @@ def test_a_contestant_faster_than_the_search_goes_is_marked_too():
     figures = Weak(1e9).rounds_of_rates()
     assert figures.median(IT, 'rate') > 200_000 / 1.06
     assert figures.is_at_least(IT, 'rate')
+
+
+def test_the_picture_has_a_group_of_bars_per_rate():
+    figures = Figures()
+    for hz, value in ((100, 120.0), (1000, 95.0)):
+        figures.add(Subject(OUT, 'Odometry', 'floor'), f'cpu_us@{hz}', value)
+    groups = picture._cpu(figures)
+    assert groups == {
+        'at 100 Hz': {'floor': (120.0, '120')}, 'at 1,000 Hz': {'floor': (95.0, '95')}
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize('seed', range(20))

@@ -61,6 +61,8 @@ VALUE = {
     'inner': {'a': -0.25, 'v': [1.0, 2.0, 3.0]},
 }
 META = Meta('robot1/0a0b', 7, 1234.5)
+WHOLE = [name for name, codec in CODECS.items() if not codec.one_scalar]
+TYPED = [name for name, codec in CODECS.items() if codec.carries_arrays]
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def describe(db, message, name, **kinds):
 def encoded(encoding, value=VALUE, message=SAMPLE, meta=META, **options):
     """Return the payload that a bridge makes of a message."""
     encode = CODECS[encoding].encoder(message, **options)
-    return encode(cdr_write.writer(message)(value), None if encoding in ('cdr', 'text') else meta)
+    return encode(cdr_write.writer(message)(value), meta)
 
 
 def plain(value):
@@ -98,13 +100,13 @@ def plain(value):
 # --- get ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ('encoding', 'options'),
-    [('msgpack', {}), ('msgpack', {'arrays': 'typed'}), ('json', {}), ('cdr', {})],
+    [(name, {}) for name in WHOLE] + [(name, {'arrays': 'typed'}) for name in TYPED],
 )
 def test_get_returns_the_same_value_in_every_encoding(db, client, encoding, options):
     describe(db, SAMPLE, 'robot1:sample', key=encoding)
     db.set('robot1:sample', encoded(encoding, **options))
     assert plain(client.get('robot1:sample')) == VALUE
-    assert client.read('robot1:sample').meta == (None if encoding == 'cdr' else META)
+    assert client.read('robot1:sample').meta == (META if CODECS[encoding].carries_meta else None)
 
 
 def test_get_returns_text_as_the_scalar_that_it_is(db, client):
@@ -130,7 +132,7 @@ def test_get_returns_a_hash_as_the_map_it_was_written_from(db, client):
     assert plain(client.get('robot1:battery')) == VALUE
 
 
-@pytest.mark.parametrize('encoding', ['msgpack', 'json', 'cdr'])
+@pytest.mark.parametrize('encoding', WHOLE)
 def test_get_returns_the_last_entry_of_a_stream(db, client, encoding):
     describe(db, SAMPLE, 'log', stream=encoding)
     db.xadd('log', {'data': b'old'})
@@ -265,7 +267,7 @@ def received(pubsub):
     return eventually(lambda: pubsub.get_message(timeout=0.1))['data']
 
 
-@pytest.mark.parametrize('encoding', ['msgpack', 'json', 'cdr'])
+@pytest.mark.parametrize('encoding', WHOLE)
 def test_publish_sends_what_the_bridge_that_reads_expects(db, client, encoding):
     describe(db, SAMPLE, 'robot1:in', from_channel=encoding)
     pubsub = subscribed(db, 'robot1:in')
@@ -275,7 +277,7 @@ def test_publish_sends_what_the_bridge_that_reads_expects(db, client, encoding):
     first, second = (CODECS[encoding].decoder(SAMPLE)(received(pubsub)) for _ in range(2))
     assert plain(first[0]) == VALUE
     assert second[0]['x'] == 2
-    if encoding != 'cdr':
+    if CODECS[encoding].carries_meta:
         assert second[0] == {'x': 2}  # what is left out stays out: the reader has its defaults
         assert [meta.seq for _, meta in (first, second)] == [1, 2]
         assert first[1].origin == client.origin
@@ -318,7 +320,14 @@ def test_publish_finds_the_kind_by_what_is_stored(db, client):
     assert client.target('nothing', kind='key').kind == 'key'
 
 
-@pytest.mark.parametrize('encoding', ['msgpack', 'json', 'cdr'])
+def test_publish_to_a_name_that_takes_no_messages_is_an_error(db, client):
+    db.rpush('queue', 'a')
+    with pytest.raises(PayloadError, match=r"^'queue' is a list in Redis"):
+        client.publish('queue', 'b')
+    assert client.publish('queue', 'b', kind='channel') == 0
+
+
+@pytest.mark.parametrize('encoding', WHOLE)
 @pytest.mark.parametrize(
     ('value', 'where'),
     [

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from modules import module_name, modules
 
-from redis_bridge.counters import DROP_REASONS, EVENTS, Counters, add_up
+from redis_bridge.counters import DROP_REASONS, EVENTS, Counters
 
 COUNTED = {
     r"\bcount_event\(\s*'(\w+)'": EVENTS,
@@ -50,7 +50,3 @@ def test_counts_of_several_threads_add_up():
         'dropped': {'too_old': 12_000},
         'noted': {},
     }
-
-
-def test_sums_are_by_name():
-    assert add_up({'a': 1, 'b': 2}, {}, {'b': 3}) == {'a': 1, 'b': 5}

@@ -26,7 +26,7 @@ ALLOWED = {
     'signals': set(),
     'ports': {'counters', 'mapping.model', 'messages', 'protocol'},
     'protocol': set(),
-    'mapping': {'jsonschema', 'protocol', 'yaml'},
+    'mapping': {'jsonschema', 'payloads', 'protocol', 'yaml'},
     'messages': set(),
     'payloads': {'messages', 'msgpack', 'protocol'},
     'bridge': {
@@ -43,8 +43,8 @@ ALLOWED = {
     'node': {'bridge', 'mapping', 'redis_io', 'ros', 'ros_io', 'signals'},
     '': {'client'},
 }  # fmt: skip
-# Functions of the command line that start what needs ROS, and what they may import for it.
-STARTERS = {('cli', 'run'): {'node'}, ('cli', 'demo'): {'demo'}}
+# Methods of the command line that start what needs ROS, and what they may import for it.
+STARTERS = {('cli', 'Run.run'): {'node'}, ('cli', 'Demo.run'): {'demo'}}
 
 
 def part_of(name: str) -> str:

@@ -20,35 +20,26 @@ def lines(caplog):
 
 
 def test_a_state_is_logged_when_it_changes(lines):
-    log = LogOnChange(LOG)
-    assert [log.update('a', state) for state in ('open', 'open', 'waiting')] == [
-        True, False, True,
-    ]  # fmt: skip
+    log = LogOnChange(LOG, 'a')
+    for state in ('open', 'open', 'waiting'):
+        log.update(state)
+        assert log.text == state
     assert lines() == ['DEBUG a: open', 'DEBUG a: waiting']
 
 
 def test_a_problem_is_logged_at_its_level_and_its_end_at_info(lines):
-    log = LogOnChange(LOG)
-    log.update('a', 'error: x', logging.ERROR)
-    log.update('a', 'error: x', logging.ERROR)
-    log.update('a', 'error: y', logging.WARNING)
-    log.update('a', 'open')
-    log.update('a', 'waiting')
+    log = LogOnChange(LOG, 'a')
+    log.update('error: x', logging.ERROR)
+    log.update('error: x', logging.ERROR)
+    log.update('error: y', logging.WARNING)
+    log.update('open')
+    log.update('waiting')
     assert lines() == [
         'ERROR a: error: x',
         'WARNING a: error: y',
         'INFO a: open',
         'DEBUG a: waiting',
     ]
-
-
-def test_each_subject_has_a_state_of_its_own(lines):
-    log = LogOnChange(LOG)
-    log.update('a', 'error', logging.ERROR)
-    log.update('b', 'error', logging.ERROR)
-    log.forget('a')
-    log.update('a', 'open')
-    assert lines() == ['ERROR a: error', 'ERROR b: error', 'DEBUG a: open']
 
 
 def test_a_drop_is_warned_of_every_ten_seconds_for_each_reason(lines):

@@ -6,7 +6,8 @@
 import logging
 
 import pytest
-from fakes import FakeClock
+from fakes import FakeClock, MemoryPublisher
+from samples import TWIST
 
 from redis_bridge.bridge.dead_man import DeadMan
 from redis_bridge.counters import Counters
@@ -14,23 +15,27 @@ from redis_bridge.mapping.model import Stop
 
 
 class Robot:
-    """A dead-man over a list of what was published."""
+    """A dead-man over a publisher that keeps what is published."""
 
     def __init__(self, after_ms: int = 500, repeat: int = 3) -> None:
         self.clock = FakeClock()
-        self.published: list[str] = []
+        self.publisher = MemoryPublisher(TWIST, '/cmd_vel')
         self.counters = Counters()
         self.dead_man = DeadMan(
             Stop(after_ms=after_ms, repeat=repeat),
-            lambda: self.published.append('stop'),
-            self.clock,
+            self.publisher,
+            b'stop',
+            self.clock.call_at,
             logging.getLogger('test'),
-            topic='/cmd_vel',
-            clock=self.clock,
+            self.clock,
         )
 
     def command(self) -> bool:
-        return self.dead_man.command(lambda: self.published.append('go'), self.counters)
+        return self.dead_man.command(self.publisher, b'go', self.counters)
+
+    @property
+    def published(self) -> list[str]:
+        return [message.decode() for message in self.publisher.published]
 
 
 @pytest.fixture

@@ -12,9 +12,8 @@ from fakes import SERVER_TIME, FakeClock, FakeRedis, MemoryPublisher
 from samples import JOINTS, NUMBER, STAMPED, TWIST, number
 
 from redis_bridge.bridge.dead_man import DeadMan
-from redis_bridge.bridge.inbound import InboundRoute, Mirror
-from redis_bridge.bridge.last_value import LastValue
-from redis_bridge.bridge.outbound import OutboundRoute
+from redis_bridge.bridge.inbound import InboundRoute
+from redis_bridge.bridge.outbound import LastValue, OutboundRoute
 from redis_bridge.mapping.model import (
     ChannelSourceConfig,
     KeySinkConfig,
@@ -45,11 +44,11 @@ class Inbound:
         )
         self.dead_man = route.stop and DeadMan(
             route.stop,
-            lambda: self.publisher.publish(cdr_write.writer(message)({})),
-            self.clock,
+            self.publisher,
+            cdr_write.writer(message)({}),
+            self.clock.call_at,
             LOG,
-            topic='/n',
-            clock=self.clock,
+            self.clock,
         )
         encode = mirror and CODECS[route.encoding].encoder(message)
         self.route = InboundRoute(
@@ -59,7 +58,7 @@ class Inbound:
             LOG,
             ros_now=lambda: (12, 34),
             dead_man=self.dead_man,
-            mirror=mirror and Mirror(mirror, encode),
+            is_new=mirror and (lambda sample: mirror.update(encode(sample))),
             clock=self.clock,
         )
 
@@ -359,7 +358,8 @@ def test_a_mirrored_value_settles_between_both_directions():
     redis = FakeRedis()
     key = KeySinkConfig('k', encoding='text')
     route = RosToRedis(where='', topic='/n', sinks=(key,))
-    outbound = OutboundRoute(route, redis, FakeClock(), LOG, mirror=mirror)
+    clock = FakeClock()
+    outbound = OutboundRoute(route, redis, clock.call_at, LOG, mirror=mirror, clock=clock)
     outbound.opened(NUMBER)
     inbound = Inbound(source=KeySourceConfig('k'), mirror=mirror, encoding='text')
     outbound.forward([number(0.5)])

@@ -13,8 +13,7 @@ from fakes import SERVER_TIME, FakeClock, FakeRedis
 from samples import NUMBER, TWIST, number
 
 from redis_bridge.bridge import encoders
-from redis_bridge.bridge.last_value import LastValue
-from redis_bridge.bridge.outbound import OutboundRoute
+from redis_bridge.bridge.outbound import LastValue, OutboundRoute
 from redis_bridge.mapping.model import (
     ChannelSinkConfig,
     HashSinkConfig,
@@ -37,7 +36,7 @@ class Outbound:
         self.redis = FakeRedis()
         route = RosToRedis(where='test.yaml:1', topic='/n', sinks=sinks, **options)
         self.route = OutboundRoute(
-            route, self.redis, self.clock, LOG, mirror=mirror, clock=self.clock
+            route, self.redis, self.clock.call_at, LOG, mirror=mirror, clock=self.clock
         )
         self.sinks = [self.redis.sinks[sink.name] for sink in sinks]
         self.route.opened(message)
@@ -176,10 +175,14 @@ def test_the_report_sums_over_the_sinks_and_takes_the_busiest_as_carried():
     outbound.carry(1.0)
     outbound.redis.sink_counters['k'].carry(3, 30, 0.3)
     outbound.redis.sink_counters['k'].drop('superseded')
+    outbound.redis.sink_counters['k'].count_event('rewritten', 2)
     outbound.redis.sink_counters['c'].carry(5, 50, 0.1)
+    outbound.redis.sink_counters['c'].drop('superseded', 3)
+    outbound.redis.sink_counters['c'].count_event('rewritten')
     report = outbound.route.report()
     assert (report.carried, report.bytes) == (5, 80)
-    assert report.dropped == {'over_size': 1, 'superseded': 1}
+    assert report.dropped == {'over_size': 1, 'superseded': 4}
+    assert report.noted == {'rewritten': 3}
     assert (report.latency_sum_s, report.latency_count) == (pytest.approx(0.4), 8)
 
 

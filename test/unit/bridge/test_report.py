@@ -5,7 +5,8 @@
 
 from fakes import FakeClock
 
-from redis_bridge.bridge.report import Rates, RouteReport
+from redis_bridge.bridge.report import Rates
+from redis_bridge.ports import RouteReport
 
 
 def report(carried=0, latency_sum_s=0.0):

@@ -55,8 +55,8 @@ class World:
         self.routes = RouteSet(
             self.ros,
             self.redis,
-            timers=self.clock,
-            stop_timers=self.clock,
+            call_at=self.clock.call_at,
+            stop_at=self.clock.call_at,
             log=LOG,
             clock=self.clock,
         )

@@ -9,6 +9,7 @@ import pytest
 
 from redis_bridge.client.publish import Target, find_target
 from redis_bridge.errors import InterfaceError, PayloadError
+from redis_bridge.mapping.model import SINKS
 from redis_bridge.protocol.descriptions import NameInfo
 from redis_bridge.protocol.meta import Meta
 
@@ -19,7 +20,7 @@ class Lookup:
     """Answers for every name alike."""
 
     def __init__(self, redis_type, fields):
-        self._answer = redis_type, NameInfo.of(fields)
+        self._answer = redis_type, NameInfo.of(fields, SINKS)
 
     def name(self, name):
         return self._answer
@@ -37,7 +38,6 @@ class Lookup:
         ('none', {}, 'channel', 'json'),
         ('string', {}, 'key', 'json'),
         ('stream', {}, 'stream', 'json'),
-        ('hash', {}, 'channel', 'json'),
         ('string', {b'from_channel': b'msgpack'}, 'channel', 'msgpack'),
         ('none', {b'channel': b'msgpack'}, 'channel', 'msgpack'),
         ('none', {b'channel': b'msgpack', b'from_channel': b'text'}, 'channel', 'text'),
@@ -68,6 +68,16 @@ def test_a_name_that_is_read_as_two_kinds_needs_the_kind():
     with pytest.raises(PayloadError, match='give `kind`'):
         find_target(lookup, 'both', None, None, None)
     assert find_target(lookup, 'both', 'key', None, None).kind == 'key'
+
+
+@pytest.mark.parametrize('redis_type', ['list', 'hash', 'zset'])
+def test_a_stored_name_that_takes_no_messages_needs_the_kind(redis_type):
+    lookup = Lookup(redis_type, {})
+    with pytest.raises(PayloadError, match=rf"^'n' is a {redis_type} in Redis.*give `kind`"):
+        find_target(lookup, 'n', None, None, None)
+    assert find_target(lookup, 'n', 'channel', None, None).kind == 'channel'
+    read = Lookup(redis_type, {b'from_channel': b'json'})
+    assert find_target(read, 'n', None, None, None).kind == 'channel'
 
 
 def test_metadata_is_in_the_payload_or_in_the_fields_of_an_entry():

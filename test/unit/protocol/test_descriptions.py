@@ -55,7 +55,7 @@ def test_a_name_is_described_for_both_sides():
     assert read.fields('r') == {
         'robot': 'r', 'from_channel': 'cdr', 'from_type': STRING.name, 'from_type_hash': 'y',
     }  # fmt: skip
-    info = NameInfo.of(as_bytes({**written.fields('r'), **read.fields('r')}))
+    info = NameInfo.of(as_bytes({**written.fields('r'), **read.fields('r')}), ('key', 'channel'))
     assert info.kinds == ['key', 'channel']
     assert info.to_read('key') == Format('json', STRING.name, 'RIHS01_x', 'data')
     assert info.to_publish('channel') == Format('cdr', STRING.name, 'y', None)
@@ -64,5 +64,6 @@ def test_a_name_is_described_for_both_sides():
 
 
 def test_a_name_that_is_read_as_the_type_it_is_written_with():
-    info = NameInfo.of({b'type': b'a/msg/B', b'from_key': b'json', b'unknown': b'\xff'})
+    fields = {b'type': b'a/msg/B', b'from_key': b'json', b'unknown': b'\xff'}
+    info = NameInfo.of(fields, ('channel', 'key'))
     assert info.read_as == {'key': Format('json', 'a/msg/B', None, None)}

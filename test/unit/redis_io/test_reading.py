@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from replies import REPLIES, bulk, message, written
+from support import eventually
 
 from redis_bridge.redis_io.connection import Connection
 from redis_bridge.redis_io.resp import CHUNK, code_of
@@ -36,8 +38,13 @@ class Ends:
         self.sock.close()
 
     def send(self, data: bytes) -> threading.Thread:
-        """Send, in a thread, as what is not read yet fills the socket."""
-        thread = threading.Thread(target=self.server.sendall, args=[data], daemon=True)
+        """Send, in a thread, because what is not read yet fills the socket."""
+
+        def send() -> None:
+            with contextlib.suppress(OSError):  # a test may end before it has read all
+                self.server.sendall(data)
+
+        thread = threading.Thread(target=send, daemon=True)
         thread.start()
         return thread
 
@@ -71,7 +78,7 @@ def test_replies_are_read_alike_however_they_are_cut(sent, data):
         sent = [as_message(reply) for reply in sent] if in_batches else sent
         assert got == sent
         with pytest.raises(redis.ConnectionError, match='closed the connection'):
-            ends.connection.has_reply(1)
+            eventually(ends.connection.has_reply)
 
 
 def as_message(reply: Any) -> Any:
@@ -95,7 +102,6 @@ def test_simple_strings_are_bytes_and_null_arrays_none(ends):
     ends.server.sendall(b'+OK\r\n*-1\r\n*0\r\n')
     assert [ends.connection.reply() for _ in range(3)] == [b'OK', None, []]
     assert not ends.connection.has_reply()
-    assert not ends.connection.has_reply(0)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +156,7 @@ def test_messages_do_not_wait_for_the_rest_of_the_next_one(ends):
     ends.server.sendall(first + second + third[:-500])
     assert ends.connection.replies(1000) == [(b'c', b'1'), (b'c', b'2')]
     ends.server.sendall(third[-500:])
-    assert ends.connection.has_reply(5)
+    eventually(ends.connection.has_reply)
     assert ends.connection.replies(1000) == [(b'c', b'3' * 1000)]
 
 
@@ -223,6 +229,5 @@ def test_a_connection_that_breaks_is_told_as_such():
 
 
 def test_looking_leaves_the_time_for_replies_as_it_was(ends):
-    assert not ends.connection.has_reply(0)
-    assert not ends.connection.has_reply(0.001)
+    assert not ends.connection.has_reply()
     assert ends.sock.gettimeout() == 5.0
