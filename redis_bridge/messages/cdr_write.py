@@ -18,6 +18,7 @@ from redis_bridge.messages.codegen import COMPILED, Source, define, identifier
 from redis_bridge.messages.guards import Guards, broken_guard, check_of_replaced
 from redis_bridge.messages.paths import child, field_at, set_at
 from redis_bridge.messages.types import Array, Message, Primitive, Sequence, String
+from redis_bridge.messages.wide_strings import wide_units
 
 Writer = Callable[[Any], bytes]
 Now = Callable[[], tuple[int, int]]  # seconds, nanoseconds
@@ -304,7 +305,7 @@ def _are_finite(value: Any) -> bool:
 
 _NAMES = {
     'HEADER': b'\0\1\0\0',
-    'wide_units': find_error.wide_units,
+    'wide_units': wide_units,
     'items_of': _items_of,
     'packed': _packed,
     'bytes_of': _bytes_of,

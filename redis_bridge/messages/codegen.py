@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from redis_bridge.errors import InterfaceError, PayloadError
+from redis_bridge.errors import InterfaceError, PayloadError, show
 from redis_bridge.messages import find_error
 from redis_bridge.messages.position import START, Alignment, Layout
 from redis_bridge.messages.types import Array, FieldType, Message, Primitive, Sequence, String
@@ -259,7 +259,7 @@ def _as_bytes(cdr: Any) -> bytes:
     """Return the bytes of a serialized message; PayloadError if it has none."""
     if isinstance(cdr, (bytes, bytearray, memoryview)):
         return bytes(cdr)
-    raise PayloadError(f'expected bytes, got {find_error.show(cdr)}')
+    raise PayloadError(f'expected bytes, got {show(cdr)}')
 
 
 def _rounded(base: int | str, size: int, padding: int | None = None) -> str:

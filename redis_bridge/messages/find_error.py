@@ -13,30 +13,11 @@ import struct
 from array import array
 from typing import Any
 
-from redis_bridge.errors import PayloadError, did_you_mean
+from redis_bridge.errors import PayloadError, did_you_mean, show
 from redis_bridge.messages.paths import child
 from redis_bridge.messages.types import Array, Message, Primitive, Sequence, String
 from redis_bridge.messages.walk import Walk
-
-_SHOWN = 40  # characters of a wrong value that an error shows
-
-
-def show(value: Any) -> str:
-    """Return a value as errors show it: scalars as they are, containers by kind and size."""
-    if isinstance(value, int) and value.bit_length() > 128:
-        # The text of a huge integer takes quadratic time, and Python may reject it.
-        return f'an integer of {value.bit_length()} bits'
-    if value is None or isinstance(value, (int, float)):
-        return str(value)
-    if isinstance(value, str):
-        return ascii(value) if len(value) <= _SHOWN else f'{value[:_SHOWN]!a}...'
-    if isinstance(value, dict):
-        return 'a map' if value else 'an empty map'
-    if isinstance(value, (list, tuple, array)):
-        return f'a list of {len(value)}'
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return f'{len(value)} bytes'
-    return f'a value of type {type(value).__name__}'
+from redis_bridge.messages.wide_strings import wide_text
 
 
 def _wrong(path: str, text: str) -> PayloadError:
@@ -215,25 +196,3 @@ class _Cdr(Walk[str, None]):
             raise _wrong(at, f'has {count} items, but {max(left, 0)} bytes are left')
         for index in range(count):
             self.visit(item, f'{at}[{index}]')
-
-
-def wide_text(data: bytes) -> str:
-    """Return the text of a wstring: UTF-16 code units of 4 bytes each.
-
-    :raises ValueError: a unit is beyond 0xFFFF, or half of a surrogate pair is missing.
-    """
-    units = data.decode('utf-32-le', 'surrogatepass')
-    if units and max(units) > '\uffff':
-        raise ValueError('a UTF-16 code unit is beyond 0xFFFF')
-    return units.encode('utf-16-le', 'surrogatepass').decode('utf-16-le')
-
-
-def wide_units(text: str) -> bytes:
-    """Return the body of a wstring.
-
-    :raises ValueError: half of a surrogate pair is missing.
-    """
-    data = text.encode('utf-16-le')
-    if len(data) == 2 * len(text):
-        return text.encode('utf-32-le')
-    return b''.join(data[at : at + 2] + b'\0\0' for at in range(0, len(data), 2))

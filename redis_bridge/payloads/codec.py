@@ -9,10 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from redis_bridge.errors import PayloadError
+from redis_bridge.errors import PayloadError, show
 from redis_bridge.messages import cdr_read, cdr_write
 from redis_bridge.messages.cdr_write import Now
-from redis_bridge.messages.find_error import show
 from redis_bridge.messages.guards import Guards
 from redis_bridge.messages.paths import field_at, get_at, set_at
 from redis_bridge.messages.types import FieldType, Message

@@ -14,8 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from redis_bridge.errors import PayloadError
-from redis_bridge.messages.find_error import show
+from redis_bridge.errors import PayloadError, show
 from redis_bridge.messages.paths import child, get_at
 from redis_bridge.messages.types import FieldType, Message, Primitive, String
 from redis_bridge.payloads.codec import Decode, ValueCodec, no_duplicates

@@ -13,8 +13,7 @@ from typing import Any, Union
 
 import msgpack
 
-from redis_bridge.errors import PayloadError
-from redis_bridge.messages.find_error import show
+from redis_bridge.errors import PayloadError, show
 from redis_bridge.messages.types import FieldType, Message
 from redis_bridge.payloads import msgpack_direct
 from redis_bridge.payloads.codec import Encode, ValueCodec, no_duplicates

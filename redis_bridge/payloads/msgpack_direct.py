@@ -22,9 +22,9 @@ from functools import lru_cache, partial
 
 import msgpack
 
-from redis_bridge.messages import find_error
 from redis_bridge.messages.codegen import COMPILED, ReadSource, identifier
 from redis_bridge.messages.types import Array, Message, Primitive, Sequence, String
+from redis_bridge.messages.wide_strings import wide_text
 
 # (CDR, further entries of the map, already packed) to msgpack
 ToMsgpack = Callable[[bytes, bytes], bytes]
@@ -233,7 +233,7 @@ def _text(data: bytes, bound: int | None = None) -> bytes:
 
 
 def _wide_text(data: bytes) -> bytes:
-    text = find_error.wide_text(data).encode()
+    text = wide_text(data).encode()
     return text_head(len(text)) + text
 
 

@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from redis_bridge.errors import InterfaceError, PayloadError
-from redis_bridge.messages.find_error import show
+from redis_bridge.errors import InterfaceError, PayloadError, show
 from redis_bridge.messages.paths import field_at, leaves
 from redis_bridge.messages.types import FieldType, Message, Primitive, String
 from redis_bridge.payloads.codec import Decode, ValueCodec
