@@ -6,8 +6,12 @@
 from __future__ import annotations
 
 import difflib
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
+
+_SHOWN = 40  # characters of a wrong value that an error shows
 
 
 class BridgeError(Exception):
@@ -83,3 +87,21 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `, did you mean 'x'?` for the known word nearest to a mistyped one, else ''."""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f', did you mean {near[0]!r}?' if near else ''
+
+
+def show(value: Any) -> str:
+    """Return a value as errors show it: scalars as they are, containers by kind and size."""
+    if isinstance(value, int) and value.bit_length() > 128:
+        # The text of a huge integer takes quadratic time, and Python may reject it.
+        return f'an integer of {value.bit_length()} bits'
+    if value is None or isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, str):
+        return ascii(value) if len(value) <= _SHOWN else f'{value[:_SHOWN]!a}...'
+    if isinstance(value, dict):
+        return 'a map' if value else 'an empty map'
+    if isinstance(value, (list, tuple, array)):
+        return f'a list of {len(value)}'
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f'{len(value)} bytes'
+    return f'a value of type {type(value).__name__}'

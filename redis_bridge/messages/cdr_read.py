@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
-from redis_bridge.messages import find_error
 from redis_bridge.messages.codegen import COMPILED, ReadSource, identifier
 from redis_bridge.messages.paths import child, field_at
 from redis_bridge.messages.types import Array, Message, Primitive, Sequence, String
+from redis_bridge.messages.wide_strings import wide_text
 
 Reader = Callable[[bytes], dict[str, Any]]
 Checker = Callable[[bytes], None]
@@ -178,4 +178,4 @@ class _Source(ReadSource[_Choice, str]):
         return name
 
 
-_NAMES = {'array': array, 'wide_text': find_error.wide_text}
+_NAMES = {'array': array, 'wide_text': wide_text}

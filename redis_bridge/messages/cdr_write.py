@@ -18,6 +18,7 @@ from redis_bridge.messages.codegen import COMPILED, Source, define, identifier
 from redis_bridge.messages.guards import Guards, broken_guard, check_of_replaced
 from redis_bridge.messages.paths import child, field_at, set_at
 from redis_bridge.messages.types import Array, Message, Primitive, Sequence, String
+from redis_bridge.messages.wide_strings import wide_units
 
 Writer = Callable[[Any], bytes]
 Now = Callable[[], tuple[int, int]]  # seconds, nanoseconds
@@ -133,12 +134,8 @@ class _Source(Source[_At, None]):
     def message(self, type_: Message, at: _At) -> None:
         name, path = at
         self.emit(f'if {name}.__class__ is not dict: raise TypeError')
-        count = len(type_.fields)
-        if count:
-            self._emit_defaults(type_, at)
-        # With the right number of fields, an unknown one means that a known one is missing.
-        self.emit(f'if len({name}) != {count}: raise KeyError')
-        if not count:
+        self._emit_defaults(type_, at)
+        if not type_.fields:
             self.add_pending('x', 1)
         for field in type_.fields:
             key = identifier(type_, field.name)
@@ -156,19 +153,22 @@ class _Source(Source[_At, None]):
             self._is_guarded = was_guarded
 
     def _emit_defaults(self, type_: Message, at: _At) -> None:
-        """Emit what happens if fields are left out."""
+        """Emit what happens if fields are left out, or are too many."""
         name, path = at
         defaults = {
             field.name: {} if isinstance(field.type, Message) else field.value()
             for field in type_.fields
         }
-        self.emit(f'if len({name}) != {len(defaults)}:')
+        # With the right number of fields, an unknown one means that a known one is missing.
+        is_wrong = f'if len({name}) != {len(defaults)}:'
+        self.emit(is_wrong)
         if path is not None and self._is_guarded:
             for field in defaults:
                 where = f'{child(path, field)}.'
                 if any(f'{needed}.'.startswith(where) for needed in self._guards.required):
                     self.emit(f' if {field!r} not in {name}: raise KeyError')
         self.emit(f' {name} = {self.constant(defaults, "defaults")} | {name}')
+        self.emit(f' {is_wrong} raise KeyError')
 
     def number(self, type_: Primitive, at: _At) -> None:
         name, path = at
@@ -305,7 +305,7 @@ def _are_finite(value: Any) -> bool:
 
 _NAMES = {
     'HEADER': b'\0\1\0\0',
-    'wide_units': find_error.wide_units,
+    'wide_units': wide_units,
     'items_of': _items_of,
     'packed': _packed,
     'bytes_of': _bytes_of,

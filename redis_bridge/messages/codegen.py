@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from redis_bridge.errors import InterfaceError, PayloadError
+from redis_bridge.errors import InterfaceError, PayloadError, show
 from redis_bridge.messages import find_error
 from redis_bridge.messages.position import START, Alignment, Layout
 from redis_bridge.messages.types import Array, FieldType, Message, Primitive, Sequence, String
@@ -33,7 +33,7 @@ if sys.byteorder != 'little':
 COMPILED = 256  # functions of one kind that are kept, to be shared by all routes of a type
 _MAX_LOOPS = 16  # Python nests no more than 20 blocks
 
-# What generated code that reads CDR raises for a broken payload; anything else is a bug.
+# What generated code that reads CDR raises for broken CDR; anything else is a bug.
 _READ_ERRORS = (struct.error, ValueError, IndexError)
 
 
@@ -189,7 +189,7 @@ class ReadSource(Source[A, R]):
     def take(self, size: int | str) -> str:
         """Move over so many bytes; return the source of their slice, for the next line.
 
-        Slices are cut short where the payload ends; that the position is then beyond the end is
+        Slices are cut short where the CDR ends; that the position is then beyond the end is
         noticed by whatever reads next, or at the very end.
         """
         start = self.base
@@ -233,7 +233,7 @@ class ReadSource(Source[A, R]):
     def define(
         self, name: str, arguments: str, result: str, message: Message, names: dict[str, Any]
     ) -> Callable[..., Any]:
-        """Return the function `name`; it names the first error of a broken payload."""
+        """Return the function `name`; it names the first error in broken CDR."""
         text = (
             f'def {name}({arguments}):\n'
             ' if buf.__class__ is not bytes:\n'
@@ -259,11 +259,11 @@ def _as_bytes(cdr: Any) -> bytes:
     """Return the bytes of a serialized message; PayloadError if it has none."""
     if isinstance(cdr, (bytes, bytearray, memoryview)):
         return bytes(cdr)
-    raise PayloadError(f'expected bytes, got {find_error.show(cdr)}')
+    raise PayloadError(f'expected bytes, got {show(cdr)}')
 
 
 def _rounded(base: int | str, size: int, padding: int | None = None) -> str:
-    """Return the source of a position (from the payload's start) aligned to `size`."""
+    """Return the source of a position in the buffer aligned to `size`."""
     if padding is not None:
         return f'{base} + {padding}'
     if size == 8:  # the header's 4 bytes do not count

@@ -231,7 +231,7 @@ def _parse_scalar(type_: Item, text: str) -> Any:
         return text.lower() in ('true', '1')
     if type_.is_float:
         return float(text)
-    value = int(text, 0) if text[:2] != '00' and not re.fullmatch(r'-?0\d+', text) else int(text)
+    value = int(text, 10 if text.lstrip('-').isdigit() else 0)  # 010 is decimal
     if type_.integers and not type_.integers[0] <= value <= type_.integers[1]:
         raise ValueError(f'{value} is out of range of {type_}')
     return value

@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Finds the first error in a CDR payload or in a plain value.
+"""Finds the first error in CDR or in a plain value.
 
 The compiled functions are fast and only notice that there is an error; these walk again, slowly,
 to name the place: `points[3].x: expected float32, got 'a'`.
@@ -13,30 +13,11 @@ import struct
 from array import array
 from typing import Any
 
-from redis_bridge.errors import PayloadError, did_you_mean
+from redis_bridge.errors import PayloadError, did_you_mean, show
 from redis_bridge.messages.paths import child
 from redis_bridge.messages.types import Array, Message, Primitive, Sequence, String
 from redis_bridge.messages.walk import Walk
-
-_SHOWN = 40  # characters of a wrong value that an error shows
-
-
-def show(value: Any) -> str:
-    """Return a value as errors show it: scalars as they are, containers by kind and size."""
-    if isinstance(value, int) and value.bit_length() > 128:
-        # The text of a huge integer takes quadratic time, and Python may reject it.
-        return f'an integer of {value.bit_length()} bits'
-    if value is None or isinstance(value, (int, float)):
-        return str(value)
-    if isinstance(value, str):
-        return ascii(value) if len(value) <= _SHOWN else f'{value[:_SHOWN]!a}...'
-    if isinstance(value, dict):
-        return 'a map' if value else 'an empty map'
-    if isinstance(value, (list, tuple, array)):
-        return f'a list of {len(value)}'
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return f'{len(value)} bytes'
-    return f'a value of type {type(value).__name__}'
+from redis_bridge.messages.wide_strings import wide_text
 
 
 def _wrong(path: str, text: str) -> PayloadError:
@@ -137,43 +118,44 @@ class _Value(Walk[tuple[Any, str], None]):
 
 # CDR
 
+_UINT32 = Primitive('uint32')
 
-def in_cdr(message: Message, payload: bytes) -> PayloadError | None:
-    """Return the first error in a CDR payload, or None."""
-    if payload[:2] == b'\0\0':
+
+def in_cdr(message: Message, cdr: bytes) -> PayloadError | None:
+    """Return the first error in CDR, or None."""
+    if cdr[:2] == b'\0\0':
         return PayloadError('big-endian CDR is not supported: expected 00 01 at its start')
-    if payload[:2] != b'\0\1' or len(payload) < 4:
-        start = payload[:4].hex(' ') or 'nothing'
+    if cdr[:2] != b'\0\1' or len(cdr) < 4:
+        start = cdr[:4].hex(' ') or 'nothing'
         return PayloadError(f'expected CDR, which starts with 00 01, got {start}')
     try:
-        _Cdr(payload).visit(message, '')
+        _Cdr(cdr).visit(message, '')
     except PayloadError as error:
         return error
     return None
 
 
 class _Cdr(Walk[str, None]):
-    """A walk over a type and a CDR payload; the path goes down."""
+    """A walk over a type and CDR; the path goes down."""
 
-    def __init__(self, payload: bytes) -> None:
-        self._payload = payload
+    def __init__(self, cdr: bytes) -> None:
+        self._cdr = cdr
         self._position = 4
 
     def _take(self, size: int, path: str) -> bytes:
-        left = len(self._payload) - self._position
+        left = len(self._cdr) - self._position
         if size > left:
             raise _wrong(path, f'needs {size} bytes, but {max(left, 0)} are left')
         self._position += size
-        return self._payload[self._position - size : self._position]
+        return self._cdr[self._position - size : self._position]
 
-    def _take_numbers(self, type_: Primitive, count: int, path: str) -> None:
+    def _take_numbers(self, type_: Primitive, count: int, path: str) -> bytes:
         if count:
             self._position += -(self._position - 4) % type_.size
-        self._take(type_.size * count, path)
+        return self._take(type_.size * count, path)
 
     def _length(self, path: str) -> int:
-        self._position += -(self._position - 4) % 4
-        return int.from_bytes(self._take(4, path), 'little')
+        return int.from_bytes(self._take_numbers(_UINT32, 1, path), 'little')
 
     def _count(self, type_: Array | Sequence, path: str) -> int:
         if isinstance(type_, Array):
@@ -209,30 +191,8 @@ class _Cdr(Walk[str, None]):
 
     def items(self, type_: Array | Sequence, item: String | Message, at: str) -> None:
         count = self._count(type_, at)
-        left = len(self._payload) - self._position
+        left = len(self._cdr) - self._position
         if count > left:  # each takes a byte at least
             raise _wrong(at, f'has {count} items, but {max(left, 0)} bytes are left')
         for index in range(count):
             self.visit(item, f'{at}[{index}]')
-
-
-def wide_text(data: bytes) -> str:
-    """Return the text of a wstring: UTF-16 code units of 4 bytes each.
-
-    :raises ValueError: a unit is beyond 0xFFFF, or half of a surrogate pair is missing.
-    """
-    units = data.decode('utf-32-le', 'surrogatepass')
-    if units and max(units) > '\uffff':
-        raise ValueError('a UTF-16 code unit is beyond 0xFFFF')
-    return units.encode('utf-16-le', 'surrogatepass').decode('utf-16-le')
-
-
-def wide_units(text: str) -> bytes:
-    """Return the body of a wstring.
-
-    :raises ValueError: half of a surrogate pair is missing.
-    """
-    data = text.encode('utf-16-le')
-    if len(data) == 2 * len(text):
-        return text.encode('utf-32-le')
-    return b''.join(data[at : at + 2] + b'\0\0' for at in range(0, len(data), 2))

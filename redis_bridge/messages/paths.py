@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from redis_bridge.errors import InterfaceError, PayloadError, did_you_mean
+from redis_bridge.errors import InterfaceError, PayloadError, did_you_mean, show
 from redis_bridge.messages.types import FieldType, Message
 
 
@@ -74,7 +74,7 @@ def set_at(value: dict[str, Any], path: str, setting: Any) -> None:
     for part in parents:
         value = value.setdefault(part, {})
         if not isinstance(value, dict):
-            raise PayloadError(f'{path}: expected a map at {part}, got {value!r}')
+            raise PayloadError(f'{path}: expected a map at {part}, got {show(value)}')
     value[last] = setting
 
 

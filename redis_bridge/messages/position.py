@@ -1,9 +1,9 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What is known of positions in CDR before any payload is there.
+"""What is known of positions in CDR beforehand.
 
-Most alignments are known beforehand; only after strings and sequences the padding has to be
+Most alignments are known; only after strings and sequences the padding has to be
 computed while a function runs.
 """
 

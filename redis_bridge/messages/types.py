@@ -28,7 +28,6 @@ PRIMITIVES = {
     'float': ('f', 4, 'float32', 10),
     'double': ('d', 8, 'float64', 11),
 }
-BYTES = ('octet', 'uint8')  # arrays of these are bytes
 
 
 class _Type(ABC):
@@ -114,7 +113,7 @@ class _Items(_Type):
 
     @property
     def is_bytes(self) -> bool:
-        return isinstance(self.item, Primitive) and self.item.name in BYTES
+        return isinstance(self.item, Primitive) and self.item.name in ('octet', 'uint8')
 
 
 @dataclass(frozen=True)

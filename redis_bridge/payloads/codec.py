@@ -9,12 +9,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from redis_bridge.errors import PayloadError
+from redis_bridge.errors import PayloadError, show
 from redis_bridge.messages import cdr_read, cdr_write
 from redis_bridge.messages.cdr_write import Now
-from redis_bridge.messages.find_error import show
 from redis_bridge.messages.guards import Guards
-from redis_bridge.messages.paths import field_at, get_at
+from redis_bridge.messages.paths import field_at, get_at, set_at
 from redis_bridge.messages.types import FieldType, Message
 from redis_bridge.protocol.meta import META, Meta, take_meta
 
@@ -98,12 +97,15 @@ class ValueCodec(Codec):
         fields: Sequence[str] = (),
         arrays: str = 'list',
     ) -> Encode:
+        path = self.value_path(message, field, fields)
         typed = self.carries_arrays and arrays == 'typed'
-        if field:
-            path = field
-            read_field = cdr_read.reader(message, (path,), typed)
-            dump_field = self.dumper(field_at(message, path))
-            return lambda cdr, meta=None: dump_field(get_at(read_field(cdr), path))
+        if path is None:
+            return self.map_encoder(message, fields, typed)
+        read, dump = cdr_read.reader(message, (path,), typed), self.dumper(field_at(message, path))
+        return lambda cdr, meta=None: dump(get_at(read(cdr), path))
+
+    def map_encoder(self, message: Message, fields: Sequence[str], typed: bool) -> Encode:
+        """Return a function from CDR and metadata to the payload of a map."""
         read, dump = cdr_read.reader(message, fields, typed), self.dumper(message)
 
         def encode(cdr: bytes, meta: Meta | None = None) -> bytes:
@@ -115,11 +117,10 @@ class ValueCodec(Codec):
         return encode
 
     def decoder(self, message: Message, field: str | None = None) -> Decode:
-        if field:
-            path = field
-            restore_field = self.restorer(field_at(message, path), path)
-            return lambda payload: (nest(restore_field(self.load(payload)), path), None)
-        restore = self.restorer(message, '')
+        path = self.value_path(message, field)
+        restore = self.restorer(field_at(message, path) if path else message, path or '')
+        if path is not None:
+            return lambda payload: (nest(restore(self.load(payload)), path), None)
 
         def decode(payload: bytes) -> tuple[dict[str, Any], Meta | None]:
             value = self.load(payload)
@@ -141,6 +142,12 @@ class ValueCodec(Codec):
         value = self.load(payload)
         return value, take_meta(value) if type(value) is dict else None
 
+    def value_path(
+        self, message: Message, field: str | None, fields: Sequence[str] = ()
+    ) -> str | None:
+        """Return the path of the bare value that is the payload; None: a map of the message."""
+        return field or None
+
     @abstractmethod
     def dumper(self, type_: FieldType) -> Callable[[Any], bytes]:
         """Return a function from a plain value of a type, as CDR holds it, to a payload."""
@@ -160,10 +167,8 @@ class ValueCodec(Codec):
 
 def nest(value: Any, path: str) -> dict[str, Any]:
     """Return a message's value that holds only the field at a path."""
-    *parents, last = path.split('.')
-    nested = {last: value}
-    for part in reversed(parents):
-        nested = {part: nested}
+    nested: dict[str, Any] = {}
+    set_at(nested, path, value)
     return nested
 
 

@@ -10,13 +10,13 @@ import json
 import math
 import re
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from redis_bridge.errors import PayloadError
-from redis_bridge.messages.find_error import show
-from redis_bridge.messages.paths import get_at
-from redis_bridge.messages.types import Array, FieldType, Message, Primitive, Sequence
+from redis_bridge.errors import PayloadError, show
+from redis_bridge.messages.paths import child, get_at
+from redis_bridge.messages.types import FieldType, Message, Primitive, String
 from redis_bridge.payloads.codec import Decode, ValueCodec, no_duplicates
 from redis_bridge.payloads.msgpack_codec import to_list
 from redis_bridge.protocol.meta import Meta, with_meta
@@ -47,7 +47,7 @@ def _to_base64(value: Any) -> str:
     raise TypeError(f'{show(value)} cannot be carried')
 
 
-def _fromfloat_name(value: Any) -> Any:
+def _from_float_name(value: Any) -> Any:
     return NON_FINITE.get(value, value) if type(value) is str else value
 
 
@@ -62,20 +62,40 @@ def _literal_float(text: str) -> float:
     return value
 
 
+def _from_base64(path: str, value: Any) -> Any:
+    if type(value) is not str:
+        return value
+    try:
+        return base64.b64decode(value, validate=True)
+    except ValueError:
+        raise PayloadError(f'{path}: expected base64, got {show(value)}') from None
+
+
+_INTEGERS_TO_JSON = {'int64': _exact, 'uint64': _exact}
+_FLOATS_TO_JSON = {'float': _finite, 'double': _finite}
+_FROM_JSON = {
+    'int64': _from_digits,
+    'uint64': _from_digits,
+    'float': _from_float_name,
+    'double': _from_float_name,
+}
+
+
 def _converter(
-    type_: FieldType, of: Callable[[FieldType, str], Convert | None], path: str = ''
+    type_: FieldType, table: Mapping[str, Convert], path: str = '', has_base64: bool = False
 ) -> Convert | None:
-    """Return a function that changes what `of` gives a function for, in place; None for nothing.
+    """Return a function that changes the numbers of a table's types in place; None for nothing.
 
     Values may be partial or of a wrong kind: what does not look like its type is left alone.
+
+    :param has_base64: whether bytes are strings, to be read.
     """
-    own = of(type_, path)
-    if own is not None:
-        return own
+    if isinstance(type_, Primitive):
+        return table.get(type_.name)
     if isinstance(type_, Message):
         steps = []
         for field in type_.fields:
-            step = _converter(field.type, of, f'{path}.{field.name}' if path else field.name)
+            step = _converter(field.type, table, child(path, field.name), has_base64)
             if step is not None:
                 steps.append((field.name, step))
         if not steps:
@@ -89,41 +109,14 @@ def _converter(
             return value
 
         return convert
-    if isinstance(type_, (Array, Sequence)):
-        each = _converter(type_.item, of, f'{path}[]')
-        if each is None:
-            return None
-        return lambda value: [each(item) for item in value] if type(value) is list else value
-    return None
-
-
-def _integers_to_json(type_: FieldType, path: str) -> Convert | None:
-    wide = isinstance(type_, Primitive) and type_.name in ('int64', 'uint64')
-    return _exact if wide else None
-
-
-def _floats_to_json(type_: FieldType, path: str) -> Convert | None:
-    return _finite if isinstance(type_, Primitive) and type_.is_float else None
-
-
-def _from_json(type_: FieldType, path: str) -> Convert | None:
-    """Return what restores values that JSON carries as strings."""
-    if isinstance(type_, Primitive):
-        if type_.is_float:
-            return _fromfloat_name
-        return _from_digits if type_.name in ('int64', 'uint64') else None
-    if not type_.is_bytes:
+    if isinstance(type_, String):
         return None
-
-    def from_base64(value: Any) -> Any:
-        if type(value) is not str:
-            return value
-        try:
-            return base64.b64decode(value, validate=True)
-        except ValueError:
-            raise PayloadError(f'{path}: expected base64, got {show(value)}') from None
-
-    return from_base64
+    if type_.is_bytes:
+        return partial(_from_base64, path) if has_base64 else None
+    each = _converter(type_.item, table, f'{path}[]', has_base64)
+    if each is None:
+        return None
+    return lambda value: [each(item) for item in value] if type(value) is list else value
 
 
 class Json(ValueCodec):
@@ -159,8 +152,8 @@ class Json(ValueCodec):
 
     def dumper(self, type_: FieldType) -> Callable[[Any], bytes]:
         encode = self._encode
-        integers = _converter(type_, _integers_to_json)
-        floats = _converter(type_, _floats_to_json)
+        integers = _converter(type_, _INTEGERS_TO_JSON)
+        floats = _converter(type_, _FLOATS_TO_JSON)
 
         def dump(value: Any) -> bytes:
             if integers is not None:
@@ -182,7 +175,7 @@ class Json(ValueCodec):
             raise PayloadError(f'not JSON as used here: {reason}') from None
 
     def restorer(self, type_: FieldType, path: str) -> Convert:
-        return _converter(type_, _from_json, path) or (lambda value: value)
+        return _converter(type_, _FROM_JSON, path, has_base64=True) or (lambda value: value)
 
 
 def _untyped_to_json(value: Any) -> Any:

@@ -13,8 +13,7 @@ from typing import Any, Union
 
 import msgpack
 
-from redis_bridge.errors import PayloadError
-from redis_bridge.messages.find_error import show
+from redis_bridge.errors import PayloadError, show
 from redis_bridge.messages.types import FieldType, Message
 from redis_bridge.payloads import msgpack_direct
 from redis_bridge.payloads.codec import Encode, ValueCodec, no_duplicates
@@ -22,19 +21,16 @@ from redis_bridge.protocol.meta import META, Meta, take_meta, with_meta
 
 Numbers = Union['array[int]', 'array[float]']
 
-# The end of the metadata, of fixed width: seq, stamp's name and stamp.
-_META_END = struct.Struct('>BQ7sd')
-_META_MARKS = 0xCF, b'\xa5stamp\xcb'
 _META_START: bytes = msgpack.packb(META) + b'\x83' + msgpack.packb('origin')
 _META_SEQ: bytes = msgpack.packb('seq')
+_META_END = struct.Struct('>BQ7sd')  # seq, the name of the stamp and the stamp, of fixed width
 _ORIGINS = 1024  # kept, because the same ones come again and again
 
 
 def _packed_meta(meta: Meta) -> bytes:
     """Return metadata as the last entry of a map."""
     origin, seq, stamp = meta
-    mark, name = _META_MARKS
-    return _meta_start(origin) + _META_END.pack(mark, seq, name, stamp)
+    return _meta_start(origin) + _META_END.pack(0xCF, seq, b'\xa5stamp\xcb', stamp)
 
 
 @lru_cache(_ORIGINS)
@@ -99,19 +95,11 @@ class Msgpack(ValueCodec):
     carries_meta = True
     carries_arrays = True
 
-    def encoder(
-        self,
-        message: Message,
-        field: str | None = None,
-        fields: Sequence[str] = (),
-        arrays: str = 'list',
-    ) -> Encode:
-        if field or fields:
-            return super().encoder(message, field, fields, arrays)
-        pack = msgpack_direct.to_msgpack(message, typed=arrays == 'typed')
-        return lambda payload, meta=None: pack(
-            payload, b'' if meta is None else _packed_meta(meta)
-        )
+    def map_encoder(self, message: Message, fields: Sequence[str], typed: bool) -> Encode:
+        if fields:
+            return super().map_encoder(message, fields, typed)
+        pack = msgpack_direct.to_msgpack(message, typed)
+        return lambda cdr, meta=None: pack(cdr, b'' if meta is None else _packed_meta(meta))
 
     def dump(self, value: Any, meta: Meta | None, typed: bool) -> bytes:
         default = _to_ext if typed else to_list

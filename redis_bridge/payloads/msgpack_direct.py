@@ -22,9 +22,9 @@ from functools import lru_cache, partial
 
 import msgpack
 
-from redis_bridge.messages import find_error
 from redis_bridge.messages.codegen import COMPILED, ReadSource, identifier
 from redis_bridge.messages.types import Array, Message, Primitive, Sequence, String
+from redis_bridge.messages.wide_strings import wide_text
 
 # (CDR, further entries of the map, already packed) to msgpack
 ToMsgpack = Callable[[bytes, bytes], bytes]
@@ -92,50 +92,38 @@ class _Source(ReadSource[None, None]):
         """Note bytes of the output that every message has."""
         self._tokens += [-1 - byte for byte in data]
 
-    def _chunks(self) -> list[tuple[bytes, int, int, bytes]]:
-        """Return what moves the tokens: orders, the part of the input each needs, and the fill."""
-        chunks = []
-        tokens, self._tokens = self._tokens, []
-        while tokens:
-            low = high = next((token for token in tokens if token >= 0), 0)
-            constants: dict[int, int] = {}
-            taken = 0
-            for token in tokens:
-                is_input = token >= 0
-                new_low, new_high = low, high
-                if is_input:
-                    new_low, new_high = min(low, token), max(high, token + 1)
-                is_new = not is_input and token not in constants
-                if new_high - new_low + len(constants) + is_new > _TABLE:
-                    break
-                low, high = new_low, new_high
-                if is_new:
-                    constants[token] = len(constants)
-                taken += 1
-            order = bytes(
-                token - low if token >= 0 else high - low + constants[token]
-                for token in tokens[:taken]
-            )
-            fill = bytes(-1 - token for token in constants)
-            chunks.append((order, low, high, fill.ljust(_TABLE - (high - low), b'\0')))
-            tokens = tokens[taken:]
-        return chunks
-
-    def _at(self, ahead: int) -> int | str:
-        """Return the source of a position in the input."""
-        if isinstance(self.base, int):
-            return self.base + ahead
-        return f'{self.base} + {ahead}' if ahead else self.base
-
     def flush(self) -> None:
-        for order, low, high, fill in self._chunks():
-            if low == high:
-                self.emit(f'add({self.constant(order.translate(fill), "text")})')
-            else:
-                name, filler = self.constant(order, 'order'), self.constant(fill, 'fill')
-                table = f'buf[{self._at(low)}:{self._at(high)}] + {filler}'
-                self.emit(f'add({name}.translate({table}))')
+        while self._tokens:
+            self._emit_chunk()
         self.clear_pending()
+
+    def _emit_chunk(self) -> None:
+        """Emit what moves as many of the tokens as one table has room for."""
+        low = high = next((token for token in self._tokens if token >= 0), 0)  # of the input
+        constants: dict[int, int] = {}  # and their order behind the input
+        taken = 0
+        for token in self._tokens:
+            is_new = token < 0 and token not in constants
+            new_low, new_high = (
+                (low, high) if token < 0 else (min(low, token), max(high, token + 1))
+            )
+            if new_high - new_low + len(constants) + is_new > _TABLE:
+                break
+            low, high = new_low, new_high
+            if is_new:
+                constants[token] = len(constants)
+            taken += 1
+        tokens, self._tokens = self._tokens[:taken], self._tokens[taken:]
+        order = bytes(
+            token - low if token >= 0 else high - low + constants[token] for token in tokens
+        )
+        fill = bytes(-1 - token for token in constants).ljust(_TABLE - (high - low), b'\0')
+        if low == high:
+            self.emit(f'add({self.constant(order.translate(fill), "text")})')
+            return
+        name, filler = self.constant(order, 'order'), self.constant(fill, 'fill')
+        start = f'{self.base} + {low}' if low else self.base
+        self.emit(f'add({name}.translate(buf[{start}:{self.base} + {high}] + {filler}))')
 
     def message(self, type_: Message, at: None) -> None:
         self._fixed(map_head(len(type_.fields)))
@@ -200,38 +188,34 @@ class _Source(ReadSource[None, None]):
             self.visit(item, None)
 
 
-# Heads of msgpack values: what begins a short value, the lengths that are short, and what begins
-# longer ones, before a length of one, two or four bytes.
-_Marks = tuple[int, int, dict[int, struct.Struct]]
-_BYTE, _WORD, _LONG = map(struct.Struct, ('>B', '>H', '>I'))
-_MAP: _Marks = (0x80, 16, {0xDE: _WORD, 0xDF: _LONG})
-_ARRAY: _Marks = (0x90, 16, {0xDC: _WORD, 0xDD: _LONG})
-_TEXT: _Marks = (0xA0, 32, {0xD9: _BYTE, 0xDA: _WORD, 0xDB: _LONG})
-_BYTES: _Marks = (0, 0, {0xC4: _BYTE, 0xC5: _WORD, 0xC6: _LONG})
-_EXT: _Marks = (0, 0, {0xC7: _BYTE, 0xC8: _WORD, 0xC9: _LONG})
-_FIXED_EXT = {1: 0xD4, 2: 0xD5, 4: 0xD6, 8: 0xD7, 16: 0xD8}
+def _head(first: int, limit: int, mark: int, size: int, count: int) -> bytes:
+    """Return what begins a value of so many items or bytes in msgpack.
 
-
-def _head(marks: _Marks, count: int) -> bytes:
-    first, limit, longer = marks
+    Below the limit it is one byte, `first + count`. Else it is the mark and the count in `size`
+    bytes, or, if that is too short, the next mark and twice as many, up to four.
+    """
     if count < limit:
         return bytes((first + count,))
-    for mark, length in longer.items():
-        if count >> 8 * length.size == 0:
-            return bytes((mark,)) + length.pack(count)
-    raise ValueError(f'{count} is too much for msgpack')
+    while count >> 8 * size:
+        mark, size = mark + 1, 2 * size
+    if size > 4:
+        raise ValueError(f'{count} is too much for msgpack')
+    return bytes((mark,)) + count.to_bytes(size, 'big')
 
 
-map_head = partial(_head, _MAP)
-text_head = partial(_head, _TEXT)
-array_head = partial(_head, _ARRAY)
+map_head = partial(_head, 0x80, 16, 0xDE, 2)
+array_head = partial(_head, 0x90, 16, 0xDC, 2)
+text_head = partial(_head, 0xA0, 32, 0xD9, 1)
+_bytes_head = partial(_head, 0, 0, 0xC4, 1)
+_long_ext_head = partial(_head, 0, 0, 0xC7, 1)
+_FIXED_EXT = {1: 0xD4, 2: 0xD5, 4: 0xD6, 8: 0xD7, 16: 0xD8}
 _TEXT_HEADS = [text_head(count) for count in range(256)]
 
 
 def _ext_head(count: int, tag: int) -> bytes:
     if count in _FIXED_EXT:
         return bytes((_FIXED_EXT[count], tag))
-    return _head(_EXT, count) + bytes((tag,))
+    return _long_ext_head(count) + bytes((tag,))
 
 
 # What the generated code calls
@@ -249,7 +233,7 @@ def _text(data: bytes, bound: int | None = None) -> bytes:
 
 
 def _wide_text(data: bytes) -> bytes:
-    text = find_error.wide_text(data).encode()
+    text = wide_text(data).encode()
     return text_head(len(text)) + text
 
 
@@ -284,7 +268,7 @@ def _booleans(data: bytes) -> bytes:
 _NAMES = {
     'count': struct.Struct('<I').unpack_from,
     'array_head': array_head,
-    'bytes_head': partial(_head, _BYTES),
+    'bytes_head': _bytes_head,
     'ext_head': _ext_head,
     'text': _text,
     'short_text': lru_cache(_CACHED)(_text),

@@ -12,11 +12,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from redis_bridge.errors import InterfaceError, PayloadError
-from redis_bridge.messages.find_error import show
+from redis_bridge.errors import InterfaceError, PayloadError, show
 from redis_bridge.messages.paths import field_at, leaves
 from redis_bridge.messages.types import FieldType, Message, Primitive, String
-from redis_bridge.payloads.codec import Decode, Encode, ValueCodec
+from redis_bridge.payloads.codec import Decode, ValueCodec
 from redis_bridge.payloads.json_codec import INTEGER, NON_FINITE, float_name
 from redis_bridge.protocol.meta import Meta
 
@@ -68,44 +67,32 @@ def _parse(type_: Primitive, path: str, text: str) -> bool | int | float:
     raise PayloadError(f'{path}: expected {type_} as text, got {show(text)}')
 
 
-def _scalar(message: Message, field: str | None) -> str:
-    """Return the path of the scalar that a text payload carries."""
-    if field is not None:
-        type_ = field_at(message, field)
-        if not isinstance(type_, (Primitive, String)):
-            raise InterfaceError(
-                f'{field}: text carries one scalar, but this is {type_} of {message.name}'
-            )
-        return field
-    scalars = [path for path, type_ in leaves(message) if isinstance(type_, (Primitive, String))]
-    if len(scalars) != 1:
-        names = ', '.join(scalars[:8]) + (', ...' if len(scalars) > 8 else '')
-        raise InterfaceError(
-            f'text carries one scalar, but {message.name} has {len(scalars)}'
-            + (f': give one as field ({names})' if scalars else '')
-        )
-    return scalars[0]
-
-
 class Text(ValueCodec):
     """One scalar as UTF-8."""
 
     name = 'text'
     one_scalar = True
 
-    def encoder(
-        self,
-        message: Message,
-        field: str | None = None,
-        fields: Sequence[str] = (),
-        arrays: str = 'list',
-    ) -> Encode:
+    def value_path(self, message: Message, field: str | None, fields: Sequence[str] = ()) -> str:
         if fields:
             raise InterfaceError('text carries one scalar: give it as field, not as fields')
-        return super().encoder(message, _scalar(message, field))
-
-    def decoder(self, message: Message, field: str | None = None) -> Decode:
-        return super().decoder(message, _scalar(message, field))
+        if field is not None:
+            type_ = field_at(message, field)
+            if not isinstance(type_, (Primitive, String)):
+                raise InterfaceError(
+                    f'{field}: text carries one scalar, but this is {type_} of {message.name}'
+                )
+            return field
+        scalars = [
+            path for path, type_ in leaves(message) if isinstance(type_, (Primitive, String))
+        ]
+        if len(scalars) != 1:
+            names = ', '.join(scalars[:8]) + (', ...' if len(scalars) > 8 else '')
+            raise InterfaceError(
+                f'text carries one scalar, but {message.name} has {len(scalars)}'
+                + (f': give one as field ({names})' if scalars else '')
+            )
+        return scalars[0]
 
     def dumper(self, type_: FieldType) -> Callable[[Any], bytes]:
         to_text = _TO_TEXT.get(str(type_), str)
@@ -132,7 +119,7 @@ class Text(ValueCodec):
         if message is None:
             return self.unpack
         try:
-            path = _scalar(message, field)
+            path = self.value_path(message, field)
         except InterfaceError:  # the type has several, and none was named
             return self.unpack
         restore = self.restorer(field_at(message, path), path)

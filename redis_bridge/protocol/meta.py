@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from redis_bridge.errors import PayloadError
+from redis_bridge.errors import PayloadError, show
 
 # The extra entry of a map that carries what travels beside the message. No ROS field can have
 # this name, because those begin with a letter.
@@ -31,12 +31,12 @@ class Meta(NamedTuple):
 def checked(origin: object, seq: object, stamp: object) -> Meta:
     """Return metadata from values that a sender chose; raises PayloadError."""
     if type(origin) is not str:
-        raise PayloadError(f'_meta.origin: expected a string, got {_shown(origin)}')
+        raise PayloadError(f'_meta.origin: expected a string, got {show(origin)}')
     if type(seq) is not int or not 0 <= seq < SEQ_LIMIT:
-        raise PayloadError(f'_meta.seq: expected a count, got {_shown(seq)}')
+        raise PayloadError(f'_meta.seq: expected a count, got {show(seq)}')
     if (type(stamp) is int or type(stamp) is float) and abs(stamp) < STAMP_LIMIT:
         return Meta(origin, seq, float(stamp))
-    raise PayloadError(f'_meta.stamp: expected seconds, got {_shown(stamp)}')
+    raise PayloadError(f'_meta.stamp: expected seconds, got {show(stamp)}')
 
 
 def take_meta(value: dict[str, Any]) -> Meta | None:
@@ -48,7 +48,7 @@ def take_meta(value: dict[str, Any]) -> Meta | None:
         return None
     entry = value.pop(META)
     if type(entry) is not dict:
-        raise PayloadError(f'{META}: expected a map, got {_shown(entry)}')
+        raise PayloadError(f'{META}: expected a map, got {show(entry)}')
     return checked(entry.get('origin', ''), entry.get('seq', 0), entry.get('stamp'))
 
 
@@ -57,14 +57,6 @@ def with_meta(value: Any, meta: Meta | None) -> Any:
     if meta is None or type(value) is not dict:
         return value
     return {**value, META: meta._asdict()}
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, (dict, list, tuple)):
-        return f'a {type(value).__name__}'
-    if isinstance(value, int) and value.bit_length() > 128:
-        return 'a huge integer'  # Python limits the length of its text
-    return ascii(value)[:60]
 
 
 def entry_fields(payload: bytes, meta: Meta | None) -> list[bytes]:

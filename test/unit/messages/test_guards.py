@@ -51,6 +51,14 @@ def written(value: object, **guards: object) -> dict:
     return READ(cdr_write.writer(MESSAGE, Guards(**guards), now)(value))
 
 
+def test_large_numbers_are_finite_even_if_their_sum_is_not():
+    joints = [1.7e308, 1.7e308, 2**1000]
+    assert written({'joints': joints}, finite=True)['joints'] == joints
+    for wrong in (math.nan, math.inf, -math.inf):
+        with pytest.raises(PayloadError, match='a number is NaN or infinite'):
+            written({'joints': [*joints, wrong]}, finite=True)
+
+
 REJECTED = [
     ({'required': ('linear.x',)}, {'linear': {'y': 1.0}}, 'missing_field',
      'linear.x is required and was left out'),

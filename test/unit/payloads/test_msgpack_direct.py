@@ -12,6 +12,7 @@ import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from message_types import LONG
 from strategies import encode_cdr, plain_values, same
 
 from redis_bridge.errors import PayloadError
@@ -21,78 +22,31 @@ from redis_bridge.messages.types import Message
 from redis_bridge.payloads import CODECS, msgpack_direct
 from redis_bridge.protocol.meta import Meta
 
-# One of each, after strings and sequences and within loops.
-DEFINITION = """
-bool flag
-string name
-int16 short
-float64[] doubles
-uint8[] data
-float64[3] fixed
-float64[36] covariance
-string<=5 bounded
-float32[<=90] few
-pkg/Flat[] flats
-pkg/Gap[2] gaps
-string[] names
-pkg/Nothing[] nothings
-pkg/Nothing nothing
-byte[4] id
-int64 last
-uint16[300] table
-pkg/Deep[] deep
-float32[1] one
-wstring wide
-int32[] integers
-bool[2] flags
-uint64[200] many
-int8[<=3] bytes
-uint16 final
-================================================================================
-MSG: pkg/Flat
-float64 x
-float32 y
-byte[4] id
-================================================================================
-MSG: pkg/Gap
-float64 x
-uint8 y
-================================================================================
-MSG: pkg/Nothing
-================================================================================
-MSG: pkg/Deep
-int8 a
-pkg/Gap[] gaps
-bool b
-pkg/Flat flat
-"""
-
 
 def type_of(definition: str) -> Message:
     return parse_definition('pkg/msg/Type', definition)
 
 
-TYPE = type_of(DEFINITION)
-PACK = msgpack_direct.to_msgpack(TYPE)
-PACK_TYPED = CODECS['msgpack'].encoder(TYPE, arrays='typed')
-DECODE, WRITE = CODECS['msgpack'].decoder(TYPE), cdr_write.writer(TYPE)
+PACK = msgpack_direct.to_msgpack(LONG)
+PACK_TYPED = CODECS['msgpack'].encoder(LONG, arrays='typed')
+DECODE, WRITE = CODECS['msgpack'].decoder(LONG), cdr_write.writer(LONG)
 META = Meta('robot1/boot', 7, 1.5)
 
 often = settings(deadline=None, derandomize=True, database=None, max_examples=20)
-values = plain_values(TYPE, longest=6)
+values = plain_values(LONG, longest=6)
 
 
 @often
 @given(values, st.sampled_from([b'\0', b'\xaa']))
 def test_values_go_out_as_they_are(value, padding):
-    payload = PACK(encode_cdr(TYPE, value, padding=padding), b'')
+    payload = PACK(encode_cdr(LONG, value, padding=padding), b'')
     assert same(msgpack.unpackb(payload), value)
 
 
 @often
 @given(values)
 def test_typed_arrays_go_out_as_they_are(value):
-    payload = encode_cdr(TYPE, value)
+    payload = encode_cdr(LONG, value)
     decoded, meta = DECODE(PACK_TYPED(payload, META))
     assert meta == META
     assert WRITE(decoded) == payload
@@ -154,7 +108,7 @@ def test_further_entries_stand_behind_the_fields(fields):
 @often
 @given(values)
 def test_broken_cdr_is_refused_and_names_the_type(value):
-    payload = encode_cdr(TYPE, value)
+    payload = encode_cdr(LONG, value)
     for cut in {0, 1, 4, 5, len(payload) // 3, len(payload) // 2, len(payload) - 1}:
         with pytest.raises(PayloadError):
             PACK(payload[:cut], b'')

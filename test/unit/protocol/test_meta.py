@@ -63,11 +63,11 @@ def test_metadata_of_an_entry_is_optional_and_checked(fields, meta):
         ((5, 0, 1.0), '_meta.origin: expected a string, got 5'),
         (('a', True, 1.0), '_meta.seq: expected a count, got True'),
         (('a', -1, 1.0), '_meta.seq: expected a count, got -1'),
-        (('a', 10**5000, 1.0), '_meta.seq: expected a count, got a huge integer'),
+        (('a', 10**5000, 1.0), '_meta.seq: expected a count, got an integer of 16610 bits'),
         (('a', 0, math.nan), '_meta.stamp: expected seconds, got nan'),
-        (('a', 0, 10**5000), '_meta.stamp: expected seconds, got a huge integer'),
+        (('a', 0, 10**5000), '_meta.stamp: expected seconds, got an integer of 16610 bits'),
         (('a', 0, None), '_meta.stamp: expected seconds, got None'),
-        (('a', 0, [1]), '_meta.stamp: expected seconds, got a list'),
+        (('a', 0, [1]), '_meta.stamp: expected seconds, got a list of 1'),
     ],
 )
 def test_an_error_says_which_value_is_invalid(values, text):

@@ -15,6 +15,7 @@ import pytest
 import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from replies import REPLIES, bulk, message, written
 from support import eventually
 
 from redis_bridge.redis_io.connection import Connection
@@ -54,25 +55,6 @@ def ends():
         yield made
 
 
-def bulk(value: bytes | None) -> bytes:
-    return b'$-1\r\n' if value is None else b'$%d\r\n%b\r\n' % (len(value), value)
-
-
-def message(channel: bytes, payload: bytes) -> bytes:
-    return b'*3\r\n' + bulk(b'message') + bulk(channel) + bulk(payload)
-
-
-def written(reply: Any) -> bytes:
-    """Return a reply as the server writes it."""
-    if isinstance(reply, int):
-        return b':%d\r\n' % reply
-    if isinstance(reply, list):
-        return b'*%d\r\n' % len(reply) + b''.join(map(written, reply))
-    return bulk(reply)
-
-
-SCALARS = st.integers(-(2**63), 2**63 - 1) | st.none() | st.binary(max_size=40)
-REPLIES = st.recursive(SCALARS, lambda item: st.lists(item, max_size=4), max_leaves=20)
 MESSAGES = st.tuples(st.binary(max_size=6), st.binary(max_size=40)).map(
     lambda pair: [b'message', *pair]
 )

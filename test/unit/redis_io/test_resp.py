@@ -11,25 +11,9 @@ import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
+from replies import REPLIES, message, written
 
 from redis_bridge.redis_io.resp import CHUNK, Reader, code_of, raise_if_error
-
-
-def bulk(value: bytes | None) -> bytes:
-    return b'$-1\r\n' if value is None else b'$%d\r\n%b\r\n' % (len(value), value)
-
-
-def message(channel: bytes, payload: bytes) -> bytes:
-    return b'*3\r\n' + bulk(b'message') + bulk(channel) + bulk(payload)
-
-
-def written(reply: Any) -> bytes:
-    """Return a reply as the server writes it."""
-    if isinstance(reply, int):
-        return b':%d\r\n' % reply
-    if isinstance(reply, list):
-        return b'*%d\r\n' % len(reply) + b''.join(map(written, reply))
-    return bulk(reply)
 
 
 def read_all(reader: Reader) -> list[Any]:
@@ -38,10 +22,6 @@ def read_all(reader: Reader) -> list[Any]:
     while (reply := reader.gets()) is not False:
         replies.append(reply)
     return replies
-
-
-SCALARS = st.integers(-(2**63), 2**63 - 1) | st.none() | st.binary(max_size=40)
-REPLIES = st.recursive(SCALARS, lambda item: st.lists(item, max_size=4), max_leaves=20)
 
 
 @given(st.lists(REPLIES, min_size=1, max_size=6), st.data())
