@@ -203,16 +203,13 @@ def _url_problem(url: str) -> str | None:
 def _redis(root: dict[str, Any], given: str | None, file: str) -> RedisSettings:
     section = _section(root, 'redis')
     tls, version = _section(section, 'tls'), _section(section, 'tls').get('min_version')
+    files = {key: _beside(file, tls.get(key)) for key in ('ca', 'cert', 'key')}
+    settings = Tls(**files, min_version=None if version is None else str(version))
     return RedisSettings(
         url=given or section.get('url') or RedisSettings().url,
         username=section.get('username'),
         password_file=_beside(file, section.get('password_file')),
-        tls=None
-        if all(value is None for value in tls.values())
-        else Tls(
-            **{key: _beside(file, tls.get(key)) for key in ('ca', 'cert', 'key')},
-            min_version=None if version is None else str(version),
-        ),
+        tls=None if settings == Tls() else settings,
     )
 
 

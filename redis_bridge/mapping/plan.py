@@ -57,13 +57,8 @@ class Plan:
 
     def __str__(self) -> str:
         """Return all lines, warnings and errors."""
-        return '\n'.join(
-            (
-                *self.lines,
-                *(f'warning: {text}' for text in self.warnings),
-                *(f'error: {text}' for text in self.errors),
-            )
-        )
+        warnings = [f'warning: {text}' for text in self.warnings]
+        return '\n'.join([*self.lines, *warnings, *(f'error: {text}' for text in self.errors)])
 
 
 def plan(mapping: Mapping, distro: str = 'kilted') -> Plan:
@@ -132,13 +127,10 @@ def _inbound_lines(number: int, route: RedisToRos) -> Iterator[str]:
         f'max_age_ms {route.max_age_ms}, unstamped {route.unstamped}' if aged else '',
         'priority connection' if route.is_command else '',
     )
-    if route.required:
-        yield f'      required {", ".join(route.required)}'
-    if route.set:
-        yield f'      set {", ".join(route.set)}'
-    if route.limits:
-        ranges = (f'{path} {low:g}..{high:g}' for path, (low, high) in route.limits.items())
-        yield f'      limits {", ".join(ranges)}'
+    ranges = [f'{path} {low:g}..{high:g}' for path, (low, high) in route.limits.items()]
+    for guard, paths in (('required', route.required), ('set', route.set), ('limits', ranges)):
+        if paths:
+            yield f'      {guard} {", ".join(paths)}'
     if route.stop is not None:
         stop = route.stop
         yield f'      stop after {stop.after_ms} ms without a command, sent {stop.repeat} times'

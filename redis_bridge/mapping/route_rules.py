@@ -161,15 +161,13 @@ def _names(route: RouteReader) -> _Found:
 
 def _type(route: RouteReader) -> _Found:
     text = route.raw.get('type')
-    if text is None:
-        return
     try:
-        name = names.normal_type(text)
+        name = text and names.normal_type(text)
     except InterfaceError as error:
         yield ('type',), str(error)
-        return
-    if '/msg/' not in name:
-        yield ('type',), f'a topic carries messages, got {name!r}'
+    else:
+        if name and '/msg/' not in name:
+            yield ('type',), f'a topic carries messages, got {name!r}'
 
 
 def _patterns(route: RouteReader) -> _Found:
@@ -341,9 +339,8 @@ def _limits_are_ordered(route: RouteReader) -> _Found:
 
 
 def _stop_is_a_message(route: RouteReader) -> _Found:
-    stop = route.raw.get('stop')
-    if stop is not None:
-        yield from _plain_message(('stop', 'message'), stop.get('message', {}))
+    stop = route.raw.get('stop') or {}
+    yield from _plain_message(('stop', 'message'), stop.get('message'))
 
 
 def _plain_message(steps: Path, value: Any) -> _Found:
