@@ -145,8 +145,7 @@ def _variable_errors(
             if path in unset or errors.is_valid(path):
                 yield Finding(path, f'{reason} has no name: {_ROBOT_ADVICE}')
         elif name == 'robot':
-            problem = names.robot_problem(str(value))
-            if problem:
+            if problem := names.robot_problem(str(value)):
                 yield Finding(path, problem)
         elif set(str(value)) & set('{}'):
             yield Finding(path, 'a variable has no braces: write them where it is used')

@@ -184,8 +184,7 @@ def _field_paths(route: RouteReader) -> _Found:
         elif isinstance(given, list):
             paths = [((key, index), path) for index, path in enumerate(given)]
         for steps, path in paths:
-            problem = names.field_path_problem(path)
-            if problem:
+            if problem := names.field_path_problem(path):
                 yield steps, problem
 
 
