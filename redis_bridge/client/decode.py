@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from redis_bridge.client.lookup import Lookup
 from redis_bridge.client.stored import Event
 from redis_bridge.errors import InterfaceError, PayloadError
+from redis_bridge.mapping.model import SINKS
 from redis_bridge.messages.paths import field_at, get_at
 from redis_bridge.messages.types import Message, Primitive, String
 from redis_bridge.payloads import CODECS
@@ -80,7 +81,7 @@ def decoder(lookup: Lookup, kind: str, info: NameInfo) -> Decoder:
     if format_ is None:
         return Decoder()
     encoding, type_, type_hash, field = format_
-    if kind == 'hash':
+    if SINKS[kind].encoding is None:
         described = lookup.known_message(type_)
         return Decoder(fields=lambda fields: nested(fields, described))
     codec = CODECS.get(encoding)

@@ -66,32 +66,26 @@ def _read_as_written(sinks: _Sinks, inbound: _Inbound) -> _Found:
     }
     for path, reader in inbound.items():
         source = reader.source
-        steps = (*path, source.kind)
-        if (source.redis_type is None, source.name) not in written:
-            continue
-        there, writer, sink = written[source.redis_type is None, source.name]
-        if sink.kind != source.kind:
-            yield steps, f'{source.name!r} is written by {there} as a {sink.kind}'
-        elif sink.is_notice:
-            yield steps, f'{source.name!r} carries notices from {there}, not messages'
-        elif sink.encoding != reader.encoding:
-            yield (
-                steps,
-                f'{source.name!r} is written as {sink.encoding} by {there}, but read as '
-                f'{reader.encoding} here',
-            )
-        elif bool(writer.field) != bool(reader.field) and not CODECS[reader.encoding].one_scalar:
-            yield (
-                steps,
-                f"{source.name!r}: {there if writer.field else 'this route'} has 'field', a bare "
-                'value, and the other carries messages',
-            )
-        elif writer.type and writer.type != reader.type and not (writer.field or reader.field):
-            yield (
-                steps,
-                f'{source.name!r} carries {writer.type} from {there}, but is read as '
-                f'{reader.type}',
-            )
+        found = written.get((source.redis_type is None, source.name))
+        text = _mismatch(reader, *found) if found else None
+        if text:
+            yield (*path, source.kind), f'{source.name!r}{text}'
+
+
+def _mismatch(reader: RedisToRos, there: str, writer: RosToRedis, sink: SinkConfig) -> str | None:
+    """Return why a route cannot read what another one writes, as what follows the name."""
+    if sink.kind != reader.source.kind:
+        return f' is written by {there} as a {sink.kind}'
+    if sink.is_notice:
+        return f' carries notices from {there}, not messages'
+    if sink.encoding != reader.encoding:
+        return f' is written as {sink.encoding} by {there}, but read as {reader.encoding} here'
+    if bool(writer.field) != bool(reader.field) and not CODECS[reader.encoding].one_scalar:
+        route = there if writer.field else 'this route'
+        return f": {route} has 'field', a bare value, and the other carries messages"
+    if writer.type and writer.type != reader.type and not (writer.field or reader.field):
+        return f' carries {writer.type} from {there}, but is read as {reader.type}'
+    return None
 
 
 def _sources_agree(inbound: _Inbound) -> _Found:

@@ -44,16 +44,14 @@ def substitute_all(document: Any, environ: Mapping[str, str]) -> Substituted:
         try:
             result.masks[path] = _replace(value, _mask)
             text = substitute(value, environ)
+            if is_unicode(text):
+                return text
+            result.errors.append(Finding(path, 'is not valid Unicode'))
         except LookupError as error:
             result.unset[path] = error.args[0]
-            return None
         except ValueError as error:
             result.errors.append(Finding(path, str(error)))
-            return None
-        if not is_unicode(text):
-            result.errors.append(Finding(path, 'is not valid Unicode'))
-            return None
-        return text
+        return None
 
     result.value = replaced(document, ())
     return result

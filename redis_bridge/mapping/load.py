@@ -70,17 +70,9 @@ def load(
     routes = list(_routes(root, variables, errors))
     for route in routes:
         errors.add(route_rules.errors(route))
-    valid = [route for route in routes if route.is_valid()]
-    outbound = {
-        route.path: route_rules.outbound(route, document)
-        for route in valid
-        if route.path[0] == 'ros_to_redis'
-    }
-    inbound = {
-        route.path: route_rules.inbound(route, document)
-        for route in valid
-        if route.path[0] == 'redis_to_ros'
-    }
+    valid = [(route, _where(route.path, document)) for route in routes if route.is_valid()]
+    outbound = {r.path: route_rules.outbound(r, at) for r, at in valid if r.is_outbound}
+    inbound = {r.path: route_rules.inbound(r, at) for r, at in valid if not r.is_outbound}
     errors.add(Finding(*found) for found in cross_checks.errors(outbound, inbound))
     url_mask = substituted.masks.get(_URL)
     errors.add(_redis_errors(root, redis_url, url_mask, errors))
@@ -112,14 +104,11 @@ class _Errors:
         """Add errors one by one, so that a stage sees those that it has found itself."""
         for error in found:
             place = error.place
-            line = error.line or self._document.line(place)
-            if place == _GIVEN_URL:
-                line = None
+            line = None if place == _GIVEN_URL else error.line or self._document.line(place)
             self._invalid.add(place)
             self._around.update(place[:end] for end in range(len(place)))
-            self._problems.append(
-                Problem(self._document.file, line, dotted(error.path), error.text)
-            )
+            problem = Problem(self._document.file, line, dotted(error.path), error.text)
+            self._problems.append(problem)
 
     def is_valid(self, path: Path) -> bool:
         """Return whether no error was found at, in or around `path`, so that it can be used."""
@@ -156,11 +145,14 @@ def _variable_errors(
             if path in unset or errors.is_valid(path):
                 yield Finding(path, f'{reason} has no name: {_ROBOT_ADVICE}')
         elif name == 'robot':
-            problem = names.robot_problem(str(value))
-            if problem:
+            if problem := names.robot_problem(str(value)):
                 yield Finding(path, problem)
         elif set(str(value)) & set('{}'):
             yield Finding(path, 'a variable has no braces: write them where it is used')
+
+
+def _where(path: Path, document: Document) -> str:
+    return f'{document.file}:{document.line(path)}: {dotted(path)}'
 
 
 def _routes(
@@ -210,16 +202,13 @@ def _url_problem(url: str) -> str | None:
 def _redis(root: dict[str, Any], given: str | None, file: str) -> RedisSettings:
     section = _section(root, 'redis')
     tls, version = _section(section, 'tls'), _section(section, 'tls').get('min_version')
+    files = {key: _beside(file, tls.get(key)) for key in ('ca', 'cert', 'key')}
+    settings = Tls(**files, min_version=None if version is None else str(version))
     return RedisSettings(
         url=given or section.get('url') or RedisSettings().url,
         username=section.get('username'),
         password_file=_beside(file, section.get('password_file')),
-        tls=None
-        if all(value is None for value in tls.values())
-        else Tls(
-            **{key: _beside(file, tls.get(key)) for key in ('ca', 'cert', 'key')},
-            min_version=None if version is None else str(version),
-        ),
+        tls=None if settings == Tls() else settings,
     )
 
 

@@ -15,13 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from redis_bridge.mapping.model import (
-    Mapping,
-    RedisToRos,
-    RosToRedis,
-    Route,
-    SinkConfig,
-)
+from redis_bridge.mapping.model import Mapping, RedisToRos, RosToRedis, Route, SinkConfig
 from redis_bridge.payloads import CODECS, WITH_META
 
 WITHOUT_GID = ('humble', 'iron', 'jazzy')  # whose message info does not identify the publisher
@@ -86,13 +80,15 @@ def find_loops(mapping: Mapping, distro: str) -> Iterator[str]:
         reason = met.without_origin()
         if path is None or (reason is None and has_gid):
             continue
+        remedies = [] if has_gid else ['use Kilted or newer']
         if reason is not None:
             why = f'{reason} carries no origin, so the bridge cannot recognize its own messages'
+            remedies.insert(0, f'send whole messages as {WITH_META} with meta')
         else:
             why = f'ROS {distro} does not identify publishers, so they would be forwarded again'
         yield (
-            f'{met.routes}: {_shown(met.outbound, path)} is a loop of events: {why}. '
-            f'{_remedy(reason, has_gid)}'
+            f'{met.routes}: {_shown(met.outbound, path)} is a loop of events: {why}. Use a key '
+            'if this is state, or two names or two topics; otherwise ' + ' and '.join(remedies)
         )
 
 
@@ -124,17 +120,6 @@ def _shown(outbound: RosToRedis, path: list[Route]) -> str:
     return ' -> '.join(steps)
 
 
-def _remedy(reason: str | None, has_gid: bool) -> str:
-    remedies = []
-    if reason is not None:
-        remedies.append(f'send whole messages as {WITH_META} with meta')
-    if not has_gid:
-        remedies.append('use Kilted or newer')
-    return 'Use a key if this is state, or two names or two topics; otherwise ' + ' and '.join(
-        remedies
-    )
-
-
 def echo_warnings(mapping: Mapping, distro: str) -> Iterator[RouteWarning]:
     """Yield a warning for each message that comes back without a loop."""
     meetings = _meetings(mapping)
@@ -151,14 +136,14 @@ def echo_warnings(mapping: Mapping, distro: str) -> Iterator[RouteWarning]:
         return
     pairs = {met.places for met in meetings}
     for inbound in mapping.redis_to_ros:
+        source = inbound.source
         for outbound in mapping.ros_to_redis:
-            if inbound.topic != outbound.topic or (place(outbound), place(inbound)) in pairs:
-                continue
-            if any(sink.is_event for sink in outbound.sinks):
-                source = inbound.source
+            sends_events = any(sink.is_event for sink in outbound.sinks)
+            places = place(outbound), place(inbound)
+            if inbound.topic == outbound.topic and sends_events and places not in pairs:
                 yield RouteWarning(
                     'echo, no GID',
-                    f'{place(outbound)} and {place(inbound)}',
+                    ' and '.join(places),
                     f'{outbound.where} and {inbound.where}: ROS {distro} does not identify '
                     f'publishers, so messages from {source.kind} {source.name} on {inbound.topic} '
                     'are forwarded again; if another robot sends them back, this is a loop',

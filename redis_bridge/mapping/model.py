@@ -24,40 +24,47 @@ class Qos:
     depth: int | None = None
 
 
-# All sinks and sources declare these facts, and all rules and clients read them:
-#   kind          the key of the mapping language, and the word for it in texts
-#   redis_type    what TYPE replies of the name; None if Redis stores nothing under it
-#   is_event      each sample counts, not only the last one
-#   carries_meta  beside the payload, whatever its encoding
-# and all sinks:
-#   encoding      of payloads and notices; None if the sink takes fields instead
-#   is_notice     it sends notices that the route's key has changed, no payloads
-#   payload       the encoding of the payloads; None for fields and for notices
-#   ttl_ms        the time to live that each write renews
-#   maxlen        the number of values that are kept; None for the last one or none
-# and all sources:
-#   details       the options, as a plan shows them
-#   dead_stream   the stream that keeps rejected entries, or None
-#   group         the consumer group that reads, or None
+# Rules, warnings, plan and clients read the facts of a kind of Redis name, as `_Key` has them.
+# Sinks add:
+#   encoding     of payloads and notices; None if the sink takes fields instead
+#   is_notice    it sends notices that the route's key has changed, no payloads
+#   ttl_ms       the time to live that each write renews
+#   maxlen       the number of values that are kept; None for the last one or none
+# Sources add:
+#   details      the options, as a plan shows them
+#   dead_stream  the stream that keeps rejected entries, or None
+#   group        the consumer group that reads, or None
+class _Key:
+    kind: ClassVar[str] = 'key'
+    redis_type: ClassVar[str | None] = 'string'  # what TYPE replies; None: nothing is stored
+    is_event: ClassVar[bool] = False  # each sample counts, not only the last one
+    carries_meta: ClassVar[bool] = False  # beside the payload, whatever its encoding
+
+
+class _Stream:
+    kind: ClassVar[str] = 'stream'
+    redis_type: ClassVar[str | None] = 'stream'
+    is_event: ClassVar[bool] = True
+    carries_meta: ClassVar[bool] = True
+
+
+class _Channel:
+    kind: ClassVar[str] = 'channel'
+    redis_type: ClassVar[str | None] = None
+    is_event: ClassVar[bool] = True
+    carries_meta: ClassVar[bool] = False
+
+
 @dataclass(frozen=True)
-class KeySinkConfig:
+class KeySinkConfig(_Key):
     """SET: the last value under one name."""
 
-    kind: ClassVar[str] = 'key'
-    redis_type: ClassVar[str | None] = 'string'
-    is_event: ClassVar[bool] = False
-    carries_meta: ClassVar[bool] = False
     maxlen: ClassVar[int | None] = None
     is_notice: ClassVar[bool] = False
     name: str
     encoding: str = 'msgpack'
     arrays: str = 'list'
     ttl_ms: int | None = None
-
-    @property
-    def payload(self) -> str | None:
-        """The encoding of a payload."""
-        return self.encoding
 
 
 @dataclass(frozen=True)
@@ -72,19 +79,14 @@ class HashSinkConfig:
     is_notice: ClassVar[bool] = False
     encoding: ClassVar[str | None] = None
     arrays: ClassVar[str] = 'list'
-    payload: ClassVar[str | None] = None
     name: str
     ttl_ms: int | None = None
 
 
 @dataclass(frozen=True)
-class StreamSinkConfig:
+class StreamSinkConfig(_Stream):
     """XADD: the history, trimmed to about `maxlen` entries."""
 
-    kind: ClassVar[str] = 'stream'
-    redis_type: ClassVar[str | None] = 'stream'
-    is_event: ClassVar[bool] = True
-    carries_meta: ClassVar[bool] = True
     is_notice: ClassVar[bool] = False
     ttl_ms: ClassVar[int | None] = None
     name: str
@@ -93,20 +95,11 @@ class StreamSinkConfig:
     maxlen: int = 10000
     durability: str = 'memory'  # memory | replicated | fsynced
 
-    @property
-    def payload(self) -> str | None:
-        """The encoding of a payload."""
-        return self.encoding
-
 
 @dataclass(frozen=True)
-class ChannelSinkConfig:
+class ChannelSinkConfig(_Channel):
     """PUBLISH: events, or with `send='notice'` short messages that the key has changed."""
 
-    kind: ClassVar[str] = 'channel'
-    redis_type: ClassVar[str | None] = None
-    is_event: ClassVar[bool] = True
-    carries_meta: ClassVar[bool] = False
     maxlen: ClassVar[int | None] = None
     ttl_ms: ClassVar[int | None] = None
     name: str
@@ -119,23 +112,14 @@ class ChannelSinkConfig:
         """Whether only notices of the route's key are sent."""
         return self.send == 'notice'
 
-    @property
-    def payload(self) -> str | None:
-        """The encoding of a payload; None for notices, which `encoding` encodes too."""
-        return None if self.is_notice else self.encoding
-
 
 SinkConfig = KeySinkConfig | HashSinkConfig | StreamSinkConfig | ChannelSinkConfig
 
 
 @dataclass(frozen=True)
-class ChannelSourceConfig:
+class ChannelSourceConfig(_Channel):
     """SUBSCRIBE: every message while connected."""
 
-    kind: ClassVar[str] = 'channel'
-    redis_type: ClassVar[str | None] = None
-    is_event: ClassVar[bool] = True
-    carries_meta: ClassVar[bool] = False
     details: ClassVar[str] = ''
     dead_stream: ClassVar[str | None] = None
     group: ClassVar[str | None] = None
@@ -143,13 +127,9 @@ class ChannelSourceConfig:
 
 
 @dataclass(frozen=True)
-class KeySourceConfig:
+class KeySourceConfig(_Key):
     """A key that is watched: its value, and each change of it."""
 
-    kind: ClassVar[str] = 'key'
-    redis_type: ClassVar[str | None] = 'string'
-    is_event: ClassVar[bool] = False
-    carries_meta: ClassVar[bool] = False
     dead_stream: ClassVar[str | None] = None
     group: ClassVar[str | None] = None
     name: str
@@ -162,13 +142,9 @@ class KeySourceConfig:
 
 
 @dataclass(frozen=True)
-class StreamSourceConfig:
+class StreamSourceConfig(_Stream):
     """XREAD or XREADGROUP: the entries of a stream, in order."""
 
-    kind: ClassVar[str] = 'stream'
-    redis_type: ClassVar[str | None] = 'stream'
-    is_event: ClassVar[bool] = True
-    carries_meta: ClassVar[bool] = True
     name: str
     start: str = 'new'  # new | last | beginning | group
     group: str | None = None

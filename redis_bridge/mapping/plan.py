@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from redis_bridge.mapping import loops
 from redis_bridge.mapping import redis_url as urls
@@ -19,6 +20,8 @@ from redis_bridge.mapping.model import (
     SinkConfig,
 )
 from redis_bridge.protocol import keys
+
+_Route = TypeVar('_Route', RosToRedis, RedisToRos)
 
 PERIODS = 3  # a time to live should last at least so many periods
 LISTED = 3  # further routes that a warning lists
@@ -54,26 +57,20 @@ class Plan:
 
     def __str__(self) -> str:
         """Return all lines, warnings and errors."""
-        return '\n'.join(
-            (
-                *self.lines,
-                *(f'warning: {text}' for text in self.warnings),
-                *(f'error: {text}' for text in self.errors),
-            )
-        )
+        warnings = [f'warning: {text}' for text in self.warnings]
+        return '\n'.join([*self.lines, *warnings, *(f'error: {text}' for text in self.errors)])
 
 
 def plan(mapping: Mapping, distro: str = 'kilted') -> Plan:
     """Return the plan of a checked mapping for a ROS distribution."""
-    warnings = [warning for rule in WARNING_RULES for warning in rule(mapping)]
     return Plan(
         lines=tuple(_lines(mapping, distro)),
-        warnings=tuple(_grouped([*warnings, *loops.echo_warnings(mapping, distro)])),
+        warnings=tuple(_grouped(_warnings(mapping, distro))),
         errors=tuple(loops.find_loops(mapping, distro)),
     )
 
 
-def _grouped(warnings: list[RouteWarning]) -> Iterator[str]:
+def _grouped(warnings: Iterable[RouteWarning]) -> Iterator[str]:
     """Yield one line per kind of warning: the first warning, and the other routes."""
     kinds: dict[str, list[RouteWarning]] = {}
     for warning in warnings:
@@ -130,13 +127,10 @@ def _inbound_lines(number: int, route: RedisToRos) -> Iterator[str]:
         f'max_age_ms {route.max_age_ms}, unstamped {route.unstamped}' if aged else '',
         'priority connection' if route.is_command else '',
     )
-    if route.required:
-        yield f'      required {", ".join(route.required)}'
-    if route.set:
-        yield f'      set {", ".join(route.set)}'
-    if route.limits:
-        ranges = (f'{path} {low:g}..{high:g}' for path, (low, high) in route.limits.items())
-        yield f'      limits {", ".join(ranges)}'
+    ranges = [f'{path} {low:g}..{high:g}' for path, (low, high) in route.limits.items()]
+    for guard, paths in (('required', route.required), ('set', route.set), ('limits', ranges)):
+        if paths:
+            yield f'      {guard} {", ".join(paths)}'
     if route.stop is not None:
         stop = route.stop
         yield f'      stop after {stop.after_ms} ms without a command, sent {stop.repeat} times'
@@ -188,27 +182,40 @@ def _own_names(mapping: Mapping) -> Iterator[tuple[str, str]]:
     yield from sorted(described.items())
 
 
-# --- warnings ----------------------------------------------------------------------------------
-_Warnings = Iterator[RouteWarning]
+# --- warnings: rules on one route yield the kind and the text, without the route ----------------
+_Found = Iterator[tuple[str, str]]
 
 
-def _short_lives(mapping: Mapping) -> _Warnings:
-    for route in mapping.ros_to_redis:
-        if not route.max_rate_hz:
-            continue
-        period_ms = 1000 / route.max_rate_hz
-        for sink in route.sinks:
-            if sink.ttl_ms is not None and sink.ttl_ms < PERIODS * period_ms:
-                yield RouteWarning(
-                    'ttl_ms',
-                    place(route),
-                    f'{route.where}: {sink.kind} {sink.name}: ttl_ms {sink.ttl_ms} is shorter '
-                    f'than {PERIODS} periods of max_rate_hz {route.max_rate_hz:g} '
-                    f'({PERIODS * period_ms:.0f} ms): the value will be missing now and then',
-                )
+def _warnings(mapping: Mapping, distro: str) -> Iterator[RouteWarning]:
+    yield from _on_each(mapping.ros_to_redis, _short_lives)
+    yield from _short_presence(mapping)
+    yield from _on_each(mapping.ros_to_redis, _big_payloads)
+    yield from _on_each(mapping.redis_to_ros, _unguarded_commands)
+    yield from _plaintext(mapping)
+    yield from _on_each(mapping.ros_to_redis, _own_logs)
+    yield from _shared_channels(mapping)
+    yield from loops.echo_warnings(mapping, distro)
 
 
-def _short_presence(mapping: Mapping) -> _Warnings:
+def _on_each(routes: Iterable[_Route], rule: Callable[[_Route], _Found]) -> Iterator[RouteWarning]:
+    for route in routes:
+        for kind, text in rule(route):
+            yield RouteWarning(kind, place(route), f'{route.where}: {text}')
+
+
+def _short_lives(route: RosToRedis) -> _Found:
+    rate_hz = route.max_rate_hz
+    for sink in route.sinks:
+        if rate_hz and sink.ttl_ms is not None and sink.ttl_ms * rate_hz < PERIODS * 1000:
+            yield (
+                'ttl_ms',
+                f'{sink.kind} {sink.name}: ttl_ms {sink.ttl_ms} is shorter than {PERIODS} periods '
+                f'of max_rate_hz {rate_hz:g} ({PERIODS * 1000 / rate_hz:.0f} ms): the value will '
+                'be missing now and then',
+            )
+
+
+def _short_presence(mapping: Mapping) -> Iterator[RouteWarning]:
     heartbeat = mapping.presence
     if heartbeat.ttl_ms < PERIODS * heartbeat.every_ms:
         yield RouteWarning(
@@ -219,48 +226,41 @@ def _short_presence(mapping: Mapping) -> _Warnings:
         )
 
 
-def _big_payloads(mapping: Mapping) -> _Warnings:
-    for route in mapping.ros_to_redis:
-        if route.type not in _BIG_TYPES or route.field or route.fields:
-            continue
-        for sink in route.sinks:
-            here = f'{route.where}: {sink.kind} {sink.name}'
-            if sink.maxlen is not None:
-                yield RouteWarning(
-                    f'big {sink.kind}',
-                    place(route),
-                    f'{here}: {sink.maxlen} entries of {route.type} may fill '
-                    "the server's memory: prefer a key with ttl_ms, or a small maxlen",
-                )
-            elif sink.redis_type is None and not sink.is_notice:
-                yield RouteWarning(
-                    f'big {sink.kind}',
-                    place(route),
-                    f'{here}: each {route.type} is sent once per '
-                    'subscriber: prefer a key, and a channel with send: notice',
-                )
-
-
-def _unguarded_commands(mapping: Mapping) -> _Warnings:
-    for route in mapping.redis_to_ros:
-        if route.type not in _COMMAND_TYPES:
-            continue
-        risks = {}
-        if route.max_age_ms is None:
-            risks['max_age_ms'] = 'late commands are obeyed'
-        if route.stop is None:
-            risks['stop'] = 'nothing stops the robot if no more commands arrive'
-        if risks:
-            missing = ' and '.join(risks)
-            yield RouteWarning(
-                f'command without {missing}',
-                place(route),
-                f'{route.where}: {route.type} is a type for commands, and the route has no '
-                f'{missing}: {", and ".join(risks.values())}',
+def _big_payloads(route: RosToRedis) -> _Found:
+    if route.type not in _BIG_TYPES or route.field or route.fields:
+        return
+    for sink in route.sinks:
+        here = f'{sink.kind} {sink.name}'
+        if sink.maxlen is not None:
+            yield (
+                f'big {sink.kind}',
+                f"{here}: {sink.maxlen} entries of {route.type} may fill the server's memory: "
+                'prefer a key with ttl_ms, or a small maxlen',
+            )
+        elif sink.redis_type is None and not sink.is_notice:
+            yield (
+                f'big {sink.kind}',
+                f'{here}: each {route.type} is sent once per subscriber: prefer a key, and a '
+                'channel with send: notice',
             )
 
 
-def _plaintext(mapping: Mapping) -> _Warnings:
+def _unguarded_commands(route: RedisToRos) -> _Found:
+    risks = {}
+    if route.max_age_ms is None:
+        risks['max_age_ms'] = 'late commands are obeyed'
+    if route.stop is None:
+        risks['stop'] = 'nothing stops the robot if no more commands arrive'
+    missing = ' and '.join(risks)
+    if risks and route.type in _COMMAND_TYPES:
+        yield (
+            f'command without {missing}',
+            f'{route.type} is a type for commands, and the route has no {missing}: '
+            f'{", and ".join(risks.values())}',
+        )
+
+
+def _plaintext(mapping: Mapping) -> Iterator[RouteWarning]:
     url = urls.parse(mapping.redis.url)
     if url.is_plaintext_elsewhere:
         yield RouteWarning(
@@ -271,39 +271,26 @@ def _plaintext(mapping: Mapping) -> _Warnings:
         )
 
 
-def _own_logs(mapping: Mapping) -> _Warnings:
-    for route in mapping.ros_to_redis:
-        if route.topic == '/rosout':
-            yield RouteWarning(
-                'rosout',
-                place(route),
-                f"{route.where}: /rosout also carries the bridge's own log, so Redis errors would "
-                'be published to Redis',
-            )
+def _own_logs(route: RosToRedis) -> _Found:
+    if route.topic == '/rosout':
+        yield (
+            'rosout',
+            "/rosout also carries the bridge's own log, so Redis errors would be published to "
+            'Redis',
+        )
 
 
-def _shared_channels(mapping: Mapping) -> _Warnings:
+def _shared_channels(mapping: Mapping) -> Iterator[RouteWarning]:
     writers: dict[str, RosToRedis] = {}
-    for route in mapping.ros_to_redis:
+
+    def shared(route: RosToRedis) -> _Found:
         for sink in route.sinks:
-            if sink.redis_type is None:
-                first = writers.setdefault(sink.name, route)
-                if first is not route:
-                    yield RouteWarning(
-                        'shared channel',
-                        place(route),
-                        f'{route.where}: {sink.kind} {sink.name} is also written by '
-                        f'{first.where}: each route numbers its own messages, so readers will '
-                        'report gaps',
-                    )
+            first = route if sink.redis_type else writers.setdefault(sink.name, route)
+            if first is not route:
+                yield (
+                    f'shared {sink.kind}',
+                    f'{sink.kind} {sink.name} is also written by {first.where}: each route '
+                    'numbers its own messages, so readers will report gaps',
+                )
 
-
-WARNING_RULES = (
-    _short_lives,
-    _short_presence,
-    _big_payloads,
-    _unguarded_commands,
-    _plaintext,
-    _own_logs,
-    _shared_channels,
-)
+    return _on_each(mapping.ros_to_redis, shared)

@@ -23,15 +23,15 @@ from redis_bridge.mapping.model import (
     Stop,
     StreamSourceConfig,
 )
-from redis_bridge.mapping.yaml12 import Document, Finding, Path, dotted
+from redis_bridge.mapping.yaml12 import Finding, Path
 from redis_bridge.payloads import CODECS, WITH_ARRAYS, WITH_META
 from redis_bridge.protocol import names
 
 _PATTERNS = 'patterns such as {x:*} are not yet supported'
+_WHOLE_ONLY = "{} carries whole messages, it cannot be combined with '{}'"
 
 _Found = Iterator[tuple[Path, str]]  # paths inside the route
 _NOTHING = object()
-_WHOLE_ONLY = "{} carries whole messages, it cannot be combined with '{}'"
 
 
 class RouteReader:
@@ -46,15 +46,15 @@ class RouteReader:
     ) -> None:
         section, index = path
         self.path = path
+        self.is_outbound = section == 'ros_to_redis'
         self.raw: dict[str, Any] = root[str(section)][index]
         given = root.get('defaults')
         self.defaults: dict[str, Any] = given if isinstance(given, dict) else {}
         self._document_is_valid = is_valid
+        self.sinks = _by_kind(SINKS, self.raw.get('to'))
+        self.sources = _by_kind(SOURCES, self.raw)
         captures = {
-            capture
-            for _, template, _ in self.templates()
-            if isinstance(template, str)
-            for capture in patterns.captures(template)
+            capture for _, text, _ in self.templates() for capture in patterns.captures(text)
         }
         self.has_captures = bool(captures)
         self._variables = {**dict.fromkeys(captures, 'x'), **variables}
@@ -62,13 +62,6 @@ class RouteReader:
     def is_valid(self, *steps: str | int) -> bool:
         """Return whether no error was found at, in or around a part of the route."""
         return self._document_is_valid((*self.path, *steps))
-
-    def has_value(self, *steps: str) -> bool:
-        """Return whether the route itself has a value other than null at `steps`."""
-        value: Any = self.raw
-        for step in steps:
-            value = value.get(step) if isinstance(value, dict) else None
-        return value is not None
 
     def option(self, key: str, otherwise: Any = None) -> Any:
         """Return an option of the route, of the defaults, or `otherwise`."""
@@ -82,46 +75,66 @@ class RouteReader:
     def options(self, *keys: str) -> dict[str, Any]:
         """Return the options that the route or the defaults set, as keyword arguments."""
         found = {key: self.option(key, _NOTHING) for key in keys}
-        return {key: _whole(value) for key, value in found.items() if value is not _NOTHING}
+        return _whole({key: value for key, value in found.items() if value is not _NOTHING})
 
-    def templates(self) -> Iterator[tuple[Path, Any, Callable[[str], str | None]]]:
+    def templates(self) -> Iterator[tuple[Path, str, Callable[[str], str | None]]]:
         """Yield the names of the route: their steps, templates and rules."""
-        yield ('topic',), self.raw.get('topic'), names.topic_problem
-        for kind in SOURCES:
-            if kind in self.raw:
-                yield *_named((kind,), self.raw[kind]), names.redis_name_problem
-        stream = self.raw.get('stream')
-        if isinstance(stream, dict) and stream.get('group') is not None:
-            yield ('stream', 'group'), stream['group'], names.redis_name_problem
-        sinks = self.raw.get('to')
-        for kind in SINKS:
-            if isinstance(sinks, dict) and kind in sinks:
-                yield *_named(('to', kind), sinks[kind]), names.redis_name_problem
+        if isinstance(self.raw.get('topic'), str):
+            yield ('topic',), self.raw['topic'], names.topic_problem
+        inner: tuple[tuple[Path, dict[str, Any], Any], ...] = (
+            ((), self.sources, self.raw),
+            (('to',), self.sinks, self.raw.get('to')),
+        )
+        for steps, found, given in inner:
+            for kind, options in found.items():
+                for key in ('name', 'group'):
+                    if isinstance(options.get(key), str):
+                        place = (key,) if isinstance(given[kind], dict) else ()
+                        yield (*steps, kind, *place), options[key], names.redis_name_problem
 
     def expand(self, template: str) -> str:
         """Return the name that a template makes; raises ValueError."""
         return patterns.expand(template, self._variables)
 
+    def encoding(self, sink: str | None = None) -> tuple[str, Path, str]:
+        """Return an encoding, and where that is said: in steps, and as a remark.
+
+        :param sink: the kind of the sink; None for the encoding of the route.
+        """
+        own = self.sinks[sink].get('encoding') if sink else None
+        if sink and own is not None:
+            return own, ('to', sink, 'encoding'), ''
+        from_defaults = 'encoding' not in self.raw and 'encoding' in self.defaults
+        remark = ' (from defaults)' if from_defaults else ''
+        return self.option('encoding', RedisToRos.encoding), ('encoding',), remark
+
     def qos(self) -> Qos:
         """Return the QoS of the route, filled from the defaults."""
         own, default = self.raw.get('qos', {}), self.defaults.get('qos', {})
         merged = {**default, **own} if self._document_is_valid(('defaults', 'qos')) else own
-        return Qos(**{key: _whole(value) for key, value in merged.items()})
+        return Qos(**_whole(merged))
 
 
-def _named(steps: Path, given: Any) -> tuple[Path, Any]:
-    """Return where the name of a sink or source is, and its template."""
-    return ((*steps, 'name'), given.get('name')) if isinstance(given, dict) else (steps, given)
+def _by_kind(kinds: Iterable[str], given: Any) -> dict[str, dict[str, Any]]:
+    """Return the options of each sink or source; of one that is only a name, the name."""
+    found = {kind: given[kind] for kind in kinds if isinstance(given, dict) and kind in given}
+    return {
+        kind: options if isinstance(options, dict) else {'name': options}
+        for kind, options in found.items()
+    }
 
 
-def _whole(value: Any) -> Any:
-    """Return 5 for 5.0, which is the same for JSON Schema."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def _whole(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options with 5 for 5.0, which is the same for JSON Schema."""
+    return {
+        key: int(value) if isinstance(value, float) and value.is_integer() else value
+        for key, value in options.items()
+    }
 
 
 def errors(route: RouteReader) -> Iterator[Finding]:
     """Yield the errors of a route; rules on options already reported as invalid are skipped."""
-    rules = _OUTBOUND_RULES if route.path[0] == 'ros_to_redis' else _INBOUND_RULES
+    rules = _OUTBOUND_RULES if route.is_outbound else _INBOUND_RULES
     for keys, rule in (*_COMMON_RULES, *rules):
         if all(map(route.is_valid, keys)):
             for steps, text in rule(route):
@@ -131,7 +144,7 @@ def errors(route: RouteReader) -> Iterator[Finding]:
 # --- rules for both directions -----------------------------------------------------------------
 def _names(route: RouteReader) -> _Found:
     for steps, template, problem in route.templates():
-        if not isinstance(template, str) or not route.is_valid(*steps):
+        if not route.is_valid(*steps):
             continue
         if patterns.captures(template):
             yield steps, _PATTERNS
@@ -148,15 +161,13 @@ def _names(route: RouteReader) -> _Found:
 
 def _type(route: RouteReader) -> _Found:
     text = route.raw.get('type')
-    if text is None:
-        return
     try:
-        name = names.normal_type(text)
+        name = text and names.normal_type(text)
     except InterfaceError as error:
         yield ('type',), str(error)
-        return
-    if '/msg/' not in name:
-        yield ('type',), f'a topic carries messages, got {name!r}'
+    else:
+        if name and '/msg/' not in name:
+            yield ('type',), f'a topic carries messages, got {name!r}'
 
 
 def _patterns(route: RouteReader) -> _Found:
@@ -166,20 +177,15 @@ def _patterns(route: RouteReader) -> _Found:
 
 def _field_paths(route: RouteReader) -> _Found:
     for key in ('field', 'fields', 'required', 'set', 'limits'):
-        if route.is_valid(key):
-            for steps, path in _paths_in((key,), route.raw.get(key)):
-                problem = names.field_path_problem(path)
-                if problem:
-                    yield steps, problem
-
-
-def _paths_in(steps: Path, value: Any) -> Iterator[tuple[Path, str]]:
-    if isinstance(value, str):
-        yield steps, value
-    elif isinstance(value, list):
-        yield from (((*steps, index), path) for index, path in enumerate(value))
-    elif isinstance(value, dict):
-        yield from (((*steps, path), path) for path in value)
+        given = route.raw.get(key) if route.is_valid(key) else None
+        paths: Iterable[tuple[Path, str]] = [((key, path), path) for path in given or ()]
+        if isinstance(given, str):
+            paths = [((key,), given)]
+        elif isinstance(given, list):
+            paths = [((key, index), path) for index, path in enumerate(given)]
+        for steps, path in paths:
+            if problem := names.field_path_problem(path):
+                yield steps, problem
 
 
 _Rules = tuple[tuple[tuple[str, ...], Callable[[RouteReader], _Found]], ...]
@@ -192,39 +198,23 @@ _COMMON_RULES: _Rules = (
 
 
 # --- from ROS to Redis -------------------------------------------------------------------------
-def _sink_options(route: RouteReader, kind: str) -> dict[str, Any]:
-    sink: str | dict[str, Any] = route.raw['to'][kind]
-    return {'name': sink} if isinstance(sink, str) else sink
-
-
-def _encoding(route: RouteReader, kind: str) -> tuple[str, Path, str]:
-    """Return a sink's encoding, and where that is said: in steps, and as a remark."""
-    if route.has_value('to', kind, 'encoding'):
-        return route.raw['to'][kind]['encoding'], ('to', kind, 'encoding'), ''
-    return _route_encoding(route)
-
-
-def _route_encoding(route: RouteReader) -> tuple[str, Path, str]:
-    encoding = route.option('encoding', RedisToRos.encoding)
-    from_defaults = 'encoding' not in route.raw and 'encoding' in route.defaults
-    return encoding, ('encoding',), ' (from defaults)' if from_defaults else ''
-
-
-def _payload_encodings(route: RouteReader) -> set[tuple[str, Path, str]]:
-    return {
-        _encoding(route, kind)
-        for kind in route.raw['to']
-        if SINKS[kind].encoding and _sink_options(route, kind).get('send') != 'notice'
-    }
+def _payload_encodings(route: RouteReader) -> list[tuple[str, Path, str]]:
+    return sorted(
+        {
+            route.encoding(kind)
+            for kind, options in route.sinks.items()
+            if SINKS[kind].encoding and options.get('send') != 'notice'
+        }
+    )
 
 
 def _field_or_fields(route: RouteReader) -> _Found:
-    if route.has_value('field') and route.raw.get('fields'):
+    if route.raw.get('field') and route.raw.get('fields'):
         yield ('fields',), "write either 'field' or 'fields', not both"
 
 
 def _encodings_fit(route: RouteReader) -> _Found:
-    for encoding, steps, remark in sorted(_payload_encodings(route)):
+    for encoding, steps, remark in _payload_encodings(route):
         for key in ('field', 'fields'):
             if route.raw.get(key) and CODECS[encoding].carries_whole_only:
                 yield steps, _WHOLE_ONLY.format(encoding + remark, key)
@@ -233,19 +223,18 @@ def _encodings_fit(route: RouteReader) -> _Found:
 
 
 def _hash_takes_fields(route: RouteReader) -> _Found:
-    for kind in route.raw['to']:
-        if route.has_value('field') and SINKS[kind].encoding is None:
+    for kind in route.sinks:
+        if route.raw.get('field') and SINKS[kind].encoding is None:
             fix = f"write 'fields: [{route.raw['field']}]', or use a key"
             yield ('to', kind), f'a {kind} has named fields: {fix}'
 
 
 def _typed_is_carried(route: RouteReader) -> _Found:
     text = f'arrays: typed needs {WITH_ARRAYS}, expected arrays: list with {{}}'
-    for kind in route.raw['to']:
-        if _sink_options(route, kind).get('arrays') == 'typed':
-            encoding = _encoding(route, kind)[0]
-            if not CODECS[encoding].carries_arrays:
-                yield ('to', kind, 'arrays'), text.format(encoding)
+    for kind, options in route.sinks.items():
+        encoding = route.encoding(kind)[0]
+        if options.get('arrays') == 'typed' and not CODECS[encoding].carries_arrays:
+            yield ('to', kind, 'arrays'), text.format(encoding)
     encodings = sorted({encoding for encoding, _, _ in _payload_encodings(route)})
     carried = any(CODECS[encoding].carries_arrays for encoding in encodings)
     if route.raw.get('arrays') == 'typed' and not carried:
@@ -253,14 +242,10 @@ def _typed_is_carried(route: RouteReader) -> _Found:
 
 
 def _notice_needs_key(route: RouteReader) -> _Found:
-    to = route.raw['to']
-    if 'channel' not in to or 'key' in to:
-        return
-    if _sink_options(route, 'channel').get('send') == 'notice':
-        yield (
-            ('to', 'channel', 'send'),
-            "a notice reports that the route's key has changed: the route needs a key",
-        )
+    for kind, options in route.sinks.items():
+        if options.get('send') == 'notice' and 'key' not in route.sinks:
+            text = "a notice reports that the route's key has changed: the route needs a key"
+            yield ('to', kind, 'send'), text
 
 
 _OUTBOUND_RULES: _Rules = (
@@ -272,13 +257,13 @@ _OUTBOUND_RULES: _Rules = (
 )
 
 
-def outbound(route: RouteReader, document: Document) -> RosToRedis:
+def outbound(route: RouteReader, where: str) -> RosToRedis:
     """Return a valid route from ROS to Redis."""
     raw = route.raw
     return RosToRedis(
-        where=_where(route, document),
+        where=where,
         topic=route.expand(raw['topic']),
-        sinks=tuple(_sinks(route)),
+        sinks=tuple(_sink(route, kind) for kind in route.sinks),
         type=None if raw.get('type') is None else names.normal_type(raw['type']),
         field=raw.get('field'),
         fields=tuple(raw.get('fields', ())),
@@ -287,68 +272,56 @@ def outbound(route: RouteReader, document: Document) -> RosToRedis:
     )
 
 
-def _where(route: RouteReader, document: Document) -> str:
-    return f'{document.file}:{document.line(route.path)}: {dotted(route.path)}'
-
-
-def _sinks(route: RouteReader) -> Iterator[SinkConfig]:
-    for kind, sink in SINKS.items():
-        if kind not in route.raw['to']:
-            continue
-        options = dict(_sink_options(route, kind))
-        options['name'] = route.expand(options['name'])
-        if sink.encoding is not None:
-            encoding = options['encoding'] = _encoding(route, kind)[0]
-            arrays = options.get('arrays', route.option('arrays', 'list'))
-            options['arrays'] = arrays if CODECS[encoding].carries_arrays else 'list'
-        yield sink(**{key: _whole(value) for key, value in options.items()})
+def _sink(route: RouteReader, kind: str) -> SinkConfig:
+    options = _whole(route.sinks[kind])
+    options['name'] = route.expand(options['name'])
+    if SINKS[kind].encoding is not None:
+        encoding = options['encoding'] = route.encoding(kind)[0]
+        arrays = options.get('arrays', route.option('arrays', 'list'))
+        options['arrays'] = arrays if CODECS[encoding].carries_arrays else 'list'
+    return SINKS[kind](**options)
 
 
 # --- from Redis to ROS -------------------------------------------------------------------------
-def _source_kind(route: RouteReader) -> str | None:
-    kinds = [kind for kind in SOURCES if kind in route.raw]
-    return kinds[0] if len(kinds) == 1 else None
-
-
 def _one_source(route: RouteReader) -> _Found:
-    kinds = [kind for kind in SOURCES if kind in route.raw]
-    if len(kinds) > 1:
-        yield (), f'expected only one of {", ".join(SOURCES)}, got {" and ".join(kinds)}'
-    elif not kinds:
+    if len(route.sources) > 1:
+        got = ' and '.join(route.sources)
+        yield (), f'expected only one of {", ".join(SOURCES)}, got {got}'
+    elif not route.sources:
         yield (), f'expected one of {", ".join(SOURCES)} as the source'
 
 
 def _group_and_from(route: RouteReader) -> _Found:
-    stream = route.raw.get('stream')
-    if not isinstance(stream, dict):
-        return
-    start, group = stream.get('from', StreamSourceConfig.start), stream.get('group')
-    if start == 'group' and group is None:
-        yield ('stream',), "from: group needs the group's name: 'group' is missing"
-    elif start != 'group' and group is not None:
-        yield ('stream', 'group'), f"a group needs 'from: group', got from: {start}"
+    for kind, options in route.sources.items():
+        start, group = options.get('from', StreamSourceConfig.start), options.get('group')
+        if not route.is_valid(kind):
+            continue
+        if start == 'group' and group is None:
+            yield (kind,), "from: group needs the group's name: 'group' is missing"
+        elif start != 'group' and group is not None:
+            yield (kind, 'group'), f"a group needs 'from: group', got from: {start}"
 
 
 def _initial_is_of_keys(route: RouteReader) -> _Found:
-    kind = _source_kind(route)
-    if 'initial' in route.raw and kind and not hasattr(SOURCES[kind], 'initial'):
-        yield ('initial',), f'only a key has an initial value, a {kind} has none'
+    for kind in route.sources if len(route.sources) == 1 else ():
+        if 'initial' in route.raw and not hasattr(SOURCES[kind], 'initial'):
+            yield ('initial',), f'only a key has an initial value, a {kind} has none'
 
 
 def _field_is_carried(route: RouteReader) -> _Found:
-    encoding, _, remark = _route_encoding(route)
-    if route.has_value('field') and CODECS[encoding].carries_whole_only:
+    encoding, _, remark = route.encoding()
+    if route.raw.get('field') and CODECS[encoding].carries_whole_only:
         yield ('field',), _WHOLE_ONLY.format(f'encoding {encoding}{remark}', 'field')
 
 
 def _age_needs_stamp(route: RouteReader) -> _Found:
-    kind = _source_kind(route)
-    encoding = _route_encoding(route)[0]
-    if route.option('max_age_ms') is None or kind is None or SOURCES[kind].carries_meta:
-        return
+    encoding = route.encoding()[0]
     is_stamped = CODECS[encoding].carries_meta
     accepts = route.option('unstamped', RedisToRos.unstamped) == 'accept'
-    if (route.has_value('field') or not is_stamped) and not accepts:
+    if route.option('max_age_ms') is None or accepts or len(route.sources) != 1:
+        return
+    (kind,) = route.sources
+    if not SOURCES[kind].carries_meta and (route.raw.get('field') or not is_stamped):
         what = 'a bare field' if is_stamped else encoding
         remark = '' if 'max_age_ms' in route.raw else ' (from defaults)'
         yield (
@@ -359,15 +332,14 @@ def _age_needs_stamp(route: RouteReader) -> _Found:
 
 
 def _limits_are_ordered(route: RouteReader) -> _Found:
-    for path, (lowest, highest) in _limits(route):
+    for path, (lowest, highest) in route.raw.get('limits', {}).items():
         if lowest > highest:
             yield ('limits', path), f'expected [lowest, highest], got [{lowest}, {highest}]'
 
 
 def _stop_is_a_message(route: RouteReader) -> _Found:
-    stop = route.raw.get('stop')
-    if stop is not None:
-        yield from _plain_message(('stop', 'message'), stop.get('message', {}))
+    stop = route.raw.get('stop') or {}
+    yield from _plain_message(('stop', 'message'), stop.get('message'))
 
 
 def _plain_message(steps: Path, value: Any) -> _Found:
@@ -385,7 +357,7 @@ def _plain_message(steps: Path, value: Any) -> _Found:
 
 _INBOUND_RULES: _Rules = (
     ((*SOURCES, 'hash'), _one_source),
-    (('stream',), _group_and_from),
+    ((), _group_and_from),
     ((*SOURCES, 'initial'), _initial_is_of_keys),
     (('encoding', 'field'), _field_is_carried),
     ((*SOURCES, 'encoding', 'field', 'max_age_ms', 'unstamped'), _age_needs_stamp),
@@ -394,38 +366,31 @@ _INBOUND_RULES: _Rules = (
 )
 
 
-def inbound(route: RouteReader, document: Document) -> RedisToRos:
+def inbound(route: RouteReader, where: str) -> RedisToRos:
     """Return a valid route from Redis to ROS."""
     raw, stop = route.raw, route.raw.get('stop')
     return RedisToRos(
-        where=_where(route, document),
+        where=where,
         source=_source(route),
         topic=route.expand(raw['topic']),
         type=names.normal_type(raw['type']),
         field=raw.get('field'),
-        limits={path: (float(low), float(high)) for path, (low, high) in _limits(route)},
+        limits={
+            path: (float(low), float(high)) for path, (low, high) in raw.get('limits', {}).items()
+        },
         required=tuple(raw.get('required', ())),
         set=raw.get('set', {}),
-        stop=None if stop is None else Stop(**{key: _whole(stop[key]) for key in stop}),
+        stop=None if stop is None else Stop(**_whole(stop)),
         qos=route.qos(),
         **route.options('encoding', 'max_bytes', 'max_age_ms', 'unstamped', 'deliver'),
     )
 
 
-def _limits(route: RouteReader) -> Iterable[tuple[str, list[float]]]:
-    limits: dict[str, list[float]] = route.raw.get('limits', {})
-    return limits.items()
-
-
 def _source(route: RouteReader) -> SourceConfig:
-    kind = next(kind for kind in SOURCES if kind in route.raw)
-    given = route.raw[kind]
-    options = {'name': given} if isinstance(given, str) else dict(given)
-    for key in ('name', 'group'):
-        if options.get(key) is not None:
-            options[key] = route.expand(options[key])
-    if 'from' in options:
-        options['start'] = options.pop('from')
-    if hasattr(SOURCES[kind], 'initial'):
-        options.update(route.options('initial'))
-    return SOURCES[kind](**options)
+    ((kind, given),) = route.sources.items()
+    expanded = {
+        key: value and route.expand(value) for key, value in given.items() if key != 'from'
+    }
+    start = {'start': given['from']} if 'from' in given else {}
+    initial = route.options('initial') if hasattr(SOURCES[kind], 'initial') else {}
+    return SOURCES[kind](**expanded, **start, **initial)

@@ -43,17 +43,7 @@ _ADVICE = {
     **{('redis', key): _IN_URL.format(key) for key in ('host', 'port', 'db')},
     **{
         ('defaults', key): _NO_DEFAULT.format(key)
-        for key in (
-            'stop',
-            'limits',
-            'topic',
-            'type',
-            'field',
-            'fields',
-            'required',
-            'set',
-            'to',
-        )
+        for key in ('stop', 'limits', 'topic', 'type', 'field', 'fields', 'required', 'set', 'to')
     },
     ('redis_to_ros', 'hash'): 'a hash cannot be read: use a key, a channel or a stream',
     ('redis_to_ros.key', 'initial'): "'initial' is an option of the route: write it beside 'key'",
@@ -118,11 +108,7 @@ def shown(value: Any, path: Path = ()) -> str:
 
 
 def _is_number(checker: jsonschema.TypeChecker, instance: Any) -> bool:
-    return (
-        isinstance(instance, (int, float))
-        and not isinstance(instance, bool)
-        and (isinstance(instance, int) or math.isfinite(instance))
-    )
+    return type(instance) is int or (type(instance) is float and math.isfinite(instance))
 
 
 @functools.cache

@@ -183,39 +183,15 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-_RESOLVERS = {
-    _TAG + name: (re.compile(f'^(?:{pattern})$'), first)
-    for name, pattern, first in (
-        ('null', r'~|null|Null|NULL|', ['~', 'n', 'N', '']),
-        ('bool', r'true|True|TRUE|false|False|FALSE', list('tTfF')),
-        ('int', r'[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+', list('-+0123456789')),
-        (
-            'float',
-            r'[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+'
-            r'|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)',
-            list('-+.0123456789'),
-        ),
-        ('merge', r'<<', ['<']),
-    )
-}
-for _tag, (_pattern, _first) in _RESOLVERS.items():
-    _Loader.add_implicit_resolver(_tag, _pattern, _first)
-
-_FLOATS = {'.inf': 'inf', '.nan': 'nan'}
-_LEADING_ZERO = re.compile(r'[-+]?0[0-9]+')
-
-
 def _int(text: str) -> int:
-    lower = text.lower()
-    return int(lower, 0) if lower[:2] in ('0o', '0x') else int(lower)
+    return int(text, 0 if text[:2].lower() in ('0o', '0x') else 10)
 
 
 def _float(text: str) -> float:
-    lower = text.lower()
-    sign = lower[0] if lower[0] in '+-' else ''
-    return float(sign + _FLOATS.get(lower.lstrip('+-'), lower.lstrip('+-')))
+    return float(text.lower().replace('.inf', 'inf').replace('.nan', 'nan'))
 
 
+# Scalars by their tags, as YAML 1.2's core schema has them.
 _SCALARS: dict[str, Callable[[str], Any]] = {
     _TAG + 'str': str,
     _TAG + 'null': lambda text: None,
@@ -224,13 +200,26 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
     _TAG + 'float': _float,
     _TAG + 'merge': str,
 }
+_PATTERNS = {
+    _TAG + 'null': re.compile(r'(?:~|null|Null|NULL|)$'),
+    _TAG + 'bool': re.compile(r'(?:true|True|TRUE|false|False|FALSE)$'),
+    _TAG + 'int': re.compile(r'(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$'),
+    _TAG + 'float': re.compile(
+        r'(?:[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+'
+        r'|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$'
+    ),
+    _TAG + 'merge': re.compile(r'<<$'),
+}
+_LEADING_ZERO = re.compile(r'[-+]?0[0-9]+')
+for _tag, _pattern in _PATTERNS.items():
+    _Loader.add_implicit_resolver(_tag, _pattern, None)
 
 
 def scalar(text: str) -> Any:
     """Return the value that a text would have in a file if it was not quoted."""
     if _LEADING_ZERO.fullmatch(text):
         return text
-    for tag, (pattern, _) in _RESOLVERS.items():
+    for tag, pattern in _PATTERNS.items():
         if pattern.fullmatch(text):
             try:
                 return _SCALARS[tag](text)

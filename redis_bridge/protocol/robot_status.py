@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,6 @@ from redis_bridge.protocol import keys
 
 OWNER = 'boot'  # the field whose value names the holder
 _ROUTE = 'route:'
-_ROUTE_ID = re.compile(r'(ros_to_redis|redis_to_ros)\[(\d+)\]')
 _NUMBERS = ('protocol', 'since', 'stamp', 'pid')
 
 
@@ -85,14 +84,9 @@ def read(name: str, fields: Mapping[bytes, bytes], now: float) -> Robot:
     return Robot(name, boot, protocol, age, said)
 
 
-def _route_order(id_: str) -> tuple[int, int, str]:
-    """Return what sorts routes: outbound first, then by number, unknown ids last."""
-    if id_.isdecimal():
-        return (0, int(id_), '')
-    match = _ROUTE_ID.fullmatch(id_)
-    if match is None:
-        return (3, 0, id_)
-    return (1 if match[1] == 'ros_to_redis' else 2, int(match[2]), '')
+def _route_order(id_: str) -> tuple[int, str]:
+    """Return what sorts routes: numbers of earlier versions first, then ids by name."""
+    return (int(id_), '') if id_.isdecimal() else (sys.maxsize, id_)
 
 
 def _value(key: str, text: str) -> Any:

@@ -15,15 +15,15 @@ def as_bytes(fields):
 
 def test_a_robot_is_read_as_it_was_written():
     routes = {
-        'ros_to_redis[0]': {'route': 'a'},
-        'ros_to_redis[10]': {'route': 'b'},
-        'redis_to_ros[2]': {'route': 'c'},
+        '/a -> key x': {'route': 'a'},
+        '/b -> key y': {'route': 'b'},
+        'key z -> /c': {'route': 'c'},
     }
     fields = {
         **robot_status.status_fields({'writer': 'connected'}, routes),
         **robot_status.claim_fields('12e4', 'host', 5, 1000.25, 1010.0),
     }
-    assert {'state', 'route:redis_to_ros[2]', 'boot', 'stamp'} < set(fields)
+    assert {'state', 'route:key z -> /c', 'boot', 'stamp'} < set(fields)
     robot = robot_status.read('r', as_bytes(fields), 1012.5)
     assert robot == Robot(
         'r', '12e4', 1, 2.5,
@@ -34,12 +34,10 @@ def test_a_robot_is_read_as_it_was_written():
     )  # fmt: skip
 
 
-def test_routes_come_outbound_first_then_by_number():
-    ids = ['redis_to_ros[1]', 'other', 'ros_to_redis[10]', 'ros_to_redis[9]', 'redis_to_ros[0]']
+def test_routes_come_by_their_ids_so_that_outbound_ones_come_first():
+    ids = ['key k -> /b', 'channel c -> /b', '/odom -> key k', '/a -> channel c']
     fields = {f'route:{id_}': f'"{id_}"' for id_ in ids}
-    assert robot_status.read('r', as_bytes(fields), 0.0).status['routes'] == [
-        'ros_to_redis[9]', 'ros_to_redis[10]', 'redis_to_ros[0]', 'redis_to_ros[1]', 'other',
-    ]  # fmt: skip
+    assert robot_status.read('r', as_bytes(fields), 0.0).status['routes'] == sorted(ids)
 
 
 def test_routes_of_earlier_versions_come_by_number():
