@@ -33,8 +33,7 @@ class Calls:
     """
 
     def __init__(self, settings: RedisSettings) -> None:
-        self.timing = Timing()
-        self.address = Address(settings, 'redis_bridge:client', self.timing)
+        self.address = Address(settings, 'redis_bridge:client', Timing())
         self._lock = threading.RLock()
         self._connection: Connection | None = None
         self._clock = Clock()

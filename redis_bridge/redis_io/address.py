@@ -52,6 +52,7 @@ class Address:
     """
 
     def __init__(self, settings: RedisSettings, client_name: str, timing: Timing) -> None:
+        self.timing = timing
         self._settings = settings
         self._secrets: set[str] = set()
         try:

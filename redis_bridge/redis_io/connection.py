@@ -26,46 +26,36 @@ LARGEST_CHUNK = 1 << 20
 NOTHING_YET = (TimeoutError, BlockingIOError, ssl.SSLWantReadError)
 
 
-class NoReply(redis.ConnectionError):
-    """The server has not answered for too long."""
-
-
 class Waker:
-    """Lets one thread wake another that waits on a socket."""
+    """Lets other threads wake one that waits, on a connection or only for them."""
 
     def __init__(self) -> None:
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._read, False)
-        os.set_blocking(self._write, False)
+        self._read, self._write = socket.socketpair()
         self._lock = threading.Lock()
-        self._set = False
-        self._closed = False
+        self._is_set = False
 
     def fileno(self) -> int:
-        """Return what to wait on."""
-        return self._read
+        """Return what becomes readable when it is set."""
+        return self._read.fileno()
 
     def set(self) -> None:
         """Wake the waiting thread, now or as soon as it waits."""
         with self._lock:
-            if not self._set and not self._closed:
-                self._set = True
-                os.write(self._write, b'!')
+            if not self._is_set:
+                self._is_set = True
+                self._write.send(b'!')
 
-    def clear(self) -> None:
-        """Undo `set`."""
-        with self._lock:
-            if self._set and not self._closed:
-                self._set = False
-                os.read(self._read, 1)
+    def wait(self) -> None:
+        """Wait until it is set, and undo that; what others changed before is visible then."""
+        self._read.recv(1)
+        self._is_set = False
 
     def close(self) -> None:
-        """Give the descriptors back; `set` has no effect afterwards."""
+        """Give the descriptors back; `set` has no effect afterwards. Nobody may wait."""
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                os.close(self._read)
-                os.close(self._write)
+            self._is_set = True
+            self._read.close()
+            self._write.close()
 
 
 class CommandPrefix(bytes):
@@ -179,7 +169,7 @@ class Connection:
             self._poll.register(waker, select.POLLIN)
         ready = [number for number, _ in self._poll.poll(max(0.0, seconds) * 1000)]
         if waker.fileno() in ready:
-            waker.clear()
+            waker.wait()
         return sock.fileno() in ready and self._receive_waiting()
 
     def _receive_waiting(self) -> bool:
@@ -231,31 +221,29 @@ class Connection:
 
 
 class Pings:
-    """Notices that a subscribed connection's peer no longer answers; redis-py's check never does.
+    """Notices that a subscribed connection's peer no longer answers, as redis-py cannot."""
 
-    Its own thread calls all methods.
-    """
-
-    def __init__(self, timing: Timing) -> None:
+    def __init__(self, connection: Connection, timing: Timing) -> None:
+        self._connection = connection
         self._timing = timing
         self._open = 0
         self._next = time.monotonic() + timing.ping_s
 
-    def wait_s(self) -> float:
-        """Return how long until the next ping is due."""
-        return max(0.0, self._next - time.monotonic())
-
-    def heard(self) -> None:
-        """Note that the peer sent something."""
-        self._open = 0
-
-    def tick(self, connection: Connection) -> None:
-        """Send a ping if one is due; raises NoReply if too many went unanswered."""
+    def send_if_due(self) -> bool:
+        """Return whether a ping was sent; raises ConnectionError if too many went unanswered."""
         now = time.monotonic()
         if now < self._next:
-            return
+            return False
         if self._open >= self._timing.pings:
-            raise NoReply(f'no answer to {self._open} pings')
+            raise redis.ConnectionError(f'no answer to {self._open} pings')
         self._next = now + self._timing.ping_s
         self._open += 1
-        connection.send([('PING',)])
+        self._connection.send([('PING',)])
+        return True
+
+    def wait(self, waker: Waker) -> bool:
+        """Wait until the next ping is due; otherwise as `Connection.wait`."""
+        has_reply = self._connection.wait(self._next - time.monotonic(), waker)
+        if has_reply:
+            self._open = 0
+        return has_reply

@@ -17,7 +17,7 @@ import redis
 from redis_bridge.mapping.model import Heartbeat
 from redis_bridge.protocol import keys, robot_status
 from redis_bridge.protocol.descriptions import NameDescription
-from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.address import Address
 from redis_bridge.redis_io.claim import Claim
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection import Connection
@@ -44,7 +44,6 @@ class Presence:
         *,
         health: Health,
         log: logging.Logger,
-        timing: Timing,
         on_change: Callable[[], None],
     ) -> None:
         self._robot = robot
@@ -61,9 +60,7 @@ class Presence:
         self._lock = threading.Lock()
         self._descriptions: dict[str, dict[str, str]] = {}  # key -> fields
         self._denied: set[str] = set()  # codes of errors that were logged
-        self._thread = ConnectionThread(
-            'presence', address, self._session, health=health, timing=timing
-        )
+        self._thread = ConnectionThread('presence', address, self._session, health=health)
 
     def start(self, status: Status) -> None:
         """Start the thread; `status` gives the fields of each heartbeat."""

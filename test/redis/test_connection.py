@@ -334,7 +334,6 @@ def test_who_sees_a_state_finds_it_in_the_log():
     log = logging.Logger('slow')
     log.addHandler(Slow())
     health = Health(log, 'there')
-    health.add('role')
     asking = threading.Thread(target=lambda: told.append(health.states()['role']))
     health.mark_connected('role')
     asking.join()
