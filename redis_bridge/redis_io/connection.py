@@ -30,7 +30,9 @@ class Waker:
     """Lets other threads wake one that waits, on a connection or only for them."""
 
     def __init__(self) -> None:
-        self._read, self._write = socket.socketpair()
+        read, write = os.pipe()
+        self._read = os.fdopen(read, 'rb', buffering=0)
+        self._write = os.fdopen(write, 'wb', buffering=0)
         self._lock = threading.Lock()
         self._is_set = False
 
@@ -43,11 +45,11 @@ class Waker:
         with self._lock:
             if not self._is_set:
                 self._is_set = True
-                self._write.send(b'!')
+                self._write.write(b'!')
 
     def wait(self) -> None:
         """Wait until it is set, and undo that; what others changed before is visible then."""
-        self._read.recv(1)
+        self._read.read(1)
         self._is_set = False
 
     def close(self) -> None:
