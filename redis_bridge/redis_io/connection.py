@@ -123,11 +123,9 @@ class Connection:
     def reply(self) -> Reply:
         """Return the next reply; a rejected command's is a ResponseError, not raised."""
         while (reply := self._reader.gets()) is False:
-            try:
-                self._receive(self._socket().recv)
-            except NOTHING_YET:
+            if not self._receive(self._socket().recv):
                 seconds = self._redis_py.socket_timeout
-                raise redis.TimeoutError(f'no answer within {seconds:g} s') from None
+                raise redis.TimeoutError(f'no answer within {seconds:g} s')
         if isinstance(reply, redis.ConnectionError):
             raise reply
         return reply
@@ -177,26 +175,22 @@ class Connection:
     def _receive_waiting(self) -> bool:
         """Read once what waits in the socket; return whether there was anything."""
         sock = self._socket()
+        if not isinstance(sock, ssl.SSLSocket):
+            # The socket has a timeout: `recv` would ask the system twice.
+            return self._receive(lambda most: os.read(sock.fileno(), most))
+        sock.settimeout(0)
         try:
-            if isinstance(sock, ssl.SSLSocket):
-                sock.settimeout(0)
-                try:
-                    self._receive(sock.recv)
-                finally:
-                    sock.settimeout(self._redis_py.socket_timeout)
-            else:  # the socket has a timeout: `recv` would ask the system twice
-                self._receive(lambda most: os.read(sock.fileno(), most))
-        except NOTHING_YET:
-            return False
-        return True
+            return self._receive(sock.recv)
+        finally:
+            sock.settimeout(self._redis_py.socket_timeout)
 
-    def _receive(self, read: Callable[[int], bytes]) -> None:
-        """Read once from the socket."""
+    def _receive(self, read: Callable[[int], bytes]) -> bool:
+        """Read once from the socket; return whether there was anything in time."""
         most = max(CHUNK, min(self._reader.missing, LARGEST_CHUNK))
         try:
             data = read(most)
         except NOTHING_YET:
-            raise
+            return False
         except OSError as error:
             raise redis.ConnectionError(f'the connection broke: {error}') from error
         if not data:
@@ -204,6 +198,7 @@ class Connection:
         # What comes over TLS comes in records, however much more there is.
         self._is_drained = len(data) < most and not isinstance(self._socket(), ssl.SSLSocket)
         self._reader.feed(data)
+        return True
 
     def _socket(self) -> socket.socket:
         sock: socket.socket | None = self._redis_py._sock  # no version has a public way to it
