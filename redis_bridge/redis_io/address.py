@@ -48,10 +48,6 @@ class Timing:
     block_ms: int = 1000  # of a blocking read; less than reply_s
 
 
-class InvalidSettings(redis.ConnectionError):
-    """Settings with which no connection is possible now, such as a file that cannot be read."""
-
-
 class Address:
     """Makes unconnected redis-py connections from settings, whichever redis-py is installed.
 
@@ -100,16 +96,18 @@ class Address:
         self._options.update({name: value for name, value in newer.items() if name in known})
 
     def connection(self) -> Any:
-        """Return a new connection, not yet connected; the password is read now."""
+        """Return a new connection, not yet connected; reads the password from its file.
+
+        Raises redis.AuthenticationError if that is not possible now.
+        """
         options = dict(self._options)
         path = self._password_file
         if path is not None:
             try:
                 options['password'] = Path(path).read_text(encoding='utf-8').rstrip('\r\n')
-            except OSError as error:
-                raise InvalidSettings(f'password_file {path}: {error.strerror}') from error
-            except UnicodeDecodeError:
-                raise InvalidSettings(f'password_file {path}: expected UTF-8') from None
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else 'expected UTF-8'
+                raise redis.AuthenticationError(f'password_file {path}: {reason}') from error
             if options['password']:
                 self._secrets.add(options['password'])
         return self._class(**options)

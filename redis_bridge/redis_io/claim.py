@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from redis_bridge.protocol.robot_status import OWNER
@@ -50,7 +51,7 @@ class Claim:
         """
         asked_at = time.monotonic()
         write: list[Command] = [
-            ('HSET', self._key, *(part for pair in fields.items() for part in pair)),
+            ('HSET', self._key, *chain.from_iterable(fields.items())),
             ('PEXPIRE', self._key, self._ttl_ms),
         ]
         replace = [('DEL', self._key), *write]

@@ -15,12 +15,12 @@ from collections.abc import Callable
 
 import redis
 
-from redis_bridge.redis_io.address import Address, InvalidSettings
+from redis_bridge.redis_io.address import Address
 from redis_bridge.redis_io.connection import Connection, Waker
 from redis_bridge.redis_io.health import NOT_STARTED, Health
 
 CUT_S = 0.15  # for a thread to end once its connection was broken
-DENIED = (redis.AuthenticationError, redis.exceptions.NoPermissionError, InvalidSettings)
+DENIED = (redis.AuthenticationError, redis.exceptions.NoPermissionError)
 
 
 class ConnectionThread:

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from itertools import chain
 
 import redis
 
@@ -152,10 +153,9 @@ class Presence:
                 for key, fields in self._descriptions.items()
                 if written.get(key) != fields
             }
-        replies = connection.pipe([
-            ('HSET', key, *(part for pair in fields.items() for part in pair))
-            for key, fields in todo.items()
-        ])  # fmt: skip
+        replies = connection.pipe(
+            [('HSET', key, *chain.from_iterable(fields.items())) for key, fields in todo.items()]
+        )
         written.update(todo)
         for key, reply in zip(todo, replies):
             if isinstance(reply, redis.ResponseError) and code_of(reply) not in self._denied:
