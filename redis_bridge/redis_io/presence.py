@@ -32,7 +32,7 @@ Status = Callable[[], 'dict[str, str]']
 class Presence:
     """The thread that holds the robot's name and writes its hash and the descriptions.
 
-    It calls `on_change` when another bridge turns out to hold the name, and when it is ours.
+    It calls `on_beat` whenever it has asked for the name, with success or without.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Presence:
         *,
         health: Health,
         log: logging.Logger,
-        on_change: Callable[[], None],
+        on_beat: Callable[[], None],
     ) -> None:
         self._robot = robot
         self._boot = boot
@@ -54,7 +54,7 @@ class Presence:
         self._clock = clock
         self._health = health
         self._log = log
-        self._on_change = on_change
+        self._on_beat = on_beat
         self._since = time.time()
         self._status: Status = dict
         self._status_failed = False
@@ -121,7 +121,7 @@ class Presence:
                 self._boot, socket.gethostname(), os.getpid(), self._since, self._clock.now()
             ),
         }
-        was_held, before = self._claim.is_held(), self._claim.other
+        before = self._claim.other
         self._claim.take(connection, fields)
         other = self._claim.other
         if other != before:
@@ -129,8 +129,7 @@ class Presence:
                 self._log.warning('robot %s: the name is ours now', self._robot)
             else:
                 self._log.error('%s: routes into ROS stay closed', self.why_closed())
-        if other != before or (other is None and not was_held):
-            self._on_change()
+        self._on_beat()
 
     def _current_status(self) -> dict[str, str]:
         try:

@@ -73,7 +73,7 @@ class RedisSide:
         self._writer = Writer(self._address, self._clock, self._health, log)
         self._presence = Presence(
             robot, boot, presence, self._address, self._clock,
-            health=self._health, log=log, on_change=self._on_claim_change,
+            health=self._health, log=log, on_beat=self._on_beat,
         )  # fmt: skip
         self._setup = Setup(self._address, self._health, self._presence.why_closed)
         self._receivers: dict[SourceRequest, _RouteReceiver] = {}  # that are wanted
@@ -186,7 +186,7 @@ class RedisSide:
             *(source.thread for source in self._groups.values()),
         ]
 
-    def _on_claim_change(self) -> None:
+    def _on_beat(self) -> None:
         """Let sources connect that wait for the claim; without it, disconnect all at once."""
         with self._lock:
             for thread in self._source_threads():
