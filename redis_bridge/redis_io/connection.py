@@ -172,6 +172,11 @@ class Connection:
             waker.wait()
         return sock.fileno() in ready and self._receive_waiting()
 
+    def pause(self, seconds: float, waker: Waker) -> None:
+        """Wait until woken while no reply is due; raises ConnectionError if one comes."""
+        if self.wait(seconds, waker):
+            raise redis.ConnectionError(f'unexpected reply {self.reply()!r:.60}')
+
     def _receive_waiting(self) -> bool:
         """Read once what waits in the socket; return whether there was anything."""
         sock = self._socket()

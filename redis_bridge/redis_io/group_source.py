@@ -144,7 +144,7 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
             and member.receiver.has_subscribers()
         ]
         if not ready:
-            self._pause(connection, min(block_ms, NO_SUBSCRIBERS_MS) / 1000)
+            connection.pause(min(block_ms, NO_SUBSCRIBERS_MS) / 1000, self.thread.waker)
             return
         for member in ready:
             if member.pending_from is not None:

@@ -105,8 +105,7 @@ class Presence:
         due = time.monotonic() + self._every_s
         while not self._thread.closing.is_set():
             self._write_descriptions(connection, written)
-            if connection.wait(due - time.monotonic(), self._thread.waker):
-                raise redis.ConnectionError(f'unexpected reply {connection.reply()!r:.60}')
+            connection.pause(due - time.monotonic(), self._thread.waker)
             if time.monotonic() >= due:
                 self._beat(connection)
                 due = time.monotonic() + self._every_s

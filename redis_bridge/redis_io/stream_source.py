@@ -196,11 +196,6 @@ class StreamReading(Source[R], Generic[R, F]):
         stream.is_readable = error is None
         self._report(stream.receiver, error)
 
-    def _pause(self, connection: Connection, seconds: float) -> None:
-        """Wait while there is nothing to read, or until woken."""
-        if connection.wait(seconds, self.thread.waker):
-            raise redis.ConnectionError(f'unexpected reply {connection.reply()!r:.60}')
-
 
 class Cursor(Followed[StreamReceiver]):
     """A stream that is read from a cursor on."""
@@ -275,7 +270,7 @@ class StreamSource(StreamReading[StreamReceiver, Cursor]):
                 free[cursor.name] = cursor
         first, *others = rounds
         if not first:
-            self._pause(connection, block_ms / 1000)
+            connection.pause(block_ms / 1000, self.thread.waker)
             return
         for part in others:
             if self._read_round(connection, part, 0):

@@ -163,8 +163,7 @@ class Writer:
             return
         if is_paused:
             until = min(until, self._paused_until)
-        if connection.wait(until - time.monotonic(), self._thread.waker):
-            raise redis.ConnectionError(f'unexpected reply {connection.reply()!r:.60}')
+        connection.pause(until - time.monotonic(), self._thread.waker)
         self._queue.awake()
 
     def _write(self, connection: Connection, batch: list[PendingWrite]) -> None:
