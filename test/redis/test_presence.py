@@ -116,12 +116,15 @@ def test_a_killed_bridge_gives_the_name_up_when_its_time_is_over(redis_server, d
 
 def test_a_claim_that_cannot_be_renewed_ends(redis_server, proxy, redis_side_at):
     endpoints = redis_side_at(proxy.url, presence=Heartbeat(every_ms=50, ttl_ms=300))
+    endpoints.want([request(ChannelSourceConfig('c'), Recorder(), True, 100)])
     endpoints.start(dict)
-    eventually(endpoints.is_holder)
+    eventually(lambda: all_connected(endpoints))
     proxy.stall()
     eventually(lambda: not endpoints.is_holder(), seconds=1)
+    eventually(lambda: 'waits for the claim' in endpoints.states()['channels (commands)'])
     proxy.flow()
     eventually(endpoints.is_holder)
+    eventually(lambda: all_connected(endpoints))
 
 
 def test_descriptions_are_written_and_written_again(redis_server, db, redis_side_at):
