@@ -30,6 +30,7 @@ uint8[] data
 pkg/V[] path
 int32 mode 3
 string name
+bool ready
 {LINE}
 MSG: pkg/Time
 int32 sec
@@ -132,13 +133,24 @@ def test_an_unknown_path_is_an_error_when_it_is_compiled(guards):
         cdr_write.writer(MESSAGE, Guards(**guards), now)
 
 
+@pytest.mark.parametrize(('path', 'error'), [
+    ('linear', r'limits need a number; linear is pkg/V: use linear\.x, linear\.y$'),
+    ('name', 'limits need a number; name is string$'),
+    ('ready', 'limits need a number; ready is bool$'),
+    ('path', r'limits need a number; path is pkg/V\[\]$'),
+])  # fmt: skip
+def test_limits_of_no_number_are_an_error_when_they_are_compiled(path, error):
+    with pytest.raises(InterfaceError, match=error):
+        cdr_write.writer(MESSAGE, Guards({path: (0, 1)}), now)
+
+
 GUARDS = st.builds(
     Guards,
     st.fixed_dictionaries(
         {},
         optional={
             path: st.sampled_from([(-1.0, 1.0), (1, 4)])
-            for path in ('linear.x', 'joints', 'fixed', 'data', 'mode', 'stamp.sec', 'linear')
+            for path in ('linear.x', 'joints', 'fixed', 'data', 'mode', 'stamp.sec')
         },
     ),
     st.lists(st.sampled_from(['linear.x', 'linear', 'stamp', 'name', 'stamp.sec'])).map(tuple),

@@ -21,6 +21,7 @@ from strategies import encode_cdr, plain_values, same
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.messages import cdr_read, cdr_write
 from redis_bridge.messages.definition import parse_definition
+from redis_bridge.messages.guards import Guards
 from redis_bridge.messages.types import Message
 from redis_bridge.payloads import CODECS
 from redis_bridge.payloads.hash_fields import hash_encoder
@@ -456,6 +457,28 @@ def test_cdr_is_passed_on_as_it_is_once_it_was_walked():
     for encoding in ('cdr', 'json', 'msgpack'):
         with pytest.raises(PayloadError):
             CODECS[encoding].encoder(SCAN)(payload[:-1])
+
+
+def test_inbound_cdr_ends_where_the_message_ends():
+    cdr = WRITE({**VALUE, 'ranges': []})
+    for guards in (Guards(), Guards(finite=True), Guards(required=('frame',))):
+        decode, to_cdr = CODECS['cdr'].inbound(SCAN, None, guards, lambda: (0, 0))
+        for padding in (b'', b'\0', b'\0\0\0'):  # up to a multiple of 4, as DDS appends it
+            assert to_cdr(decode(cdr + padding)[0]) == cdr
+        for extra in (b'\0' * 4, b'x' * 100):
+            with pytest.raises(PayloadError, match=f'ends after {len(cdr)} bytes, got'):
+                to_cdr(decode(cdr + extra)[0])
+
+
+@pytest.mark.parametrize(('seq', 'packed'), [
+    (7, b'\xce\0\0\0\x07'),
+    ((1 << 32) - 1, b'\xce\xff\xff\xff\xff'),
+    (1 << 32, b'\xcf\0\0\0\x01\0\0\0\0'),
+])  # fmt: skip
+def test_the_number_of_a_message_is_no_wider_than_it_must_be(seq, packed):
+    payload = CODECS['msgpack'].encoder(SCAN)(WRITE(VALUE), Meta('a/1', seq, 1.5))
+    assert b'\xa3seq' + packed + b'\xa5stamp' in payload
+    assert CODECS['msgpack'].unpack(payload)[1] == Meta('a/1', seq, 1.5)
 
 
 def test_a_hash_has_dotted_names_and_text():
