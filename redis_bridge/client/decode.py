@@ -15,11 +15,11 @@ from redis_bridge.mapping.model import SINKS
 from redis_bridge.messages.paths import field_at, get_at
 from redis_bridge.messages.types import Message, Primitive, String
 from redis_bridge.payloads import CODECS
+from redis_bridge.payloads.codec import Decode
 from redis_bridge.protocol.descriptions import NameInfo
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.watching import Event
 
-Decode = Callable[[bytes], 'tuple[Any, Meta | None]']
 DecodeFields = Callable[['dict[bytes, bytes]'], 'dict[str, Any]']
 
 
