@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from redis_bridge.client.lookup import Lookup
+from redis_bridge.client.lookup import Lookup, known_codec
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.mapping.model import SINKS
 from redis_bridge.messages.paths import field_at, get_at
@@ -84,11 +84,7 @@ def decoder(lookup: Lookup, kind: str, info: NameInfo) -> Decoder:
     if SINKS[kind].encoding is None:
         described = lookup.known_message(type_)
         return Decoder(fields=lambda fields: nested(fields, described))
-    codec = CODECS.get(encoding)
-    if codec is None:
-        raise InterfaceError(
-            f'a bridge uses the encoding {encoding!r}, which this client does not know: update it'
-        )
+    codec = known_codec(encoding)
     if codec.needs_type:
         message: Message | None = lookup.exact_message(type_, type_hash)
     else:
