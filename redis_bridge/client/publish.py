@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
+from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup, known_codec
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.mapping.model import SOURCES
 from redis_bridge.messages import cdr_write
@@ -68,12 +68,13 @@ def find_target(
     encoding = encoding or expected.encoding
     type_ = names.normal_type(type_) if type_ else expected.type
     message: Message | None
-    if CODECS[encoding].needs_type:
+    codec = known_codec(encoding)
+    if codec.needs_type:
         type_hash = expected.type_hash if type_ == expected.type else None
         message = lookup.exact_message(type_, type_hash)
     else:
         message = lookup.known_message(type_) if type_ else None
-    encode = _encoder(message, encoding, expected.field)
+    encode = _encoder(message, codec, expected.field)
     return Target(name, kind, encoding, type_, expected.field, encode)
 
 
@@ -93,9 +94,8 @@ def _kind(name: str, redis_type: str, info: NameInfo) -> str:
     return kind
 
 
-def _encoder(message: Message | None, encoding: str, field: str | None) -> Encode:
+def _encoder(message: Message | None, codec: Codec, field: str | None) -> Encode:
     """Return a function that encodes a value, and checks it first if its type is known."""
-    codec = CODECS[encoding]
     if codec.needs_type and message is not None:
         write, to_payload = cdr_write.writer(message), codec.encoder(message)
         return lambda value, meta: to_payload(write(_map(value)), meta)
