@@ -38,6 +38,7 @@ class Target:
 
     def command(self, value: Any, meta: Meta) -> Command:
         """Return the command that sends a value; raises PayloadError."""
+        value = _plain(value)
         if self.kind == 'channel':
             return ('PUBLISH', self.name, self.encode(value, meta))
         if self.kind == 'key':
@@ -104,8 +105,7 @@ def _encoder(message: Message | None, codec: Codec, field: str | None) -> Encode
     def encode(value: Any, meta: Meta | None) -> bytes:
         is_map = isinstance(value, dict) and field is None
         payload = codec.pack(value, meta if is_map else None)
-        # A bare value is one field of the message; without its name it cannot be checked.
-        if check is not None and (is_map or field is not None or codec.one_scalar):
+        if check is not None:
             check(payload)
         return payload
 
@@ -120,6 +120,16 @@ def _check(message: Message, codec: Codec, field: str | None) -> Callable[[bytes
         return None
     write = cdr_write.writer(message)
     return lambda payload: write(read(payload)[0])
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with numbers instead of the scalars of numpy; arrays stay."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    is_scalar = getattr(value, 'shape', None) == () and hasattr(value, 'item')
+    return value.item() if is_scalar else value
 
 
 def _map(value: Any) -> dict[str, Any]:

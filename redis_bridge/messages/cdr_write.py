@@ -17,7 +17,15 @@ from redis_bridge.messages import find_error
 from redis_bridge.messages.codegen import COMPILED, Source, define, identifier
 from redis_bridge.messages.guards import Guards, broken_guard, check_of_replaced, check_paths
 from redis_bridge.messages.paths import child, set_at
-from redis_bridge.messages.types import Array, Message, Primitive, Sequence, String
+from redis_bridge.messages.types import (
+    NANOSECONDS,
+    TIMES,
+    Array,
+    Message,
+    Primitive,
+    Sequence,
+    String,
+)
 from redis_bridge.messages.wide_strings import wide_units
 
 Writer = Callable[[Any], bytes]
@@ -148,6 +156,8 @@ class _Source(Source[_At, None]):
                 constant = 'now_map()' if setting == 'now' else self.constant(setting, 'setting')
                 self.emit(f'{variable} = {constant}')
                 self._is_guarded = False
+            if type_.name in TIMES and key == 'nanosec':
+                self.emit(f'if {variable} >= {NANOSECONDS}: raise ValueError')
             self.visit(field.type, (variable, where))
             self._is_guarded = was_guarded
 

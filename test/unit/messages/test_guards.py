@@ -12,6 +12,7 @@ from array import array
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import STAMPED
 
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.messages import cdr_read, cdr_write
@@ -142,6 +143,14 @@ def test_an_unknown_path_is_an_error_when_it_is_compiled(guards):
 def test_limits_of_no_number_are_an_error_when_they_are_compiled(path, error):
     with pytest.raises(InterfaceError, match=error):
         cdr_write.writer(MESSAGE, Guards({path: (0, 1)}), now)
+
+
+def test_nanoseconds_are_a_part_of_a_second():
+    write = cdr_write.writer(STAMPED)
+    assert write({'header': {'stamp': {'nanosec': 999_999_999}}})
+    for wrong in (1_000_000_000, 2_000_000_000):
+        with pytest.raises(PayloadError, match=r'header\.stamp\.nanosec: expected a part of a s'):
+            write({'header': {'stamp': {'sec': 1, 'nanosec': wrong}}})
 
 
 GUARDS = st.builds(
