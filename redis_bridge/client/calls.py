@@ -18,11 +18,11 @@ from redis_bridge.mapping.model import RedisSettings
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection import Command, Connection
+from redis_bridge.redis_io.resp import Reply
 
 CLOCK_FRESH_S = 10.0
 
 T = TypeVar('T')
-Reply = Any  # of Redis: bytes, an int, None or a list of such
 
 
 class Calls:
@@ -33,8 +33,7 @@ class Calls:
     """
 
     def __init__(self, settings: RedisSettings) -> None:
-        self.timing = Timing()
-        self.address = Address(settings, 'redis_bridge:client', self.timing)
+        self.address = Address(settings, 'redis_bridge:client', Timing())
         self._lock = threading.RLock()
         self._connection: Connection | None = None
         self._clock = Clock()
@@ -85,12 +84,11 @@ class Calls:
                     self._connection.connect()
                     self._clock_read_at = -CLOCK_FRESH_S
                 return use(self._connection)
-            except (redis.RedisError, OSError) as error:
+            except BaseException as error:
+                # After Ctrl-C an outstanding reply would be taken for the next one's.
                 self._hang_up()
-                raise self.error(error) from error
-            except BaseException:
-                # Ctrl-C, for example: the outstanding reply would be taken for the next one's.
-                self._hang_up()
+                if isinstance(error, (redis.RedisError, OSError)):
+                    raise self.error(error) from error
                 raise
 
     def _hang_up(self) -> None:
@@ -101,7 +99,6 @@ class Calls:
 
 def _is_stale(connection: Connection) -> bool:
     """Return whether the server has closed the connection since its last use."""
-    try:
+    with contextlib.suppress(redis.RedisError, OSError):
         return connection.has_reply()
-    except (redis.RedisError, OSError):
-        return True
+    return True

@@ -16,7 +16,7 @@ from typing import Generic, NamedTuple
 import redis
 
 from redis_bridge.client.stored import Event, entry
-from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.address import Address
 from redis_bridge.redis_io.channel_source import ChannelReceiver, ChannelSource
 from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.key_source import KeyReceiver, KeySource, Value
@@ -42,11 +42,11 @@ class Notice(NamedTuple):
 class Follower:
     """Follows names until it is closed; lost connections are restored."""
 
-    def __init__(self, address: Address, timing: Timing) -> None:
+    def __init__(self, address: Address) -> None:
         self._queue = _Queue()
         self._health = _Health(self._queue)
-        self._connect_s = timing.connect_s + timing.reply_s
-        setup = Setup(address, self._health, timing)
+        self._connect_s = address.timing.connect_s + address.timing.reply_s
+        setup = Setup(address, self._health)
         self._channels = _Feed[ChannelReceiver](lambda: ChannelSource('channels', setup))
         self._keys = _Feed[KeyReceiver](lambda: KeySource('keys', setup))
         self._streams = _Feed[StreamReceiver](lambda: StreamSource('streams', setup))

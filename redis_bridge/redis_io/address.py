@@ -17,13 +17,20 @@ from redis import connection as redis_connection
 
 from redis_bridge.errors import RedisError
 from redis_bridge.mapping import redis_url
-from redis_bridge.mapping.model import RedisSettings
+from redis_bridge.mapping.model import RedisSettings, Tls
 
 CLASSES = {
     'redis': redis_connection.Connection,
     'rediss': redis_connection.SSLConnection,
     'unix': redis_connection.UnixDomainSocketConnection,
 }
+KEEPALIVE = {
+    getattr(socket, name): value
+    for name, value in (
+        ('TCP_KEEPIDLE', 5), ('TCP_KEEPINTVL', 2), ('TCP_KEEPCNT', 3), ('TCP_USER_TIMEOUT', 10000),
+    )
+    if hasattr(socket, name)
+}  # fmt: skip
 TLS_VERSIONS = {'1.2': ssl.TLSVersion.TLSv1_2, '1.3': ssl.TLSVersion.TLSv1_3}
 
 
@@ -41,10 +48,6 @@ class Timing:
     block_ms: int = 1000  # of a blocking read; less than reply_s
 
 
-class InvalidSettings(redis.ConnectionError):
-    """Settings with which no connection is possible now, such as a file that cannot be read."""
-
-
 class Address:
     """Makes unconnected redis-py connections from settings, whichever redis-py is installed.
 
@@ -52,85 +55,59 @@ class Address:
     """
 
     def __init__(self, settings: RedisSettings, client_name: str, timing: Timing) -> None:
-        self._settings = settings
-        self._secrets: set[str] = set()
         try:
             url = redis_url.parse(settings.url)
         except redis_url.RedisUrlError as error:
             raise RedisError(f'redis.url: {error}') from None
-        self._class: type = CLASSES[url.scheme]
         if settings.tls is not None and url.scheme != 'rediss':
             raise RedisError(f'redis.tls: needs a rediss:// url, got {url.scheme}://')
-        username = url.username if settings.username is None else settings.username
-        options: dict[str, Any] = {
-            'db': url.database, 'username': username, 'password': url.password,
-        }  # fmt: skip
-        if url.password:
-            self._secrets.add(url.password)
+        self.timing = timing
+        self._class = CLASSES[url.scheme]
+        self._password_file = settings.password_file
+        self._secrets = {url.password} if url.password else set()
+        self._options: dict[str, Any] = {
+            'db': url.database,
+            'username': url.username if settings.username is None else settings.username,
+            'password': url.password,
+            'client_name': client_name,
+            'socket_timeout': timing.reply_s,
+        }
+        known = _parameters(self._class)
         if url.scheme == 'unix':
             self.where = f'unix:{url.path}'
-            options['path'] = url.path
+            self._options['path'] = url.path
         else:
             self.where = f'{url.host}:{url.port}'
-            options.update(
+            self._options.update(
                 host=url.host,
                 port=url.port,
                 socket_keepalive=True,
-                socket_keepalive_options=_keepalive(),
+                socket_keepalive_options=KEEPALIVE,
             )
         if url.database:
             self.where += f'/{url.database}'
-        known = _parameters(self._class)
         if url.scheme == 'rediss':
-            options.update(self._tls_options(known))
-        options.update(socket_timeout=timing.reply_s, client_name=client_name)
+            self._options.update(_tls_options(settings.tls or Tls(), known))
         # RESP2 has one shape of reply on every server and client and needs no HELLO. It also
         # keeps the notices of Redis Enterprise about its maintenance away.
-        for name, value in (
-            ('protocol', 2), ('driver_info', None), ('socket_connect_timeout', timing.connect_s),
-        ):  # fmt: skip
-            if name in known:
-                options[name] = value
-        if 'driver_info' not in known and 'lib_name' in known:
-            options.update(lib_name=None, lib_version=None)
-        self._options = options
-
-    def _tls_options(self, known: set[str]) -> dict[str, Any]:
-        options: dict[str, Any] = {'ssl_cert_reqs': 'required', 'ssl_check_hostname': True}
-        tls = self._settings.tls
-        if tls is None:
-            return options
-        for name, value in (
-            ('ssl_ca_certs', tls.ca), ('ssl_certfile', tls.cert), ('ssl_keyfile', tls.key),
-        ):  # fmt: skip
-            if value is not None:
-                options[name] = value
-        if tls.min_version is not None:
-            version = TLS_VERSIONS.get(tls.min_version)
-            if version is None:
-                raise RedisError(
-                    f'redis.tls.min_version: expected one of 1.2, 1.3, got {tls.min_version!r}'
-                )
-            if 'ssl_min_version' in known:
-                options['ssl_min_version'] = version
-            elif version > ssl.create_default_context().minimum_version:
-                raise RedisError(
-                    f'redis.tls.min_version: redis-py {redis.__version__} cannot hold to '
-                    f'{tls.min_version}, install redis 5 or newer'
-                )
-        return options
+        newer = {'protocol': 2, 'socket_connect_timeout': timing.connect_s, 'driver_info': None}
+        if 'driver_info' not in known:  # its predecessors
+            newer.update(lib_name=None, lib_version=None)
+        self._options.update({name: value for name, value in newer.items() if name in known})
 
     def connection(self) -> Any:
-        """Return a new connection, not yet connected; the password is read now."""
+        """Return a new connection, not yet connected; reads the password from its file.
+
+        Raises redis.AuthenticationError if that is not possible now.
+        """
         options = dict(self._options)
-        path = self._settings.password_file
+        path = self._password_file
         if path is not None:
             try:
                 options['password'] = Path(path).read_text(encoding='utf-8').rstrip('\r\n')
-            except OSError as error:
-                raise InvalidSettings(f'password_file {path}: {error.strerror}') from error
-            except UnicodeDecodeError:
-                raise InvalidSettings(f'password_file {path}: expected UTF-8') from None
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else 'expected UTF-8'
+                raise redis.AuthenticationError(f'password_file {path}: {reason}') from error
             if options['password']:
                 self._secrets.add(options['password'])
         return self._class(**options)
@@ -147,16 +124,33 @@ def _parameters(kind: type) -> set[str]:
     """Return the names of all parameters that a connection class takes."""
     known: set[str] = set()
     for base in kind.__mro__:
-        if '__init__' in vars(base):
-            parameters = inspect.signature(vars(base)['__init__']).parameters
-            known |= set(parameters)
-            if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
-                break  # nothing is passed on to the next base
+        parameters = inspect.signature(base).parameters
+        known |= parameters.keys()
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+            break  # nothing is passed on to the next base
     return known
 
 
-def _keepalive() -> dict[int, int]:
-    wanted = {'TCP_KEEPIDLE': 5, 'TCP_KEEPINTVL': 2, 'TCP_KEEPCNT': 3, 'TCP_USER_TIMEOUT': 10000}
-    return {
-        getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)
+def _tls_options(tls: Tls, known: set[str]) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        'ssl_cert_reqs': 'required',
+        'ssl_check_hostname': True,
+        'ssl_ca_certs': tls.ca,
+        'ssl_certfile': tls.cert,
+        'ssl_keyfile': tls.key,
     }
+    if tls.min_version is None:
+        return options
+    version = TLS_VERSIONS.get(tls.min_version)
+    if version is None:
+        raise RedisError(
+            f'redis.tls.min_version: expected one of 1.2, 1.3, got {tls.min_version!r}'
+        )
+    if 'ssl_min_version' in known:
+        options['ssl_min_version'] = version
+    elif version > ssl.create_default_context().minimum_version:
+        raise RedisError(
+            f'redis.tls.min_version: redis-py {redis.__version__} cannot hold to '
+            f'{tls.min_version}, install redis 5 or newer'
+        )
+    return options

@@ -47,19 +47,17 @@ class ChannelSource(Source[ChannelReceiver]):
         while self._sent:
             self._read(connection)
         self.thread.mark_connected()
-        pings = Pings(self._timing)
+        pings = Pings(connection, self._timing)
         while self._goes_on():
             if time.monotonic() >= retry_at:
                 retry_at = time.monotonic() + RETRY_S
                 self._asked -= self._denied.keys()
                 self._applied = {}
             self._reconcile(connection)
-            if pings.wait_s() == 0:
+            if pings.send_if_due():
                 self._sent.append(('PING', b''))
-                pings.tick(connection)
-            if connection.wait(pings.wait_s(), self.thread.waker):
+            if pings.wait(self.thread.waker):
                 self._read(connection)
-                pings.heard()
         if not self._wanted:
             self._subscribed.clear()
 

@@ -1,23 +1,21 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Claims: a hash with a time to live, of which one field names the only holder.
+"""The claim on a robot's name: a hash with a time to live, of which one field names the holder.
 
-WATCH and MULTI make taking it atomic without a script. The exchange with the server is a
-generator that yields commands and is sent their replies, so it needs no connection of its own.
+WATCH and MULTI make taking it atomic without a script.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Generator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple
 
+from redis_bridge.protocol.robot_status import OWNER
 from redis_bridge.redis_io.connection import Command, Connection
 from redis_bridge.redis_io.resp import raise_if_error
-
-T = TypeVar('T')
-Exchange = Generator[list[Command], list[Any], T]
 
 
 class Holder(NamedTuple):
@@ -28,80 +26,61 @@ class Holder(NamedTuple):
     pid: str
 
 
-def run(connection: Connection, exchange: Exchange[T]) -> T:
-    """Return the outcome of an exchange over a connection; raises what the server denies."""
-    try:
-        commands = next(exchange)
-        while True:
-            commands = exchange.send([*map(raise_if_error, connection.pipe(commands))])
-    except StopIteration as end:
-        outcome: T = end.value
-        return outcome
+class Claim:
+    """A claim that we want to hold; whether we do is decided by our own clock.
 
-
-def claim(
-    key: str,
-    field: str,
-    owner: str,
-    ttl_ms: int,
-    values: Mapping[str, str],
-    gone: Collection[str] = (),
-) -> Exchange[Holder | None]:
-    """Take or renew a claim and write `values` beside it; return the holder if it is another's.
-
-    :param field: the field of the hash that names the owner; it must be in `values`.
-    :param gone: fields to be removed.
+    `other` is who held it instead of us when we last asked.
     """
 
-    def change(is_ours: bool) -> list[Command]:
-        commands: list[Command] = [] if is_ours else [('DEL', key)]
-        commands.append(('HSET', key, *(part for pair in values.items() for part in pair)))
-        if gone:
-            commands.append(('HDEL', key, *gone))
-        return [*commands, ('PEXPIRE', key, ttl_ms)]
-
-    return _change(key, field, owner, change)
-
-
-def release(key: str, field: str, owner: str) -> Exchange[Holder | None]:
-    """Give a claim up, unless it is another's."""
-    return _change(key, field, owner, lambda is_ours: [('DEL', key)])
-
-
-def _change(
-    key: str, field: str, owner: str, change: Callable[[bool], list[Command]]
-) -> Exchange[Holder | None]:
-    while True:
-        _, found = yield [('WATCH', key), ('HMGET', key, field, 'host', 'pid')]
-        holder = Holder(*((part or b'').decode(errors='replace') for part in found))
-        if holder.owner not in ('', owner):
-            yield [('UNWATCH',)]
-            return holder
-        *_, done = yield [('MULTI',), *change(holder.owner == owner), ('EXEC',)]
-        if done is not None:  # None: somebody wrote the hash in between
-            return None
-
-
-class ClaimState:
-    """Whether we hold a claim now, by our own clock, and who holds it otherwise."""
-
-    def __init__(self, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._ttl_s = ttl_s
-        self._clock = clock
-        self._held_until = 0.0  # the claim lives at least so long
+    def __init__(self, key: str, owner: str, ttl_ms: int) -> None:
+        self._key = key
+        self._owner = owner
+        self._ttl_ms = ttl_ms
+        self._fields: set[str] = set()  # that we wrote
+        self._held_until = 0.0  # monotonic; the claim lives at least so long
         self.other: Holder | None = None
 
     def is_held(self) -> bool:
         """Return whether the claim is ours."""
-        return self._clock() < self._held_until
+        return time.monotonic() < self._held_until
 
-    def update(self, asked_at: float, other: Holder | None) -> bool:
-        """Take the outcome of a claim that was sent at a time; return whether that is news."""
-        is_news = other != self.other
-        self.other = other
-        self._held_until = 0.0 if other is not None else asked_at + self._ttl_s
-        return is_news
+    def take(self, connection: Connection, fields: Mapping[str, str]) -> None:
+        """Take or renew the claim and write exactly these fields, unless it is another's.
+
+        :param fields: they include the one that names us as the holder.
+        """
+        asked_at = time.monotonic()
+        write: list[Command] = [
+            ('HSET', self._key, *chain.from_iterable(fields.items())),
+            ('PEXPIRE', self._key, self._ttl_ms),
+        ]
+        replace = [('DEL', self._key), *write]
+        is_complete = self._fields <= fields.keys()
+        self.other = self._change(connection, write if is_complete else replace, replace)
+        self._fields = set(fields)
+        self._held_until = asked_at + self._ttl_ms / 1000 if self.other is None else 0.0
+
+    def release(self, connection: Connection) -> None:
+        """Give the claim up, unless it is another's."""
+        self._change(connection, [('DEL', self._key)], [])
 
     def end(self) -> None:
-        """Note that the claim was given up."""
+        """Note that the claim is not renewed any more."""
         self._held_until = 0.0
+
+    def _change(
+        self, connection: Connection, if_ours: Sequence[Command], if_free: Sequence[Command]
+    ) -> Holder | None:
+        """Change the hash; return the holder if it is another, and nothing was changed."""
+        look = [('WATCH', self._key), ('HMGET', self._key, OWNER, 'host', 'pid')]
+        while True:
+            _, found = map(raise_if_error, connection.pipe(look))
+            holder = Holder(*((part or b'').decode(errors='replace') for part in found))
+            if holder.owner not in ('', self._owner):
+                connection.call('UNWATCH')
+                return holder
+            change = if_ours if holder.owner else if_free
+            replies = connection.pipe([('MULTI',), *change, ('EXEC',)])
+            *_, done = map(raise_if_error, replies)
+            if done is not None:  # None: somebody wrote the hash in between
+                return None

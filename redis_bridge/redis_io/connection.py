@@ -26,46 +26,38 @@ LARGEST_CHUNK = 1 << 20
 NOTHING_YET = (TimeoutError, BlockingIOError, ssl.SSLWantReadError)
 
 
-class NoReply(redis.ConnectionError):
-    """The server has not answered for too long."""
-
-
 class Waker:
-    """Lets one thread wake another that waits on a socket."""
+    """Lets other threads wake one that waits, on a connection or only for them."""
 
     def __init__(self) -> None:
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._read, False)
-        os.set_blocking(self._write, False)
+        read, write = os.pipe()
+        self._read = os.fdopen(read, 'rb', buffering=0)
+        self._write = os.fdopen(write, 'wb', buffering=0)
         self._lock = threading.Lock()
-        self._set = False
-        self._closed = False
+        self._is_set = False
 
     def fileno(self) -> int:
-        """Return what to wait on."""
-        return self._read
+        """Return what becomes readable when it is set."""
+        return self._read.fileno()
 
     def set(self) -> None:
         """Wake the waiting thread, now or as soon as it waits."""
         with self._lock:
-            if not self._set and not self._closed:
-                self._set = True
-                os.write(self._write, b'!')
+            if not self._is_set:
+                self._is_set = True
+                self._write.write(b'!')
 
-    def clear(self) -> None:
-        """Undo `set`."""
-        with self._lock:
-            if self._set and not self._closed:
-                self._set = False
-                os.read(self._read, 1)
+    def wait(self) -> None:
+        """Wait until it is set, and undo that; what others changed before is visible then."""
+        self._read.read(1)
+        self._is_set = False
 
     def close(self) -> None:
-        """Give the descriptors back; `set` has no effect afterwards."""
+        """Give the descriptors back; `set` has no effect afterwards. Nobody may wait."""
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                os.close(self._read)
-                os.close(self._write)
+            self._is_set = True
+            self._read.close()
+            self._write.close()
 
 
 class CommandPrefix(bytes):
@@ -131,11 +123,9 @@ class Connection:
     def reply(self) -> Reply:
         """Return the next reply; a rejected command's is a ResponseError, not raised."""
         while (reply := self._reader.gets()) is False:
-            try:
-                self._receive(self._socket().recv)
-            except NOTHING_YET:
+            if not self._receive(self._socket().recv):
                 seconds = self._redis_py.socket_timeout
-                raise redis.TimeoutError(f'no answer within {seconds:g} s') from None
+                raise redis.TimeoutError(f'no answer within {seconds:g} s')
         if isinstance(reply, redis.ConnectionError):
             raise reply
         return reply
@@ -179,32 +169,28 @@ class Connection:
             self._poll.register(waker, select.POLLIN)
         ready = [number for number, _ in self._poll.poll(max(0.0, seconds) * 1000)]
         if waker.fileno() in ready:
-            waker.clear()
+            waker.wait()
         return sock.fileno() in ready and self._receive_waiting()
 
     def _receive_waiting(self) -> bool:
         """Read once what waits in the socket; return whether there was anything."""
         sock = self._socket()
+        if not isinstance(sock, ssl.SSLSocket):
+            # The socket has a timeout: `recv` would ask the system twice.
+            return self._receive(lambda most: os.read(sock.fileno(), most))
+        sock.settimeout(0)
         try:
-            if isinstance(sock, ssl.SSLSocket):
-                sock.settimeout(0)
-                try:
-                    self._receive(sock.recv)
-                finally:
-                    sock.settimeout(self._redis_py.socket_timeout)
-            else:  # the socket has a timeout: `recv` would ask the system twice
-                self._receive(lambda most: os.read(sock.fileno(), most))
-        except NOTHING_YET:
-            return False
-        return True
+            return self._receive(sock.recv)
+        finally:
+            sock.settimeout(self._redis_py.socket_timeout)
 
-    def _receive(self, read: Callable[[int], bytes]) -> None:
-        """Read once from the socket."""
+    def _receive(self, read: Callable[[int], bytes]) -> bool:
+        """Read once from the socket; return whether there was anything in time."""
         most = max(CHUNK, min(self._reader.missing, LARGEST_CHUNK))
         try:
             data = read(most)
         except NOTHING_YET:
-            raise
+            return False
         except OSError as error:
             raise redis.ConnectionError(f'the connection broke: {error}') from error
         if not data:
@@ -212,6 +198,7 @@ class Connection:
         # What comes over TLS comes in records, however much more there is.
         self._is_drained = len(data) < most and not isinstance(self._socket(), ssl.SSLSocket)
         self._reader.feed(data)
+        return True
 
     def _socket(self) -> socket.socket:
         sock: socket.socket | None = self._redis_py._sock  # no version has a public way to it
@@ -231,31 +218,29 @@ class Connection:
 
 
 class Pings:
-    """Notices that a subscribed connection's peer no longer answers; redis-py's check never does.
+    """Notices that a subscribed connection's peer no longer answers, as redis-py cannot."""
 
-    Its own thread calls all methods.
-    """
-
-    def __init__(self, timing: Timing) -> None:
+    def __init__(self, connection: Connection, timing: Timing) -> None:
+        self._connection = connection
         self._timing = timing
         self._open = 0
         self._next = time.monotonic() + timing.ping_s
 
-    def wait_s(self) -> float:
-        """Return how long until the next ping is due."""
-        return max(0.0, self._next - time.monotonic())
-
-    def heard(self) -> None:
-        """Note that the peer sent something."""
-        self._open = 0
-
-    def tick(self, connection: Connection) -> None:
-        """Send a ping if one is due; raises NoReply if too many went unanswered."""
+    def send_if_due(self) -> bool:
+        """Return whether a ping was sent; raises ConnectionError if too many went unanswered."""
         now = time.monotonic()
         if now < self._next:
-            return
+            return False
         if self._open >= self._timing.pings:
-            raise NoReply(f'no answer to {self._open} pings')
+            raise redis.ConnectionError(f'no answer to {self._open} pings')
         self._next = now + self._timing.ping_s
         self._open += 1
-        connection.send([('PING',)])
+        self._connection.send([('PING',)])
+        return True
+
+    def wait(self, waker: Waker) -> bool:
+        """Wait until the next ping is due; otherwise as `Connection.wait`."""
+        has_reply = self._connection.wait(self._next - time.monotonic(), waker)
+        if has_reply:
+            self._open = 0
+        return has_reply

@@ -23,12 +23,6 @@ class Health:
         self._lock = threading.Lock()
         self._problems: dict[str, str | None] = {}
         self._logged: set[str] = set()
-        self.bugs = 0
-
-    def add(self, role: str) -> None:
-        """Make a role known, as not yet connected."""
-        with self._lock:
-            self._problems[role] = NOT_STARTED
 
     def remove(self, role: str) -> None:
         """Forget a role that needs no connection now."""
@@ -63,7 +57,6 @@ class Health:
 
     def bug(self, role: str, text: str) -> None:
         """Note an error of our own, with its traceback."""
-        self.bugs += 1
         self._log.exception('Redis (%s): internal error: %s', role, text)
 
     def failure(self, role: str) -> str | None:

@@ -58,21 +58,18 @@ class KeySource(Source[KeyReceiver]):
 
     def _session(self, connection: Connection) -> None:
         tracking = Tracking(connection)
-        values = self.thread.second_connection()
+        values = self.thread.connect()
         self._applied = None
         self._current.clear()
         self._reconcile(tracking, values)
         self.thread.mark_connected()
-        pings = Pings(self._timing)
+        pings = Pings(connection, self._timing)
         while self._goes_on():
             self._reconcile(tracking, values)
-            if pings.wait_s() == 0:
-                values.send([('PING',)])  # so that nothing on the way forgets the idle connection
-                values.reply()
-            pings.tick(connection)
-            if connection.wait(pings.wait_s(), self.thread.waker):
+            if pings.send_if_due():
+                values.pipe([('PING',)])  # so that nothing on the way forgets the idle connection
+            if pings.wait(self.thread.waker):
                 written = set(tracking.written())
-                pings.heard()
                 names = self._applied if None in written else written
                 self._read(values, names or (), written=True)
 

@@ -11,14 +11,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from itertools import chain
 
 import redis
 
 from redis_bridge.mapping.model import Heartbeat
 from redis_bridge.protocol import keys, robot_status
 from redis_bridge.protocol.descriptions import NameDescription
-from redis_bridge.redis_io.address import Address, Timing
-from redis_bridge.redis_io.claim import ClaimState, claim, release, run
+from redis_bridge.redis_io.address import Address
+from redis_bridge.redis_io.claim import Claim
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection import Connection
 from redis_bridge.redis_io.connection_thread import ConnectionThread
@@ -29,7 +30,10 @@ Status = Callable[[], 'dict[str, str]']
 
 
 class Presence:
-    """The thread that holds the robot's name and writes its hash and the descriptions."""
+    """The thread that holds the robot's name and writes its hash and the descriptions.
+
+    It calls `on_change` when another bridge turns out to hold the name, and when it is ours.
+    """
 
     def __init__(
         self,
@@ -41,28 +45,23 @@ class Presence:
         *,
         health: Health,
         log: logging.Logger,
-        timing: Timing,
+        on_change: Callable[[], None],
     ) -> None:
         self._robot = robot
-        self._key = keys.robot_key(robot)
         self._boot = boot
-        self._written: set[str] = set()  # our fields of the hash
-        self._heartbeat = heartbeat
+        self._every_s = heartbeat.every_ms / 1000
+        self._claim = Claim(keys.robot_key(robot), boot, heartbeat.ttl_ms)
         self._clock = clock
+        self._health = health
         self._log = log
+        self._on_change = on_change
         self._since = time.time()
         self._status: Status = dict
         self._status_failed = False
-        self._health = health
-        self._claim = ClaimState(heartbeat.ttl_ms / 1000)
-        self._on_taken: list[Callable[[], None]] = []
         self._lock = threading.Lock()
-        self._hashes: dict[str, dict[str, str]] = {}  # the descriptions, by key
-        self._unwritten: set[str] = set()
-        self._denied: set[str] = set()
-        self._thread = ConnectionThread(
-            'presence', address, self._session, health=health, timing=timing
-        )
+        self._descriptions: dict[str, dict[str, str]] = {}  # key -> fields
+        self._denied: set[str] = set()  # codes of errors that were logged
+        self._thread = ConnectionThread('presence', address, self._session, health=health)
 
     def start(self, status: Status) -> None:
         """Start the thread; `status` gives the fields of each heartbeat."""
@@ -85,23 +84,13 @@ class Presence:
             f'(host {other.host or "?"}, pid {other.pid or "?"})'
         )
 
-    def on_taken(self, callback: Callable[[], None]) -> None:
-        """Have `callback` run when another bridge turns out to hold the name."""
-        self._on_taken.append(callback)
-
     def describe(self, description: NameDescription) -> None:
         """Write a description, now and after each reconnect; fields of one name add up."""
         type_ = description.type
-        self._keep(type_.key(), type_.fields())
-        self._keep(description.key(), description.fields(self._robot))
-
-    def _keep(self, key: str, fields: dict[str, str]) -> None:
         with self._lock:
-            known = self._hashes.setdefault(key, {})
-            if fields.items() <= known.items():
-                return
-            known.update(fields)
-            self._unwritten.add(key)
+            self._descriptions.setdefault(type_.key(), {}).update(type_.fields())
+            about = self._descriptions.setdefault(description.key(), {})
+            about.update(description.fields(self._robot))
         self._thread.waker.set()
 
     def close(self, deadline: float) -> None:
@@ -110,19 +99,18 @@ class Presence:
         self._claim.end()
 
     def _session(self, connection: Connection) -> None:
-        with self._lock:
-            self._unwritten = set(self._hashes)
         self._beat(connection)
         self._thread.mark_connected()
-        due = time.monotonic() + self._heartbeat.every_ms / 1000
+        written: dict[str, dict[str, str]] = {}
+        due = time.monotonic() + self._every_s
         while not self._thread.closing.is_set():
-            self._write_descriptions(connection)
+            self._write_descriptions(connection, written)
             if connection.wait(due - time.monotonic(), self._thread.waker):
                 raise redis.ConnectionError(f'unexpected reply {connection.reply()!r:.60}')
             if time.monotonic() >= due:
                 self._beat(connection)
-                due = time.monotonic() + self._heartbeat.every_ms / 1000
-        run(connection, release(self._key, robot_status.OWNER, self._boot))
+                due = time.monotonic() + self._every_s
+        self._claim.release(connection)
 
     def _beat(self, connection: Connection) -> None:
         """Take or renew the claim, with the status of now."""
@@ -133,21 +121,16 @@ class Presence:
                 self._boot, socket.gethostname(), os.getpid(), self._since, self._clock.now()
             ),
         }
-        gone = sorted(self._written - fields.keys())
-        begun = time.monotonic()
-        other = run(
-            connection,
-            claim(self._key, robot_status.OWNER, self._boot, self._heartbeat.ttl_ms, fields, gone),
-        )
-        is_news = self._claim.update(begun, other)
-        if other is None:
-            self._written = set(fields)
-            if is_news:
+        was_held, before = self._claim.is_held(), self._claim.other
+        self._claim.take(connection, fields)
+        other = self._claim.other
+        if other != before:
+            if other is None:
                 self._log.warning('robot %s: the name is ours now', self._robot)
-        elif is_news:
-            self._log.error('%s: routes into ROS stay closed', self.why_closed())
-            for callback in self._on_taken:
-                callback()
+            else:
+                self._log.error('%s: routes into ROS stay closed', self.why_closed())
+        if other != before or (other is None and not was_held):
+            self._on_change()
 
     def _current_status(self) -> dict[str, str]:
         try:
@@ -160,19 +143,20 @@ class Presence:
         self._status_failed = False
         return fields
 
-    def _write_descriptions(self, connection: Connection) -> None:
+    def _write_descriptions(
+        self, connection: Connection, written: dict[str, dict[str, str]]
+    ) -> None:
+        """Write what is not yet among what was written in this session."""
         with self._lock:
-            todo = {key: dict(self._hashes[key]) for key in self._unwritten}
-            self._unwritten.clear()
-        try:
-            replies = connection.pipe([
-                ('HSET', key, *(part for pair in fields.items() for part in pair))
-                for key, fields in todo.items()
-            ])  # fmt: skip
-        except redis.RedisError:
-            with self._lock:
-                self._unwritten |= set(todo)
-            raise
+            todo = {
+                key: dict(fields)
+                for key, fields in self._descriptions.items()
+                if written.get(key) != fields
+            }
+        replies = connection.pipe(
+            [('HSET', key, *chain.from_iterable(fields.items())) for key, fields in todo.items()]
+        )
+        written.update(todo)
         for key, reply in zip(todo, replies):
             if isinstance(reply, redis.ResponseError) and code_of(reply) not in self._denied:
                 self._denied.add(code_of(reply))

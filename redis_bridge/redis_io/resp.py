@@ -113,7 +113,8 @@ class Reader:
                         continue
                     reply = [] if size == 0 else None
                 elif kind == ERROR:
-                    reply = _error(rest.decode(errors='replace'))
+                    text = rest.decode(errors='replace')
+                    reply = ERRORS.get(text.split(' ', 1)[0], redis.ResponseError)(text)
                 else:
                     raise _invalid(data[at:end])
             except ValueError:
@@ -147,10 +148,6 @@ class Reader:
             at = end + 2
         self._at = at
         return messages
-
-
-def _error(text: str) -> redis.RedisError:
-    return ERRORS.get(text.split(' ', 1)[0], redis.ResponseError)(text)
 
 
 def _invalid(data: bytes) -> redis.InvalidResponse:

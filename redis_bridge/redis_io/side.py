@@ -40,7 +40,6 @@ from redis_bridge.redis_io.route_receivers import (
 )
 from redis_bridge.redis_io.source import R, Setup, Source
 from redis_bridge.redis_io.stream_source import StreamReceiver, StreamSource
-from redis_bridge.redis_io.topology import Topology
 from redis_bridge.redis_io.writer import Writer
 
 __all__ = ['RedisSide', 'Timing']
@@ -71,13 +70,12 @@ class RedisSide:
         self._address = Address(settings, f'redis_bridge:{robot}', timing)
         self._clock = Clock()
         self._health = Health(log, self._address.where)
-        self._writer = Writer(Topology(self._address), self._clock, self._health, log, timing)
+        self._writer = Writer(self._address, self._clock, self._health, log)
         self._presence = Presence(
             robot, boot, presence, self._address, self._clock,
-            health=self._health, log=log, timing=timing,
+            health=self._health, log=log, on_change=self._on_claim_change,
         )  # fmt: skip
-        self._presence.on_taken(self._interrupt_sources)
-        self._setup = Setup(self._address, self._health, timing, self._presence.why_closed)
+        self._setup = Setup(self._address, self._health, self._presence.why_closed)
         self._receivers: dict[SourceRequest, _RouteReceiver] = {}  # that are wanted
         self._channels: dict[_Role, Source[ChannelReceiver]] = {}
         self._keys: dict[_Role, Source[KeyReceiver]] = {}
@@ -188,9 +186,14 @@ class RedisSide:
             *(source.thread for source in self._groups.values()),
         ]
 
-    def _interrupt_sources(self) -> None:
-        for thread in self._source_threads():
-            thread.interrupt()
+    def _on_claim_change(self) -> None:
+        """Let sources connect that wait for the claim; without it, disconnect all at once."""
+        with self._lock:
+            for thread in self._source_threads():
+                if self._presence.is_holder():
+                    thread.waker.set()
+                else:
+                    thread.interrupt()
 
 
 class _Role(NamedTuple):

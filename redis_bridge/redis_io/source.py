@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import redis
 
-from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.address import Address
 from redis_bridge.redis_io.connection import Connection
 from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.health import Health
@@ -26,7 +26,6 @@ class Setup(NamedTuple):
 
     address: Address
     health: Health
-    timing: Timing
     gate: Gate = lambda: None
 
 
@@ -56,9 +55,9 @@ class Source(Generic[R]):
     """
 
     def __init__(self, role: str, setup: Setup) -> None:
-        address, health, timing, gate = setup
+        address, health, gate = setup
         self.role = role
-        self._timing = timing
+        self._timing = address.timing
         self._gate = gate
         self._wanted: Mapping[bytes, Sequence[R]] = {}  # replaced, never changed
         self._lock = threading.Lock()  # over the start
@@ -67,7 +66,7 @@ class Source(Generic[R]):
         self._errors: dict[R, redis.ResponseError | None] = {}  # None: is read
         self.thread = ConnectionThread(
             role, address, self._session,
-            health=health, timing=timing, gate=gate,
+            health=health, gate=gate,
             on_disconnect=self._on_disconnect, is_idle=lambda: not self._wanted,
         )  # fmt: skip
 

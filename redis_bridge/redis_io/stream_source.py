@@ -17,7 +17,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import redis
 
 from redis_bridge.protocol.stream_ids import StreamId, id_number, id_text
-from redis_bridge.redis_io.connection import Command, Connection, NoReply
+from redis_bridge.redis_io.connection import Command, Connection
 from redis_bridge.redis_io.replay import REPLAY_S
 from redis_bridge.redis_io.resp import raise_if_error
 from redis_bridge.redis_io.source import R, Setup, Source, SourceReceiver
@@ -170,7 +170,7 @@ class StreamReading(Source[R], Generic[R, F]):
             if block_ms and not self._goes_on():
                 return []  # the connection ends, and with it the command
             if time.monotonic() >= deadline:
-                raise NoReply('no reply to a blocking read')
+                raise redis.ConnectionError('no reply to a blocking read')
         reply = raise_if_error(connection.reply())
         if not self._goes_on():
             return []  # what was read comes again, by our cursor or as pending

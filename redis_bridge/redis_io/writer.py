@@ -22,14 +22,13 @@ from redis_bridge.mapping.model import SinkConfig
 from redis_bridge.ports import Sink, Write
 from redis_bridge.protocol.meta import entry_fields
 from redis_bridge.protocol.stream_ids import StreamId, id_text
-from redis_bridge.redis_io.address import Timing
+from redis_bridge.redis_io.address import Address
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection import Command, Connection
 from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.replay import ReplayBuffer, last_id
 from redis_bridge.redis_io.resp import Reply, code_of
-from redis_bridge.redis_io.topology import Topology
 from redis_bridge.redis_io.write_queue import Handle, PendingWrite, WriteQueue, drop
 
 # A server that finds a value too big (proto-max-bulk-len) may only close the connection. So that
@@ -81,11 +80,10 @@ class Writer:
 
     def __init__(
         self,
-        topology: Topology,
+        address: Address,
         clock: Clock,
         health: Health,
         log: logging.Logger,
-        timing: Timing,
         *,
         replay: ReplayBuffer | None = None,
         max_count: int = 10_000,
@@ -93,21 +91,18 @@ class Writer:
     ) -> None:
         self._clock = clock
         self._log = log
-        self._timing = timing
+        self._timing = address.timing
         self._replay = ReplayBuffer() if replay is None else replay
         self._in_flight: deque[PendingWrite] = deque()  # sent, not yet answered
         self._to_retry: list[PendingWrite] = []  # answered, and to be written again
         self._paused_until = 0.0  # while the server stores nothing
-        self._pause_s = timing.retry_first_s
+        self._pause_s = address.timing.retry_first_s
         self._problem: str | None = None  # the code of what it rejects all writes with
         self._problems: dict[Handle, str] = {}  # likewise, of single names
         self._not_durable: set[str] = set()
         self._callbacks: list[Callable[[bool], None]] = []
         self._was_connected = False
-        [address] = topology.nodes()
-        self._thread = ConnectionThread(
-            'writer', address, self._session, health=health, timing=timing
-        )
+        self._thread = ConnectionThread('writer', address, self._session, health=health)
         self._queue = WriteQueue(self._thread.waker.set, max_count=max_count, max_bytes=max_bytes)
 
     def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:

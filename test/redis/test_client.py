@@ -560,7 +560,7 @@ def test_watch_comes_back_after_the_server_was_killed(redis_server, client):
 
 
 def test_a_name_that_joins_is_followed_though_nobody_reads_what_waits(redis_server, db):
-    follower = Follower(Address(RedisSettings(redis_server.url), 'test', Timing()), Timing())
+    follower = Follower(Address(RedisSettings(redis_server.url), 'test', Timing()))
     with contextlib.closing(follower):
         follower.follow([('c', 'channel')])
         count = WAITING + 500

@@ -37,6 +37,7 @@ from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection import LARGE_BYTES, Connection, pack
+from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.health import Health
 
 SECRET = 'hunter2/#%'
@@ -336,7 +337,6 @@ def test_who_sees_a_state_finds_it_in_the_log():
     log = logging.Logger('slow')
     log.addHandler(Slow())
     health = Health(log, 'there')
-    health.add('role')
     asking = threading.Thread(target=lambda: told.append(health.states()['role']))
     health.mark_connected('role')
     asking.join()
@@ -357,6 +357,31 @@ def test_a_server_that_hangs_is_noticed_by_every_duty(redis_server, redis_side_a
     assert [listener.losses for listener in heard] == [1] * 5
     write(endpoints, sinks, 1)
     eventually(lambda: all(b'1' in listener.payloads for listener in heard))
+
+
+def test_a_role_that_may_not_connect_sleeps_until_it_is_woken(redis_server):
+    reasons, asked, sessions = ['not now'], [], []
+
+    def gate():
+        asked.append(1)
+        return reasons[0] if reasons else None
+
+    def session(connection):
+        sessions.append(connection.call('PING'))
+        thread.closing.wait(5)
+
+    health = Health(logging.getLogger('redis_bridge.test'), 'there')
+    thread = ConnectionThread('role', address(redis_server.url), session, health=health, gate=gate)
+    thread.start()
+    eventually(lambda: health.states()['role'] == 'connecting: not now')
+    since = time.monotonic() + 0.2
+    eventually(lambda: time.monotonic() > since)
+    assert len(asked) == 1
+    reasons.clear()
+    thread.waker.set()
+    eventually(lambda: sessions == [b'PONG'])
+    thread.close(time.monotonic() + 1)
+    assert redis_threads() == []
 
 
 def test_fifty_killed_connections_leave_no_thread_and_no_file(redis_server, db, redis_side_at):
