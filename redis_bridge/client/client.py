@@ -187,7 +187,8 @@ class Client:
         :param encoding: one of `payloads.CODECS`; default: what bridges expect, else json.
         :param type: 'pkg/msg/Name', if no bridge names it.
         :returns: the number of subscribers of the channel; 1 for a key or stream.
-        :raises PayloadError: the value does not fit; the text says where.
+        :raises PayloadError: the value does not fit, and the text says where; or `kind` is not
+            given, and what is stored under the name takes no messages, such as a list.
         """
         asked = (name, kind, encoding, type)
         now = time.monotonic()

@@ -9,17 +9,17 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from redis_bridge.client.lookup import Lookup
+from redis_bridge.client.lookup import Lookup, known_codec
 from redis_bridge.client.stored import Event
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.mapping.model import SINKS
 from redis_bridge.messages.paths import field_at, get_at
 from redis_bridge.messages.types import Message, Primitive, String
 from redis_bridge.payloads import CODECS
+from redis_bridge.payloads.codec import Decode
 from redis_bridge.protocol.descriptions import NameInfo
 from redis_bridge.protocol.meta import Meta
 
-Decode = Callable[[bytes], 'tuple[Any, Meta | None]']
 DecodeFields = Callable[['dict[bytes, bytes]'], 'dict[str, Any]']
 
 
@@ -84,11 +84,7 @@ def decoder(lookup: Lookup, kind: str, info: NameInfo) -> Decoder:
     if SINKS[kind].encoding is None:
         described = lookup.known_message(type_)
         return Decoder(fields=lambda fields: nested(fields, described))
-    codec = CODECS.get(encoding)
-    if codec is None:
-        raise InterfaceError(
-            f'a bridge uses the encoding {encoding!r}, which this client does not know: update it'
-        )
+    codec = known_codec(encoding)
     if codec.needs_type:
         message: Message | None = lookup.exact_message(type_, type_hash)
     else:

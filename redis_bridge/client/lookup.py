@@ -11,6 +11,8 @@ from redis_bridge.errors import InterfaceError
 from redis_bridge.mapping.model import SINKS
 from redis_bridge.messages.definition import parse_definition, type_hash
 from redis_bridge.messages.types import Message
+from redis_bridge.payloads import CODECS
+from redis_bridge.payloads.codec import Codec
 from redis_bridge.protocol import keys
 from redis_bridge.protocol.descriptions import NameInfo, type_description
 
@@ -68,3 +70,13 @@ class Lookup:
                 f'{described.type_hash}, but its definition has {known[1]}'
             )
         return known
+
+
+def known_codec(encoding: str) -> Codec:
+    """Return the codec that a bridge names; raises InterfaceError."""
+    if encoding not in CODECS:
+        raise InterfaceError(
+            f'a bridge uses the encoding {encoding!r}, which this client does not know: update '
+            'the client'
+        )
+    return CODECS[encoding]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
+from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup, known_codec
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.mapping.model import SOURCES
 from redis_bridge.messages import cdr_write
@@ -38,6 +38,7 @@ class Target:
 
     def command(self, value: Any, meta: Meta) -> Command:
         """Return the command that sends a value; raises PayloadError."""
+        value = _plain(value)
         if self.kind == 'channel':
             return ('PUBLISH', self.name, self.encode(value, meta))
         if self.kind == 'key':
@@ -68,12 +69,13 @@ def find_target(
     encoding = encoding or expected.encoding
     type_ = names.normal_type(type_) if type_ else expected.type
     message: Message | None
-    if CODECS[encoding].needs_type:
+    codec = known_codec(encoding)
+    if codec.needs_type:
         type_hash = expected.type_hash if type_ == expected.type else None
         message = lookup.exact_message(type_, type_hash)
     else:
         message = lookup.known_message(type_) if type_ else None
-    encode = _encoder(message, encoding, expected.field)
+    encode = _encoder(message, codec, expected.field)
     return Target(name, kind, encoding, type_, expected.field, encode)
 
 
@@ -93,9 +95,8 @@ def _kind(name: str, redis_type: str, info: NameInfo) -> str:
     return kind
 
 
-def _encoder(message: Message | None, encoding: str, field: str | None) -> Encode:
+def _encoder(message: Message | None, codec: Codec, field: str | None) -> Encode:
     """Return a function that encodes a value, and checks it first if its type is known."""
-    codec = CODECS[encoding]
     if codec.needs_type and message is not None:
         write, to_payload = cdr_write.writer(message), codec.encoder(message)
         return lambda value, meta: to_payload(write(_map(value)), meta)
@@ -104,8 +105,7 @@ def _encoder(message: Message | None, encoding: str, field: str | None) -> Encod
     def encode(value: Any, meta: Meta | None) -> bytes:
         is_map = isinstance(value, dict) and field is None
         payload = codec.pack(value, meta if is_map else None)
-        # A bare value is one field of the message; without its name it cannot be checked.
-        if check is not None and (is_map or field is not None or codec.one_scalar):
+        if check is not None:
             check(payload)
         return payload
 
@@ -120,6 +120,16 @@ def _check(message: Message, codec: Codec, field: str | None) -> Callable[[bytes
         return None
     write = cdr_write.writer(message)
     return lambda payload: write(read(payload)[0])
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with numbers instead of the scalars of numpy; arrays stay."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    is_scalar = getattr(value, 'shape', None) == () and hasattr(value, 'item')
+    return value.item() if is_scalar else value
 
 
 def _map(value: Any) -> dict[str, Any]:

@@ -24,21 +24,28 @@ class Qos:
     depth: int | None = None
 
 
-# Rules, warnings, plan and clients read the facts of a kind of Redis name, as `_Key` has them.
+# Rules, warnings, plan, queue and clients read the facts of a kind of Redis name:
+#   redis_type   what TYPE replies; None: nothing is stored, and so a write is sent at most once
+#   is_event     each sample counts, not only the last one
+#   carries_meta beside the payload, whatever its encoding
 # Sinks add:
 #   encoding     of payloads and notices; None if the sink takes fields instead
 #   is_notice    it sends notices that the route's key has changed, no payloads
 #   ttl_ms       the time to live that each write renews
 #   maxlen       the number of values that are kept; None for the last one or none
+#   durability   when a write counts as stored
 # Sources add:
 #   details      the options, as a plan shows them
 #   dead_stream  the stream that keeps rejected entries, or None
 #   group        the consumer group that reads, or None
 class _Key:
     kind: ClassVar[str] = 'key'
-    redis_type: ClassVar[str | None] = 'string'  # what TYPE replies; None: nothing is stored
-    is_event: ClassVar[bool] = False  # each sample counts, not only the last one
-    carries_meta: ClassVar[bool] = False  # beside the payload, whatever its encoding
+    redis_type: ClassVar[str | None] = (
+        'string'  # what TYPE replies; None: nothing is stored, so that a
+    )
+    # write is sent at most once
+    is_event: ClassVar[bool] = False
+    carries_meta: ClassVar[bool] = False
 
 
 class _Stream:
@@ -60,6 +67,7 @@ class KeySinkConfig(_Key):
     """SET: the last value under one name."""
 
     maxlen: ClassVar[int | None] = None
+    durability: ClassVar[str] = 'memory'
     is_notice: ClassVar[bool] = False
     name: str
     encoding: str = 'msgpack'
@@ -76,6 +84,7 @@ class HashSinkConfig:
     is_event: ClassVar[bool] = False
     carries_meta: ClassVar[bool] = False
     maxlen: ClassVar[int | None] = None
+    durability: ClassVar[str] = 'memory'
     is_notice: ClassVar[bool] = False
     encoding: ClassVar[str | None] = None
     arrays: ClassVar[str] = 'list'
@@ -101,6 +110,7 @@ class ChannelSinkConfig(_Channel):
     """PUBLISH: events, or with `send='notice'` short messages that the key has changed."""
 
     maxlen: ClassVar[int | None] = None
+    durability: ClassVar[str] = 'memory'
     ttl_ms: ClassVar[int | None] = None
     name: str
     encoding: str = 'msgpack'

@@ -31,7 +31,6 @@ _PATTERNS = 'patterns such as {x:*} are not yet supported'
 _WHOLE_ONLY = "{} carries whole messages, it cannot be combined with '{}'"
 
 _Found = Iterator[tuple[Path, str]]  # paths inside the route
-_NOTHING = object()
 
 
 class RouteReader:
@@ -48,9 +47,14 @@ class RouteReader:
         self.path = path
         self.is_outbound = section == 'ros_to_redis'
         self.raw: dict[str, Any] = root[str(section)][index]
-        given = root.get('defaults')
-        self.defaults: dict[str, Any] = given if isinstance(given, dict) else {}
         self._document_is_valid = is_valid
+        given = root.get('defaults')
+        self.defaults = {
+            key: value
+            for key, value in (given.items() if isinstance(given, dict) else ())
+            if value is not None and is_valid(('defaults', key))
+        }
+        self.settings = {**self.defaults, **self.raw}
         self.sinks = _by_kind(SINKS, self.raw.get('to'))
         self.sources = _by_kind(SOURCES, self.raw)
         captures = {
@@ -63,34 +67,22 @@ class RouteReader:
         """Return whether no error was found at, in or around a part of the route."""
         return self._document_is_valid((*self.path, *steps))
 
-    def option(self, key: str, otherwise: Any = None) -> Any:
-        """Return an option of the route, of the defaults, or `otherwise`."""
-        if key in self.raw:
-            return self.raw[key]
-        default = self.defaults.get(key)
-        if default is None or not self._document_is_valid(('defaults', key)):
-            return otherwise
-        return default
-
     def options(self, *keys: str) -> dict[str, Any]:
         """Return the options that the route or the defaults set, as keyword arguments."""
-        found = {key: self.option(key, _NOTHING) for key in keys}
-        return _whole({key: value for key, value in found.items() if value is not _NOTHING})
+        return _whole({key: self.settings[key] for key in keys if key in self.settings})
 
     def templates(self) -> Iterator[tuple[Path, str, Callable[[str], str | None]]]:
         """Yield the names of the route: their steps, templates and rules."""
         if isinstance(self.raw.get('topic'), str):
             yield ('topic',), self.raw['topic'], names.topic_problem
-        inner: tuple[tuple[Path, dict[str, Any], Any], ...] = (
-            ((), self.sources, self.raw),
-            (('to',), self.sinks, self.raw.get('to')),
-        )
-        for steps, found, given in inner:
-            for kind, options in found.items():
-                for key in ('name', 'group'):
-                    if isinstance(options.get(key), str):
-                        place = (key,) if isinstance(given[kind], dict) else ()
-                        yield (*steps, kind, *place), options[key], names.redis_name_problem
+        places: list[tuple[Path, Any]] = [((kind,), self.raw[kind]) for kind in self.sources]
+        places += [(('to', kind), self.raw['to'][kind]) for kind in self.sinks]
+        for steps, given in places:
+            if isinstance(given, str):
+                yield steps, given, names.redis_name_problem
+            for key in ('name', 'group') if isinstance(given, dict) else ():
+                if isinstance(given.get(key), str):
+                    yield (*steps, key), given[key], names.redis_name_problem
 
     def expand(self, template: str) -> str:
         """Return the name that a template makes; raises ValueError."""
@@ -106,13 +98,11 @@ class RouteReader:
             return own, ('to', sink, 'encoding'), ''
         from_defaults = 'encoding' not in self.raw and 'encoding' in self.defaults
         remark = ' (from defaults)' if from_defaults else ''
-        return self.option('encoding', RedisToRos.encoding), ('encoding',), remark
+        return self.settings.get('encoding', RedisToRos.encoding), ('encoding',), remark
 
     def qos(self) -> Qos:
         """Return the QoS of the route, filled from the defaults."""
-        own, default = self.raw.get('qos', {}), self.defaults.get('qos', {})
-        merged = {**default, **own} if self._document_is_valid(('defaults', 'qos')) else own
-        return Qos(**_whole(merged))
+        return Qos(**_whole({**self.defaults.get('qos', {}), **self.raw.get('qos', {})}))
 
 
 def _by_kind(kinds: Iterable[str], given: Any) -> dict[str, dict[str, Any]]:
@@ -277,7 +267,7 @@ def _sink(route: RouteReader, kind: str) -> SinkConfig:
     options['name'] = route.expand(options['name'])
     if SINKS[kind].encoding is not None:
         encoding = options['encoding'] = route.encoding(kind)[0]
-        arrays = options.get('arrays', route.option('arrays', 'list'))
+        arrays = options.get('arrays', route.settings.get('arrays', 'list'))
         options['arrays'] = arrays if CODECS[encoding].carries_arrays else 'list'
     return SINKS[kind](**options)
 
@@ -317,8 +307,8 @@ def _field_is_carried(route: RouteReader) -> _Found:
 def _age_needs_stamp(route: RouteReader) -> _Found:
     encoding = route.encoding()[0]
     is_stamped = CODECS[encoding].carries_meta
-    accepts = route.option('unstamped', RedisToRos.unstamped) == 'accept'
-    if route.option('max_age_ms') is None or accepts or len(route.sources) != 1:
+    accepts = route.settings.get('unstamped') == 'accept'
+    if route.settings.get('max_age_ms') is None or accepts or len(route.sources) != 1:
         return
     (kind,) = route.sources
     if not SOURCES[kind].carries_meta and (route.raw.get('field') or not is_stamped):

@@ -8,6 +8,7 @@ By YAML 1.2's core schema `on`, `yes` and `12:30` are strings and 1e3 is a numbe
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -92,22 +93,18 @@ def parse_value(text: str) -> Any:
 
     Raises PayloadError.
     """
-    try:
-        return json.loads(text, object_pairs_hook=_checked)
-    except json.JSONDecodeError:
-        pass  # then it is YAML, if anything
-    except RecursionError:
-        raise PayloadError('the value is nested too deep') from None
-    except ValueError as error:
-        raise PayloadError(f'the value is neither JSON nor YAML: {error}') from None
     reader = _Reader(keeps_zeros=False)
     try:
+        with contextlib.suppress(json.JSONDecodeError):  # then it is YAML, if anything
+            return json.loads(text, object_pairs_hook=_checked)
         root = _compose(text)
         value = None if root is None else reader.plain(root, ())
-    except _UnreadableError as error:
+        if reader.errors:
+            raise ValueError(reader.errors[0].text)
+    except RecursionError:
+        raise PayloadError('the value is nested too deep') from None
+    except (ValueError, _UnreadableError) as error:
         raise PayloadError(f'the value is neither JSON nor YAML: {error}') from None
-    if reader.errors:
-        raise PayloadError(f'the value is neither JSON nor YAML: {reader.errors[0].text}')
     return value
 
 

@@ -20,7 +20,7 @@ from redis_bridge.messages.types import Array, Message, Primitive, Sequence, Str
 from redis_bridge.messages.wide_strings import wide_text
 
 Reader = Callable[[bytes], dict[str, Any]]
-Checker = Callable[[bytes], None]
+Checker = Callable[[bytes], int]
 # Of a value: True is all of it, False nothing, the path of a message some of its fields.
 _Choice = bool | str
 
@@ -44,7 +44,7 @@ def _reader(message: Message, fields: tuple[str, ...], typed: bool) -> Reader:
 
 @lru_cache(COMPILED)
 def checker(message: Message) -> Checker:
-    """Return a function that walks through CDR and raises PayloadError if it is broken."""
+    """Return a function from CDR to the position of its end; PayloadError if it is broken."""
     return _compile(message, False, (), False)
 
 
@@ -54,7 +54,8 @@ def _compile(
     source = _Source(fields, typed, choice is False)
     value = source.visit(message, choice)
     source.flush()
-    return source.define('read', 'buf', value if choice is not False else 'None', message, _NAMES)
+    result = str(source.base) if choice is False else value
+    return source.define('read', 'buf', result, message, _NAMES)
 
 
 class _Source(ReadSource[_Choice, str]):

@@ -15,9 +15,17 @@ from typing import Any
 from redis_bridge.errors import PayloadError
 from redis_bridge.messages import find_error
 from redis_bridge.messages.codegen import COMPILED, Source, define, identifier
-from redis_bridge.messages.guards import Guards, broken_guard, check_of_replaced
-from redis_bridge.messages.paths import child, field_at, set_at
-from redis_bridge.messages.types import Array, Message, Primitive, Sequence, String
+from redis_bridge.messages.guards import Guards, broken_guard, check_of_replaced, check_paths
+from redis_bridge.messages.paths import child, set_at
+from redis_bridge.messages.types import (
+    NANOSECONDS,
+    TIMES,
+    Array,
+    Message,
+    Primitive,
+    Sequence,
+    String,
+)
 from redis_bridge.messages.wide_strings import wide_units
 
 Writer = Callable[[Any], bytes]
@@ -38,12 +46,11 @@ def writer(message: Message, guards: Guards = _NO_GUARDS, now: Now = lambda: (0,
     The function raises PayloadError, whose `reason` is a reason of a drop.
 
     :param now: the time in (seconds, nanoseconds) that replaces `'now'` in `guards.set`.
-    :raises InterfaceError: a path of the guards is unknown.
+    :raises InterfaceError: a path of the guards is unknown, or a limit is no number's.
     """
     if guards == _NO_GUARDS:
         return _unguarded(message)
-    for path in (*guards.limits, *guards.required, *guards.set):
-        field_at(message, path)
+    check_paths(message, guards)
     return _compile(message, guards, now)
 
 
@@ -149,6 +156,8 @@ class _Source(Source[_At, None]):
                 constant = 'now_map()' if setting == 'now' else self.constant(setting, 'setting')
                 self.emit(f'{variable} = {constant}')
                 self._is_guarded = False
+            if type_.name in TIMES and key == 'nanosec':
+                self.emit(f'if {variable} >= {NANOSECONDS}: raise ValueError')
             self.visit(field.type, (variable, where))
             self._is_guarded = was_guarded
 

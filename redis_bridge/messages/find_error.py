@@ -15,7 +15,15 @@ from typing import Any
 
 from redis_bridge.errors import PayloadError, did_you_mean, show
 from redis_bridge.messages.paths import child
-from redis_bridge.messages.types import Array, Message, Primitive, Sequence, String
+from redis_bridge.messages.types import (
+    NANOSECONDS,
+    TIMES,
+    Array,
+    Message,
+    Primitive,
+    Sequence,
+    String,
+)
 from redis_bridge.messages.walk import Walk
 from redis_bridge.messages.wide_strings import wide_text
 
@@ -56,6 +64,8 @@ class _Value(Walk[tuple[Any, str], None]):
                     f'no such field{did_you_mean(str(name), fields)} ({type_} has {known})',
                 )
             self.visit(fields[name], (item, child(path, name)))
+            if type_.name in TIMES and name == 'nanosec' and item >= NANOSECONDS:
+                raise _wrong(child(path, name), f'expected a part of a second, got {item}')
 
     def number(self, type_: Primitive, at: tuple[Any, str]) -> None:
         value, path = at

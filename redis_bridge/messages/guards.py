@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from redis_bridge.errors import PayloadError
-from redis_bridge.messages.paths import get_at, has_at
-from redis_bridge.messages.types import Message
+from redis_bridge.errors import InterfaceError, PayloadError
+from redis_bridge.messages.paths import field_at, get_at, has_at, leaves
+from redis_bridge.messages.types import Array, FieldType, Message, Primitive, Sequence
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,20 @@ class Guards:
     required: tuple[str, ...] = ()
     set: Mapping[str, Any] = field(default_factory=dict)  # 'now' is the time, as a message
     finite: bool = False  # neither NaN nor infinity anywhere
+
+
+def check_paths(message: Message, guards: Guards) -> None:
+    """Raise InterfaceError for a path that the type does not have, and for limits of no number."""
+    for path in (*guards.required, *guards.set):
+        field_at(message, path)
+    for path in guards.limits:
+        type_ = field_at(message, path)
+        item = type_.item if isinstance(type_, (Array, Sequence)) else type_
+        if not _is_number(item):
+            inner = leaves(type_, f'{path}.') if isinstance(type_, Message) else ()
+            numbers = ', '.join(at for at, leaf in inner if _is_number(leaf))
+            hint = f': use {numbers}' if numbers else ''
+            raise InterfaceError(f'limits need a number; {path} is {type_}{hint}')
 
 
 def broken_guard(message: Message, value: Any, guards: Guards) -> PayloadError | None:
@@ -71,6 +85,10 @@ def check_of_replaced(message: Message, guards: Guards) -> Callable[[Any], None]
             raise ValueError('a guard is broken')
 
     return check
+
+
+def _is_number(type_: FieldType) -> bool:
+    return isinstance(type_, Primitive) and type_.name != 'boolean'
 
 
 def _numbers(value: Any) -> Iterator[float]:

@@ -30,6 +30,11 @@ PRIMITIVES = {
 }
 
 
+# Their field `nanosec` is a part of a second.
+TIMES = ('builtin_interfaces/msg/Time', 'builtin_interfaces/msg/Duration')
+NANOSECONDS = 1_000_000_000  # of a second
+
+
 class _Type(ABC):
     """What all types have in common; `str()` is the type as .msg files write it."""
 

@@ -16,6 +16,8 @@ from redis_bridge.messages.types import Message
 from redis_bridge.payloads.codec import Codec, Decode, Encode, ToCdr
 from redis_bridge.protocol.meta import Meta
 
+_PADDED_TO = 4  # bytes
+
 
 class Cdr(Codec):
     """The serialized message; it is checked, because DDS hands on whatever was published."""
@@ -44,15 +46,15 @@ class Cdr(Codec):
     def decoder(self, message: Message, field: str | None = None) -> Decode:
         if field:
             raise InterfaceError('cdr carries whole messages, without field')
-        read = cdr_read.reader(message)
-        return lambda payload: (read(payload), None)
+        read, whole = cdr_read.reader(message), _exact(message)
+        return lambda payload: (read(whole(payload)), None)
 
     def inbound(
         self, message: Message, field: str | None, guards: Guards, now: Now
     ) -> tuple[Decode, ToCdr]:
         if field or guards != Guards():
             return super().inbound(message, field, guards, now)
-        return (lambda payload: (payload, None)), self.encoder(message)
+        return (lambda payload: (payload, None)), _exact(message)
 
     def pack(self, value: Any, meta: Meta | None = None, arrays: str = 'list') -> bytes:
         raise PayloadError('cdr cannot be written without the message type: see encoder')
@@ -62,3 +64,16 @@ class Cdr(Codec):
 
     def reader(self, message: Message | None, field: str | None) -> Decode:
         return self.unpack if message is None else self.decoder(message)
+
+
+def _exact(message: Message) -> ToCdr:
+    """Return a function that checks a payload, and cuts off the padding that DDS appends."""
+    end_of = cdr_read.checker(message)
+
+    def exact(payload: bytes) -> bytes:
+        end = end_of(payload)
+        if len(payload) - end >= _PADDED_TO:
+            raise PayloadError(f'{message.name} ends after {end} bytes, got {len(payload)}')
+        return payload[:end]
+
+    return exact

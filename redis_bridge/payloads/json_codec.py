@@ -22,7 +22,7 @@ from redis_bridge.payloads.msgpack_codec import to_list
 from redis_bridge.protocol.meta import Meta, with_meta
 
 _EXACT = 1 << 53  # beyond this a JSON number is not exact in JavaScript and others
-NON_FINITE = {'NaN': math.nan, 'Infinity': math.inf, '-Infinity': -math.inf}
+_NON_FINITE = {'NaN': math.nan, 'Infinity': math.inf, '-Infinity': -math.inf}
 INTEGER = re.compile(r'-?[0-9]{1,20}')
 
 Convert = Callable[[Any], Any]
@@ -48,11 +48,16 @@ def _to_base64(value: Any) -> str:
 
 
 def _from_float_name(value: Any) -> Any:
-    return NON_FINITE.get(value, value) if type(value) is str else value
+    return _NON_FINITE.get(value, value) if type(value) is str else value
+
+
+def _from_integral(value: Any) -> Any:
+    return int(value) if type(value) is float and value.is_integer() else value
 
 
 def _from_digits(value: Any) -> Any:
-    return int(value) if type(value) is str and INTEGER.fullmatch(value) else value
+    is_digits = type(value) is str and INTEGER.fullmatch(value)
+    return int(value) if is_digits else _from_integral(value)
 
 
 def _literal_float(text: str) -> float:
@@ -74,6 +79,7 @@ def _from_base64(path: str, value: Any) -> Any:
 _INTEGERS_TO_JSON = {'int64': _exact, 'uint64': _exact}
 _FLOATS_TO_JSON = {'float': _finite, 'double': _finite}
 _FROM_JSON = {
+    **dict.fromkeys(('int8', 'uint8', 'int16', 'uint16', 'int32', 'uint32'), _from_integral),
     'int64': _from_digits,
     'uint64': _from_digits,
     'float': _from_float_name,
@@ -116,6 +122,12 @@ def _converter(
     each = _converter(type_.item, table, f'{path}[]', has_base64)
     if each is None:
         return None
+    if each is _from_integral:  # a list without floats, however long, is left alone
+        return lambda value: (
+            list(map(_from_integral, value))
+            if type(value) is list and float in map(type, value)
+            else value
+        )
     return lambda value: [each(item) for item in value] if type(value) is list else value
 
 

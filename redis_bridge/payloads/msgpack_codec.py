@@ -23,14 +23,19 @@ Numbers = Union['array[int]', 'array[float]']
 
 _META_START: bytes = msgpack.packb(META) + b'\x83' + msgpack.packb('origin')
 _META_SEQ: bytes = msgpack.packb('seq')
-_META_END = struct.Struct('>BQ7sd')  # seq, the name of the stamp and the stamp, of fixed width
+# seq, the name of the stamp and the stamp. JavaScript reads a 64-bit integer as a BigInt, which
+# its JSON rejects.
+_META_END = struct.Struct('>BI7sd')
+_LONG_META_END = struct.Struct('>BQ7sd')
 _ORIGINS = 1024  # kept, because the same ones come again and again
 
 
 def _packed_meta(meta: Meta) -> bytes:
     """Return metadata as the last entry of a map."""
     origin, seq, stamp = meta
-    return _meta_start(origin) + _META_END.pack(0xCF, seq, b'\xa5stamp\xcb', stamp)
+    if seq >> 32:
+        return _meta_start(origin) + _LONG_META_END.pack(0xCF, seq, b'\xa5stamp\xcb', stamp)
+    return _meta_start(origin) + _META_END.pack(0xCE, seq, b'\xa5stamp\xcb', stamp)
 
 
 @lru_cache(_ORIGINS)

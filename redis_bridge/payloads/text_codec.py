@@ -16,12 +16,20 @@ from redis_bridge.errors import InterfaceError, PayloadError, show
 from redis_bridge.messages.paths import field_at, leaves
 from redis_bridge.messages.types import FieldType, Message, Primitive, String
 from redis_bridge.payloads.codec import Decode, ValueCodec
-from redis_bridge.payloads.json_codec import INTEGER, NON_FINITE, float_name
+from redis_bridge.payloads.json_codec import INTEGER, float_name
 from redis_bridge.protocol.meta import Meta
 
 _FLOAT = re.compile(r'-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?')
 _FLOAT_LENGTH = 800  # no double needs more digits
-_BOOLEANS = {'true': True, 'false': False}
+# What people and programs write: YAML, Python, C.
+_BOOLEANS = {
+    text: value
+    for value, texts in (
+        (True, ('true', 'True', 'TRUE', '1')), (False, ('false', 'False', 'FALSE', '0'))
+    )
+    for text in texts
+}  # fmt: skip
+_NON_FINITE = re.compile(r'([+-]?)\.?(nan|inf|infinity)', re.IGNORECASE)
 
 
 def _double_text(value: float) -> str:
@@ -52,13 +60,14 @@ _TO_TEXT: dict[str, Callable[[Any], str]] = {
 
 
 def _parse(type_: Primitive, path: str, text: str) -> bool | int | float:
+    text = text.removesuffix('\n')  # as `redis-cli -x` sends it
     if type_.name == 'boolean' and text in _BOOLEANS:
         return _BOOLEANS[text]
     if type_.integers and INTEGER.fullmatch(text):
         return int(text)
     if type_.is_float:
-        if text in NON_FINITE:
-            return NON_FINITE[text]
+        if found := _NON_FINITE.fullmatch(text):
+            return float(found[1] + found[2])
         if len(text) <= _FLOAT_LENGTH and _FLOAT.fullmatch(text):
             value = float(text)
             if math.isinf(value):

@@ -25,11 +25,11 @@ from collections.abc import Callable, Iterable, Sequence
 from weakref import WeakValueDictionary
 
 from redis_bridge.counters import Counters
-from redis_bridge.mapping.model import ChannelSinkConfig, SinkConfig, StreamSinkConfig
+from redis_bridge.mapping.model import SinkConfig, StreamSinkConfig
 from redis_bridge.ports import Payload, Write
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.protocol.stream_ids import IdSource, StreamId
-from redis_bridge.redis_io.commands import COMMANDS, renewal
+from redis_bridge.redis_io.commands import SINK_COMMANDS, renewal
 from redis_bridge.redis_io.connection import Command
 
 BATCH_COMMANDS = 512
@@ -54,11 +54,11 @@ class Handle:
         self.counters = counters
         self.ids = ids  # of a stream
         self.keeps_latest = not config.is_event
-        self.at_most_once = isinstance(config, ChannelSinkConfig)
-        self.durability = config.durability if isinstance(config, StreamSinkConfig) else 'memory'
+        self.at_most_once = config.redis_type is None
+        self.durability = config.durability
         # A value that waited longer would have expired.
         self.max_wait_s = math.inf if config.ttl_ms is None else config.ttl_ms / 1000
-        self.commands = COMMANDS[type(config)](config)
+        self.commands = SINK_COMMANDS[type(config)](config)
         self.renewals = renewal(config.name, config.ttl_ms)
         self.waiting: PendingWrite | None = None  # if only the latest is kept
         self.last: PendingWrite | None = None  # what the server took last, likewise
@@ -125,8 +125,8 @@ class WriteQueue:
         self._lock = threading.Lock()  # over all below
         self._open: set[Handle] = set()
         self._ids: WeakValueDictionary[str, IdSource] = WeakValueDictionary()  # by stream
-        self._stored: deque[PendingWrite] = deque()  # for keys, hashes and streams
-        self._events: deque[PendingWrite] = deque()  # for channels, and renewals: not kept
+        self._kept: deque[PendingWrite] = deque()  # over an outage
+        self._transient: deque[PendingWrite] = deque()  # at most once, and renewals
         self._again: deque[PendingWrite] = deque()  # entries that the server has lost
         self._bytes = 0
         self._order = 0
@@ -136,7 +136,7 @@ class WriteQueue:
         self._batch_taken = threading.Event()  # since a producer yielded last
 
     def __len__(self) -> int:
-        return len(self._stored) + len(self._events)
+        return len(self._kept) + len(self._transient)
 
     @property
     def size(self) -> int:
@@ -198,7 +198,7 @@ class WriteQueue:
                         dropped.append((self._replace(handle.waiting, write), 'superseded'))
                 dropped += self._drop_oldest()
             must_wake, self._is_asleep = self._is_asleep, False
-            is_behind = len(self._stored) + len(self._events) > BATCH_COMMANDS
+            is_behind = len(self._kept) + len(self._transient) > BATCH_COMMANDS
         if must_wake:
             self._wake()
         elif is_behind and self._batch_taken.is_set():
@@ -219,27 +219,27 @@ class WriteQueue:
         with self._lock:
             self._is_connected = self._is_asleep = False
             self._again.clear()
-            dropped = [(write, 'disconnected') for write in self._events]
-            self._bytes -= sum(write.size + WRITE_OVERHEAD for write in self._events)
-            self._events.clear()
+            dropped = [(write, 'disconnected') for write in self._transient]
+            self._bytes -= sum(write.size + WRITE_OVERHEAD for write in self._transient)
+            self._transient.clear()
             dropped += self._put_back(unfinished)
         for write, reason in dropped:
             drop(write, reason)
 
-    def take(self, *, events_only: bool = False) -> list[PendingWrite]:
+    def take(self, *, transient_only: bool = False) -> list[PendingWrite]:
         """Take the next batch; those that waited too long are dropped."""
         now = time.monotonic()
         batch: list[PendingWrite] = []
         late: list[PendingWrite] = []
         size = 0
         with self._lock:
-            while self._again and not events_only and len(batch) < BATCH_COMMANDS:
+            while self._again and not transient_only and len(batch) < BATCH_COMMANDS:
                 if size >= BATCH_BYTES:
                     break
                 batch.append(self._again.popleft())
                 size += batch[-1].size
             while len(batch) < BATCH_COMMANDS and size < BATCH_BYTES:
-                write = self._remove_oldest(events_only)
+                write = self._remove_oldest(transient_only)
                 if write is None:
                     break
                 if now - write.queued_at > write.handle.max_wait_s:
@@ -288,10 +288,10 @@ class WriteQueue:
                 self._append(again)
         handle.counters.count_event('rewritten')
 
-    def sleep(self, *, events_only: bool = False) -> bool:
+    def sleep(self, *, transient_only: bool = False) -> bool:
         """Return whether nothing can be taken; then the next put wakes the writer."""
         with self._lock:
-            self._is_asleep = not (self._events or (self._stored and not events_only))
+            self._is_asleep = not (self._transient or (self._kept and not transient_only))
             return self._is_asleep
 
     def awake(self) -> None:
@@ -308,9 +308,9 @@ class WriteQueue:
     def clear(self) -> None:
         """Drop what is left after the end."""
         with self._lock:
-            left = [*self._stored, *self._events]
-            self._stored.clear()
-            self._events.clear()
+            left = [*self._kept, *self._transient]
+            self._kept.clear()
+            self._transient.clear()
             self._bytes = 0
         for write in left:
             drop(write, 'closed')
@@ -321,9 +321,9 @@ class WriteQueue:
         write.order = self._order
         self._bytes += write.size + WRITE_OVERHEAD
         if _is_transient(write):
-            self._events.append(write)
+            self._transient.append(write)
         else:
-            self._stored.append(write)
+            self._kept.append(write)
             if write.handle.keeps_latest:
                 write.handle.waiting = write
 
@@ -336,9 +336,9 @@ class WriteQueue:
         old.size, new.size = new.size, old.size
         return new
 
-    def _remove_oldest(self, events_only: bool = False) -> PendingWrite | None:
-        queue, stored = self._events, self._stored
-        if not events_only and stored and (not queue or stored[0].order < queue[0].order):
+    def _remove_oldest(self, transient_only: bool = False) -> PendingWrite | None:
+        queue, stored = self._transient, self._kept
+        if not transient_only and stored and (not queue or stored[0].order < queue[0].order):
             queue = stored
         if not queue:
             return None
@@ -371,7 +371,7 @@ class WriteQueue:
             elif handle.waiting is not None:
                 dropped.append((write, 'superseded'))
             else:
-                self._stored.appendleft(write)
+                self._kept.appendleft(write)
                 self._bytes += write.size + WRITE_OVERHEAD
                 if handle.keeps_latest:
                     handle.waiting = write

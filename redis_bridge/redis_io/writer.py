@@ -144,7 +144,7 @@ class Writer:
     def _write_all(self, connection: Connection) -> None:
         ping_at = time.monotonic() + self._timing.ping_s
         while True:
-            batch = self._queue.take(events_only=self._is_paused())
+            batch = self._queue.take(transient_only=self._is_paused())
             if batch:
                 self._write(connection, batch)
                 ping_at = time.monotonic() + self._timing.ping_s
@@ -159,7 +159,7 @@ class Writer:
     def _sleep(self, connection: Connection, until: float) -> None:
         """Wait until something is put, something is due, or the server goes away."""
         is_paused = self._is_paused()
-        if not self._queue.sleep(events_only=is_paused) or self._thread.closing.is_set():
+        if not self._queue.sleep(transient_only=is_paused) or self._thread.closing.is_set():
             return
         if is_paused:
             until = min(until, self._paused_until)

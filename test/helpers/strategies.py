@@ -13,6 +13,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from redis_bridge.messages.types import (
+    NANOSECONDS,
+    TIMES,
     Array,
     FieldType,
     Message,
@@ -59,7 +61,10 @@ def _plain_values(draw: Any, type_of: Callable[[], Message], longest: int) -> di
 
     def build(type_: FieldType) -> Any:
         if isinstance(type_, Message):
-            return {field.name: build(field.type) for field in type_.fields}
+            value = {field.name: build(field.type) for field in type_.fields}
+            if type_.name in TIMES:
+                value['nanosec'] %= NANOSECONDS
+            return value
         if not isinstance(type_, (Array, Sequence)):
             return pick(type_)
         count = (

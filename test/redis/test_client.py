@@ -349,6 +349,33 @@ def test_publish_finds_errors_before_sending(db, client, encoding, value, where)
     assert not db.exists('robot1:in')
 
 
+@pytest.mark.parametrize('value', [None, 'hello', 5, [1, 2], ''])
+@pytest.mark.parametrize('encoding', WHOLE)
+def test_publish_of_no_map_to_a_route_of_whole_messages_is_an_error(db, client, encoding, value):
+    describe(db, SAMPLE, 'robot1:in', from_key=encoding)
+    with pytest.raises(PayloadError, match='expected a map of'):
+        client.publish('robot1:in', value)
+    assert not db.exists('robot1:in')
+
+
+@pytest.mark.parametrize('encoding', WHOLE)
+def test_publish_takes_the_scalars_of_numpy(db, client, encoding):
+    numpy = pytest.importorskip('numpy')
+    describe(db, SAMPLE, 'robot1:in', from_key=encoding)
+    value = {
+        'x': numpy.float32(0.5),
+        'big': numpy.int64(7),
+        'ok': numpy.bool_(True),
+        'ranges': [numpy.float64(1.5)],
+        'inner': {'a': numpy.float64(2)},
+    }
+    client.publish('robot1:in', value)
+    got = plain(client.get('robot1:in'))
+    given = {'x': 0.5, 'big': 7, 'ok': True, 'ranges': [1.5]}
+    assert {name: got[name] for name in given} == given
+    assert got['inner']['a'] == 2.0
+
+
 def test_publish_checks_scalars_as_text(db, client):
     describe(db, SCALAR, 'learning_rate', from_key='text')
     with pytest.raises(PayloadError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from redis_bridge.client.decode import decoder
 from redis_bridge.client.publish import Target, find_target
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.mapping.model import SINKS
@@ -78,6 +79,14 @@ def test_a_stored_name_that_takes_no_messages_needs_the_kind(redis_type):
     assert find_target(lookup, 'n', 'channel', None, None).kind == 'channel'
     read = Lookup(redis_type, {b'from_channel': b'json'})
     assert find_target(read, 'n', None, None, None).kind == 'channel'
+
+
+def test_an_encoding_of_a_newer_bridge_is_an_error():
+    lookup = Lookup('none', {b'channel': b'xml'})
+    with pytest.raises(InterfaceError, match=r"encoding 'xml'.*update the client"):
+        find_target(lookup, 'n', None, None, None)
+    with pytest.raises(InterfaceError, match=r"encoding 'xml'.*update the client"):
+        decoder(lookup, 'channel', lookup.name('n')[1])
 
 
 def test_metadata_is_in_the_payload_or_in_the_fields_of_an_entry():

@@ -12,6 +12,7 @@ from array import array
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import STAMPED
 
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.messages import cdr_read, cdr_write
@@ -30,6 +31,7 @@ uint8[] data
 pkg/V[] path
 int32 mode 3
 string name
+bool ready
 {LINE}
 MSG: pkg/Time
 int32 sec
@@ -132,13 +134,32 @@ def test_an_unknown_path_is_an_error_when_it_is_compiled(guards):
         cdr_write.writer(MESSAGE, Guards(**guards), now)
 
 
+@pytest.mark.parametrize(('path', 'error'), [
+    ('linear', r'limits need a number; linear is pkg/V: use linear\.x, linear\.y$'),
+    ('name', 'limits need a number; name is string$'),
+    ('ready', 'limits need a number; ready is bool$'),
+    ('path', r'limits need a number; path is pkg/V\[\]$'),
+])  # fmt: skip
+def test_limits_of_no_number_are_an_error_when_they_are_compiled(path, error):
+    with pytest.raises(InterfaceError, match=error):
+        cdr_write.writer(MESSAGE, Guards({path: (0, 1)}), now)
+
+
+def test_nanoseconds_are_a_part_of_a_second():
+    write = cdr_write.writer(STAMPED)
+    assert write({'header': {'stamp': {'nanosec': 999_999_999}}})
+    for wrong in (1_000_000_000, 2_000_000_000):
+        with pytest.raises(PayloadError, match=r'header\.stamp\.nanosec: expected a part of a s'):
+            write({'header': {'stamp': {'sec': 1, 'nanosec': wrong}}})
+
+
 GUARDS = st.builds(
     Guards,
     st.fixed_dictionaries(
         {},
         optional={
             path: st.sampled_from([(-1.0, 1.0), (1, 4)])
-            for path in ('linear.x', 'joints', 'fixed', 'data', 'mode', 'stamp.sec', 'linear')
+            for path in ('linear.x', 'joints', 'fixed', 'data', 'mode', 'stamp.sec')
         },
     ),
     st.lists(st.sampled_from(['linear.x', 'linear', 'stamp', 'name', 'stamp.sec'])).map(tuple),

@@ -21,6 +21,7 @@ from strategies import encode_cdr, plain_values, same
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.messages import cdr_read, cdr_write
 from redis_bridge.messages.definition import parse_definition
+from redis_bridge.messages.guards import Guards
 from redis_bridge.messages.types import Message
 from redis_bridge.payloads import CODECS
 from redis_bridge.payloads.hash_fields import hash_encoder
@@ -197,7 +198,7 @@ def test_the_forms_of_json_are_undone_by_type():
         ('json', b'{"ranges":["nan"]}', "ranges[0]: expected float32, got 'nan'"),
         ('json', b'{"stamp":{"sec":NaN}}', 'stamp.sec: expected int32, got nan'),
         ('json', b'{"stamp":{"sec":"1"}}', "stamp.sec: expected int32, got '1'"),
-        ('json', b'{"stamp":{"sec":1.0}}', 'stamp.sec: expected int32, got 1.0'),
+        ('json', b'{"stamp":{"sec":1.5}}', 'stamp.sec: expected int32, got 1.5'),
         ('json', b'{"wide":"9223372036854775808"}', 'wide: expected int64 (-9223372036854775808 '
          'to 9223372036854775807), got 9223372036854775808'),
         ('json', b'{"frame":null}', 'frame: expected string, got None'),
@@ -392,15 +393,58 @@ def test_float32_texts_are_short_and_exact(value):
 @pytest.mark.parametrize(
     ('line', 'text'),
     [(line, text) for line, texts in {
-        'float64 a': ['', ' 1', '1 ', '1\n', '1,5', 'nan', 'inf', '1_0', '0x1', '+1', '.', 'e5',
-                      '1e',                      '1e999', '١', '1' * 1000],
+        'float64 a': ['', ' 1', '1 ', '1\n\n', '1,5', 'nano', '..inf', '1_0', '0x1', '+1', '.',
+                      'e5', '1e', '1e999', '١', '1' * 1000],
         'int32 a': ['', '1.0', '1e3', ' 1', '+1', '0x1', '1_0', '--1', '٣', '1' * 30],
-        'bool a': ['', '1', '0', 'True', 'TRUE', 'yes'],
+        'bool a': ['', '2', '-1', '1.0', 'tRUE', 'yes'],
     }.items() for text in texts],
 )  # fmt: skip
 def test_text_that_is_no_such_scalar_is_refused(line, text):
     with pytest.raises(PayloadError, match='^a: '):
         CODECS['text'].decoder(one(line))(text.encode())
+
+
+@pytest.mark.parametrize(
+    ('line', 'text', 'value'),
+    [
+        ('float64 a', '21.5\n', 21.5),  # redis-cli -x
+        ('float64 a', 'inf', math.inf),  # Python
+        ('float32 a', '-.inf', -math.inf),  # YAML
+        ('float32 a', '+Infinity', math.inf),
+        ('float64 a', 'nan', math.nan),
+        ('float64 a', '.NaN', math.nan),
+        ('int32 a', '5\n', 5),
+        ('bool a', 'True', True),
+        ('bool a', 'FALSE\n', False),
+        ('bool a', '1', True),
+        ('bool a', '0', False),
+    ],
+)
+def test_text_is_read_as_other_programs_write_it(line, text, value):
+    given, _ = CODECS['text'].decoder(one(line))(text.encode())
+    assert same(given, {'a': value})
+
+
+@pytest.mark.parametrize(
+    ('line', 'text', 'value'),
+    [
+        ('int32 a', '1.0', 1),
+        ('uint8 a', '1e2', 100),
+        ('int64 a', '1e3', 1000),
+        ('int16[] a', '[1, 2.0, -3e0]', [1, 2, -3]),
+        ('float64 a', '1.0', 1.0),
+    ],
+)
+def test_json_integers_may_be_written_as_floats(line, text, value):
+    given, _ = CODECS['json'].decoder(one(line))(b'{"a": %b}' % text.encode())
+    assert given == {'a': value}
+    assert type(given['a']) is type(value)
+
+
+def test_json_floats_with_a_fraction_are_no_integers():
+    given, _ = CODECS['json'].decoder(one('int32 a'))(b'{"a": 1.5}')
+    with pytest.raises(PayloadError, match=r'a: expected int32, got 1\.5'):
+        cdr_write.writer(one('int32 a'))(given)
 
 
 def test_text_that_is_no_utf8_is_refused():
@@ -456,6 +500,28 @@ def test_cdr_is_passed_on_as_it_is_once_it_was_walked():
     for encoding in ('cdr', 'json', 'msgpack'):
         with pytest.raises(PayloadError):
             CODECS[encoding].encoder(SCAN)(payload[:-1])
+
+
+def test_inbound_cdr_ends_where_the_message_ends():
+    cdr = WRITE({**VALUE, 'ranges': []})
+    for guards in (Guards(), Guards(finite=True), Guards(required=('frame',))):
+        decode, to_cdr = CODECS['cdr'].inbound(SCAN, None, guards, lambda: (0, 0))
+        for padding in (b'', b'\0', b'\0\0\0'):  # up to a multiple of 4, as DDS appends it
+            assert to_cdr(decode(cdr + padding)[0]) == cdr
+        for extra in (b'\0' * 4, b'x' * 100):
+            with pytest.raises(PayloadError, match=f'ends after {len(cdr)} bytes, got'):
+                to_cdr(decode(cdr + extra)[0])
+
+
+@pytest.mark.parametrize(('seq', 'packed'), [
+    (7, b'\xce\0\0\0\x07'),
+    ((1 << 32) - 1, b'\xce\xff\xff\xff\xff'),
+    (1 << 32, b'\xcf\0\0\0\x01\0\0\0\0'),
+])  # fmt: skip
+def test_the_number_of_a_message_is_no_wider_than_it_must_be(seq, packed):
+    payload = CODECS['msgpack'].encoder(SCAN)(WRITE(VALUE), Meta('a/1', seq, 1.5))
+    assert b'\xa3seq' + packed + b'\xa5stamp' in payload
+    assert CODECS['msgpack'].unpack(payload)[1] == Meta('a/1', seq, 1.5)
 
 
 def test_a_hash_has_dotted_names_and_text():
