@@ -26,7 +26,7 @@ DROP_REASONS = {
     'own_origin': 'a bridge published it, so that carrying it back would be a loop',
     'refused': 'Redis rejected the write',
     'superseded': 'only the newest value counts, and a newer one was there',
-    'too_old': 'it is older than max_age_ms, or waited longer than its time to live',
+    'too_old': 'it is older than max_age_ms, or waited too long for Redis',
     'unchanged': 'on_change: it equals the value before',
     'unguarded': 'another bridge publishes here, and ROS does not identify publishers',
     'unidentified': 'ROS did not name its publisher in time',

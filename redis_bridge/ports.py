@@ -37,6 +37,7 @@ class Write(NamedTuple):
 
     payload: Payload
     meta: Meta | None  # of a stream entry; None if the route leaves it out
+    then: Callable[[], None] | None = None  # called, from any thread, once it is stored
 
 
 @dataclass

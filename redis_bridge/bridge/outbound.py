@@ -10,6 +10,7 @@ import math
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from redis_bridge.bridge.describe import describe_sink
 from redis_bridge.bridge.encoders import (
@@ -97,6 +98,7 @@ class OutboundRoute:
         self._last_body: bytes | None = None
         self._encoders: list[tuple[Encode, int]] = []  # with the most bytes of a payload
         self._outputs: list[tuple[Sink, int, SinkConfig]] = []  # with the encoder's number
+        self._notices: list[tuple[Sink, int]] = []  # sent once the key is written
         self._body: Body = bytes  # by which equal values are found
         self._bare: int | None = None  # the encoder whose payload is the body as well
         # Of the batch under way, a write per encoder and sample.
@@ -184,6 +186,9 @@ class OutboundRoute:
                 most = sys.maxsize if config.is_notice else route.max_bytes
                 self._encoders.append((sink_encoder(route, config, message), most))
             self._outputs.append((sink, numbers[how], config))
+        self._notices = [
+            (sink, number) for sink, number, config in self._outputs if config.is_notice
+        ]
         key = key_of(route)
         if self._mirror is not None and key is not None:
             self._body = body_encoder(route, key.encoding, key.arrays, message)
@@ -283,9 +288,21 @@ class OutboundRoute:
             return
         for sink, number, config in self._outputs:
             batch = self._writes if config.is_event else self._new_writes
-            if batch:
-                sink.write([writes[number] for writes in batch])
+            if config.is_notice or not batch:
+                continue
+            some = [writes[number] for writes in batch]
+            if self._notices and config.kind == 'key':
+                some = [
+                    write._replace(then=partial(self._notify, writes))
+                    for write, writes in zip(some, batch)
+                ]
+            sink.write(some)
         self._writes, self._new_writes = [], []
+
+    def _notify(self, writes: list[Write]) -> None:
+        """Send the notices of a value that the key holds now."""
+        for sink, number in self._notices:
+            sink.write([writes[number]])
 
 
 def _size(payload: Payload) -> int:

@@ -34,6 +34,7 @@ class Qos:
 #   ttl_ms       the time to live that each write renews
 #   maxlen       the number of values that are kept; None for the last one or none
 #   durability   when a write counts as stored
+#   max_wait_ms  how long a write may wait for Redis; None: for ever
 # Sources add:
 #   details      the options, as a plan shows them
 #   dead_stream  the stream that keeps rejected entries, or None
@@ -74,6 +75,11 @@ class KeySinkConfig(_Key):
     arrays: str = 'list'
     ttl_ms: int | None = None
 
+    @property
+    def max_wait_ms(self) -> int | None:
+        """A value that waited longer would have expired."""
+        return self.ttl_ms
+
 
 @dataclass(frozen=True)
 class HashSinkConfig:
@@ -91,6 +97,11 @@ class HashSinkConfig:
     name: str
     ttl_ms: int | None = None
 
+    @property
+    def max_wait_ms(self) -> int | None:
+        """A value that waited longer would have expired."""
+        return self.ttl_ms
+
 
 @dataclass(frozen=True)
 class StreamSinkConfig(_Stream):
@@ -98,6 +109,7 @@ class StreamSinkConfig(_Stream):
 
     is_notice: ClassVar[bool] = False
     ttl_ms: ClassVar[int | None] = None
+    max_wait_ms: ClassVar[int | None] = None
     name: str
     encoding: str = 'msgpack'
     arrays: str = 'list'
@@ -116,6 +128,7 @@ class ChannelSinkConfig(_Channel):
     encoding: str = 'msgpack'
     arrays: str = 'list'
     send: str = 'payload'  # payload | notice
+    max_wait_ms: int | None = 1000
 
     @property
     def is_notice(self) -> bool:

@@ -1,12 +1,13 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Turns a write into the Redis commands that carry it out."""
+"""Turns a write into the Redis command that carries it out."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from redis_bridge.mapping.model import (
     ChannelSinkConfig,
@@ -21,72 +22,69 @@ from redis_bridge.protocol.stream_ids import StreamId, id_text
 from redis_bridge.redis_io.connection import Command, pack_prefix
 
 
-class SinkCommands(Protocol):
-    """The commands for one sink."""
+class SinkCommands(ABC):
+    """The commands for one sink. Each write is one command, so that none can fail by half."""
 
-    def write(
-        self, payload: Payload, meta: Meta | None, entry_id: StreamId | None
-    ) -> list[Command]:
-        """Return the commands for one payload; only streams use the last two."""
+    sets_ttl = True  # with each write, if there is a time to live; else a renewal follows it
+
+    def __init__(self, config: SinkConfig) -> None:
+        self._name = config.name
+        self._ttl_ms = config.ttl_ms
+
+    @abstractmethod
+    def write(self, payload: Payload, meta: Meta | None, entry_id: StreamId | None) -> Command:
+        """Return the command for one payload; only streams use the last two."""
+
+    def renewal(self) -> Command:
+        """Return what renews the time to live."""
+        return ('PEXPIRE', self._name, self._ttl_ms)
 
 
-class KeyCommands:
+class KeyCommands(SinkCommands):
     """SET, which replaces the time to live too."""
 
     def __init__(self, config: KeySinkConfig) -> None:
+        super().__init__(config)
         self._options: Command = () if config.ttl_ms is None else ('PX', config.ttl_ms)
         self._prefix = pack_prefix(('SET', config.name), 3 + len(self._options))
 
-    def write(
-        self, payload: Payload, meta: Meta | None, entry_id: StreamId | None
-    ) -> list[Command]:
-        """Return the SET."""
-        return [(self._prefix, payload, *self._options)]
+    def write(self, payload: Payload, meta: Meta | None, entry_id: StreamId | None) -> Command:
+        return (self._prefix, payload, *self._options)
 
 
-class HashCommands:
-    """HSET, then PEXPIRE if there is a time to live."""
+class HashCommands(SinkCommands):
+    """HSET."""
 
-    def __init__(self, config: HashSinkConfig) -> None:
-        self._name = config.name
-        self._renewals = renewal(config.name, config.ttl_ms)
+    sets_ttl = False
 
-    def write(
-        self, payload: Payload, meta: Meta | None, entry_id: StreamId | None
-    ) -> list[Command]:
-        """Return the HSET of all fields, and what renews the time to live."""
+    def write(self, payload: Payload, meta: Meta | None, entry_id: StreamId | None) -> Command:
         if not isinstance(payload, dict):
             raise TypeError(f'hash {self._name}: expected fields, got {type(payload).__name__}')
-        fields = (part for pair in payload.items() for part in pair)
-        return [('HSET', self._name, *fields), *self._renewals]
+        return ('HSET', self._name, *(part for pair in payload.items() for part in pair))
 
 
-class StreamCommands:
+class StreamCommands(SinkCommands):
     """XADD with an id that we chose, so that the server rejects the same entry a second time."""
 
     def __init__(self, config: StreamSinkConfig) -> None:
+        super().__init__(config)
         self._head = ('XADD', config.name, 'MAXLEN', '~', config.maxlen)
 
-    def write(
-        self, payload: Payload, meta: Meta | None, entry_id: StreamId | None
-    ) -> list[Command]:
-        """Return the XADD."""
+    def write(self, payload: Payload, meta: Meta | None, entry_id: StreamId | None) -> Command:
         if entry_id is None or isinstance(payload, dict):
             raise TypeError('an entry has an id, and bytes as payload')
-        return [(*self._head, id_text(entry_id), *entry_fields(payload, meta))]
+        return (*self._head, id_text(entry_id), *entry_fields(payload, meta))
 
 
-class ChannelCommands:
+class ChannelCommands(SinkCommands):
     """PUBLISH."""
 
     def __init__(self, config: ChannelSinkConfig) -> None:
+        super().__init__(config)
         self._prefix = pack_prefix(('PUBLISH', config.name), 3)
 
-    def write(
-        self, payload: Payload, meta: Meta | None, entry_id: StreamId | None
-    ) -> list[Command]:
-        """Return the PUBLISH."""
-        return [(self._prefix, payload)]
+    def write(self, payload: Payload, meta: Meta | None, entry_id: StreamId | None) -> Command:
+        return (self._prefix, payload)
 
 
 SINK_COMMANDS: dict[type[SinkConfig], Callable[[Any], SinkCommands]] = {
@@ -95,8 +93,3 @@ SINK_COMMANDS: dict[type[SinkConfig], Callable[[Any], SinkCommands]] = {
     StreamSinkConfig: StreamCommands,
     ChannelSinkConfig: ChannelCommands,
 }
-
-
-def renewal(name: str, ttl_ms: int | None) -> list[Command]:
-    """Return what renews the time to live of a key or hash, if it has one."""
-    return [] if ttl_ms is None else [('PEXPIRE', name, ttl_ms)]

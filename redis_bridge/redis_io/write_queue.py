@@ -8,8 +8,12 @@ kind     promise           waits                                           Redis
 ======== ================= =============================================== ======================
 key,hash the latest value  one value; a newer one takes its place          kept until its ttl_ms
 stream   at least once     in order, with an id from the first attempt on  kept
-channel  at most once      while connected                                 dropped at once
+channel  at most once      while connected, for max_wait_ms at most        dropped at once
 ======== ================= =============================================== ======================
+
+The queue is bounded, except for latest values, of which there are no more than sinks. If it is
+full, messages of channels are given up before entries of streams, and of these those of the sink
+that takes the most room.
 
 Producers put and the writer takes; neither waits for the network. All that is given up is counted
 by its reason.
@@ -29,7 +33,7 @@ from redis_bridge.mapping.model import SinkConfig, StreamSinkConfig
 from redis_bridge.ports import Payload, Write
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.protocol.stream_ids import IdSource, StreamId
-from redis_bridge.redis_io.commands import SINK_COMMANDS, renewal
+from redis_bridge.redis_io.commands import SINK_COMMANDS
 from redis_bridge.redis_io.connection import Command
 
 BATCH_COMMANDS = 512
@@ -49,6 +53,7 @@ class Handle:
     """
 
     def __init__(self, config: SinkConfig, counters: Counters, ids: IdSource | None) -> None:
+        self.config = config
         self.name = config.name
         self.kind = config.kind
         self.counters = counters
@@ -56,12 +61,23 @@ class Handle:
         self.keeps_latest = not config.is_event
         self.at_most_once = config.redis_type is None
         self.durability = config.durability
-        # A value that waited longer would have expired.
-        self.max_wait_s = math.inf if config.ttl_ms is None else config.ttl_ms / 1000
+        longest_ms = config.max_wait_ms
+        self.max_wait_s = math.inf if longest_ms is None else longest_ms / 1000
         self.commands = SINK_COMMANDS[type(config)](config)
-        self.renewals = renewal(config.name, config.ttl_ms)
-        self.waiting: PendingWrite | None = None  # if only the latest is kept
-        self.last: PendingWrite | None = None  # what the server took last, likewise
+        self.writes: deque[PendingWrite] = deque()  # that wait, oldest first
+        self.size = 0  # of these in bytes
+        self.is_renewing = False  # a renewal of the time to live waits
+        self.last: PendingWrite | None = None  # what the server took last, if it keeps the latest
+
+    @property
+    def waiting(self) -> PendingWrite | None:
+        """The value that waits, if only the latest is kept."""
+        return self.writes[0] if self.keeps_latest and self.writes else None
+
+    @property
+    def has_ttl(self) -> bool:
+        """Whether what is written expires."""
+        return self.config.ttl_ms is not None
 
     def __str__(self) -> str:
         return f'{self.kind} {self.name}'
@@ -72,15 +88,21 @@ class PendingWrite:
 
     __slots__ = (
         'acknowledged_at', 'entry_id', 'failed_attempts', 'handle', 'meta', 'order', 'payload',
-        'queued_at', 'size',
+        'queued_at', 'size', 'then',
     )  # fmt: skip
 
     def __init__(
-        self, handle: Handle, payload: Payload | None, meta: Meta | None, queued_at: float
+        self,
+        handle: Handle,
+        payload: Payload | None,
+        meta: Meta | None,
+        queued_at: float,
+        then: Callable[[], None] | None = None,
     ) -> None:
         self.handle = handle
         self.payload = payload  # None: only the time to live is to be renewed
         self.meta = meta
+        self.then = then  # called once it is stored
         self.size = size_of(payload)
         self.queued_at = queued_at  # monotonic seconds
         self.order = 0  # counts up as writes are queued
@@ -88,10 +110,10 @@ class PendingWrite:
         self.acknowledged_at = 0.0  # when the server took it, if it did
         self.failed_attempts = 0  # connections that ended while it was under way
 
-    def commands(self) -> list[Command]:
+    def command(self) -> Command:
         """Return what carries it out."""
         if self.payload is None:
-            return self.handle.renewals
+            return self.handle.commands.renewal()
         return self.handle.commands.write(self.payload, self.meta, self.entry_id)
 
 
@@ -128,6 +150,8 @@ class WriteQueue:
         self._kept: deque[PendingWrite] = deque()  # over an outage
         self._transient: deque[PendingWrite] = deque()  # at most once, and renewals
         self._again: deque[PendingWrite] = deque()  # entries that the server has lost
+        self._waiting: dict[Handle, None] = {}  # sinks with writes that count for the bounds
+        self._count = 0  # of these writes
         self._bytes = 0
         self._order = 0
         self._is_connected = False
@@ -136,11 +160,11 @@ class WriteQueue:
         self._batch_taken = threading.Event()  # since a producer yielded last
 
     def __len__(self) -> int:
-        return len(self._kept) + len(self._transient)
+        return sum(write.order > 0 for queue in (self._kept, self._transient) for write in queue)
 
     @property
     def size(self) -> int:
-        """Return the bytes that waiting writes take, roughly."""
+        """Return the bytes that waiting writes take, roughly, without latest values."""
         return self._bytes
 
     # --- sinks ----------------------------------------------------------------------------------
@@ -176,12 +200,27 @@ class WriteQueue:
             handle.counters.drop('superseded', len(writes) - 1)
             writes = writes[-1:]
         now = time.monotonic()
-        self._put(handle, [PendingWrite(handle, payload, meta, now) for payload, meta in writes])
+        self._put(
+            handle,
+            [PendingWrite(handle, payload, meta, now, then) for payload, meta, then in writes],
+        )
 
     def renew(self, handle: Handle) -> None:
-        """Queue a renewal of the time to live, if there is one and no value waits anyway."""
-        if handle.renewals and handle.waiting is None:
-            self._put(handle, [PendingWrite(handle, None, None, time.monotonic())])
+        """Queue what renews the time to live, if there is one and no value waits anyway.
+
+        Nothing is renewed before the server has taken a value: the key may be another's.
+        """
+        is_idle = not handle.writes and not handle.is_renewing
+        if handle.has_ttl and handle.last is not None and is_idle:
+            self._put(handle, [self._renewal(handle, handle.last)])
+
+    def _renewal(self, handle: Handle, last: PendingWrite) -> PendingWrite:
+        """Return what renews the time to live; a hash is written again, which checks its kind."""
+        if handle.commands.sets_ttl:
+            return PendingWrite(handle, None, None, time.monotonic())
+        again = PendingWrite(handle, last.payload, last.meta, time.monotonic())
+        again.acknowledged_at = last.acknowledged_at  # it was counted then
+        return again
 
     def _put(self, handle: Handle, writes: list[PendingWrite]) -> None:
         with self._lock:
@@ -191,12 +230,12 @@ class WriteQueue:
                 dropped = [(write, 'disconnected') for write in writes]
             else:
                 dropped = []
-                for write in writes:
-                    if handle.waiting is None or write.payload is None:
-                        self._append(write)
-                    else:
-                        dropped.append((self._replace(handle.waiting, write), 'superseded'))
-                dropped += self._drop_oldest()
+                waiting = handle.waiting
+                if waiting is not None and writes[0].payload is not None:
+                    dropped.append((self._replace(waiting, writes[0]), 'superseded'))
+                else:
+                    self._append(handle, writes)
+                    dropped += self._drop_excess()
             must_wake, self._is_asleep = self._is_asleep, False
             is_behind = len(self._kept) + len(self._transient) > BATCH_COMMANDS
         if must_wake:
@@ -219,9 +258,9 @@ class WriteQueue:
         with self._lock:
             self._is_connected = self._is_asleep = False
             self._again.clear()
-            dropped = [(write, 'disconnected') for write in self._transient]
-            self._bytes -= sum(write.size + WRITE_OVERHEAD for write in self._transient)
-            self._transient.clear()
+            dropped = []
+            while write := self._remove_oldest(transient_only=True):
+                dropped.append((write, 'disconnected'))
             dropped += self._put_back(unfinished)
         for write, reason in dropped:
             drop(write, reason)
@@ -260,18 +299,28 @@ class WriteQueue:
             drop(write, reason)
 
     def settle(self, written: Iterable[PendingWrite], now: float) -> list[PendingWrite]:
-        """Count writes that the server took; return those that it took for the first time."""
+        """Count writes that the server took; return those that it took for the first time.
+
+        What depends on their success follows them: the time to live of a hash, notices.
+        """
         first: list[PendingWrite] = []
         totals: dict[Handle, list[PendingWrite]] = {}
         for write in written:
+            handle = write.handle
             if write.payload is None:
                 continue
-            if write.handle.keeps_latest:
-                write.handle.last = write
+            if handle.keeps_latest:
+                handle.last = write
+                if handle.has_ttl and not handle.commands.sets_ttl:
+                    self._put(handle, [PendingWrite(handle, None, None, now)])
             if not write.acknowledged_at:
                 first.append(write)
-                totals.setdefault(write.handle, []).append(write)
+                totals.setdefault(handle, []).append(write)
             write.acknowledged_at = now
+            if write.then is not None:
+                self._batch_taken.clear()  # the writer must not yield to itself
+                write.then()
+                write.then = None
         for handle, writes in totals.items():
             latency_s = now * len(writes) - sum(write.queued_at for write in writes)
             handle.counters.carry(len(writes), sum(write.size for write in writes), latency_s)
@@ -280,12 +329,12 @@ class WriteQueue:
     def write_again(self, handle: Handle) -> None:
         """Queue the last value again, which is gone from the server, unless a newer one waits."""
         with self._lock:
-            if handle.waiting is None and handle.last is not None:
+            if not handle.writes and handle.last is not None:
                 again = PendingWrite(
                     handle, handle.last.payload, handle.last.meta, time.monotonic()
                 )
                 again.acknowledged_at = handle.last.acknowledged_at  # it was counted then
-                self._append(again)
+                self._append(handle, [again])
         handle.counters.count_event('rewritten')
 
     def sleep(self, *, transient_only: bool = False) -> bool:
@@ -308,53 +357,86 @@ class WriteQueue:
     def clear(self) -> None:
         """Drop what is left after the end."""
         with self._lock:
-            left = [*self._kept, *self._transient]
-            self._kept.clear()
-            self._transient.clear()
-            self._bytes = 0
+            left = []
+            while write := self._remove_oldest():
+                left.append(write)
         for write in left:
             drop(write, 'closed')
 
     # --- under the lock -------------------------------------------------------------------------
-    def _append(self, write: PendingWrite) -> None:
-        self._order += 1
-        write.order = self._order
-        self._bytes += write.size + WRITE_OVERHEAD
-        if _is_transient(write):
-            self._transient.append(write)
+    def _append(self, handle: Handle, writes: list[PendingWrite]) -> None:
+        for write in writes:
+            self._order += 1
+            write.order = self._order
+        if writes[0].payload is None:
+            handle.is_renewing = True
+            self._transient += writes
+            return
+        if handle.at_most_once:
+            self._transient += writes
         else:
-            self._kept.append(write)
-            if write.handle.keeps_latest:
-                write.handle.waiting = write
+            self._kept += writes
+        handle.writes += writes
+        self._add(handle, writes)
+
+    def _add(self, handle: Handle, writes: Sequence[PendingWrite]) -> None:
+        """Count writes that wait from now on."""
+        size = sum(write.size for write in writes) + len(writes) * WRITE_OVERHEAD
+        handle.size += size
+        if not handle.keeps_latest:
+            self._waiting[handle] = None
+            self._count += len(writes)
+            self._bytes += size
 
     def _replace(self, old: PendingWrite, new: PendingWrite) -> PendingWrite:
         """Let `new` take the place of `old` in the queue; return what is given up."""
         old.payload, new.payload = new.payload, old.payload
         old.acknowledged_at, new.acknowledged_at = new.acknowledged_at, old.acknowledged_at
-        old.meta, old.queued_at, old.failed_attempts = new.meta, new.queued_at, 0
-        self._bytes += new.size - old.size
         old.size, new.size = new.size, old.size
+        old.meta, old.then, old.queued_at, old.failed_attempts = (
+            new.meta,
+            new.then,
+            new.queued_at,
+            0,
+        )
+        old.handle.size += old.size - new.size
         return new
 
     def _remove_oldest(self, transient_only: bool = False) -> PendingWrite | None:
-        queue, stored = self._transient, self._kept
-        if not transient_only and stored and (not queue or stored[0].order < queue[0].order):
-            queue = stored
-        if not queue:
-            return None
-        write = queue.popleft()
-        self._bytes -= write.size + WRITE_OVERHEAD
-        if write.handle.waiting is write:
-            write.handle.waiting = None
-        return write
+        while True:
+            queue, kept = self._transient, self._kept
+            if not transient_only and kept and (not queue or kept[0].order < queue[0].order):
+                queue = kept
+            if not queue:
+                return None
+            write = queue.popleft()
+            if write.order:  # else it was given up
+                self._remove(write)
+                return write
 
-    def _drop_oldest(self) -> list[tuple[PendingWrite, str]]:
+    def _remove(self, write: PendingWrite) -> None:
+        """Count a write that does not wait any more; it is the oldest of its sink."""
+        handle = write.handle
+        if write.payload is None:
+            handle.is_renewing = False
+            return
+        handle.writes.popleft()
+        handle.size -= write.size + WRITE_OVERHEAD
+        if not handle.keeps_latest:
+            self._count -= 1
+            self._bytes -= write.size + WRITE_OVERHEAD
+            if not handle.writes:
+                del self._waiting[handle]
+
+    def _drop_excess(self) -> list[tuple[PendingWrite, str]]:
         """Keep the queue within its bounds; return what is given up for it."""
         dropped: list[tuple[PendingWrite, str]] = []
-        while self._bytes > self._max_bytes or len(self) > self._max_count:
-            oldest = self._remove_oldest()
-            if oldest is None:
-                break
+        while self._bytes > self._max_bytes or self._count > self._max_count:
+            best_effort = [handle for handle in self._waiting if handle.at_most_once]
+            largest = max(best_effort or self._waiting, key=lambda handle: handle.size)
+            oldest = largest.writes[0]
+            self._remove(oldest)
+            oldest.order = 0  # so that its queue passes over it
             dropped.append((oldest, 'outbox_full'))
         return dropped
 
@@ -372,10 +454,9 @@ class WriteQueue:
                 dropped.append((write, 'superseded'))
             else:
                 self._kept.appendleft(write)
-                self._bytes += write.size + WRITE_OVERHEAD
-                if handle.keeps_latest:
-                    handle.waiting = write
-        return dropped + self._drop_oldest()
+                handle.writes.appendleft(write)
+                self._add(handle, [write])
+        return dropped + self._drop_excess()
 
 
 def _is_transient(write: PendingWrite) -> bool:

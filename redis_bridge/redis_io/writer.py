@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import redis
 
@@ -49,6 +49,7 @@ HINTS = {
     'READONLY': 'this server is a replica; give the address of the primary',
     'NOREPLICAS': 'the server waits for replicas (min-replicas-to-write)',
 }
+ABORTED = redis.ResponseError('EXECABORT')
 DURABLE_COMMANDS: dict[str, Command] = {
     'replicated': ('WAIT', 1, DURABLE_MS),
     'fsynced': ('WAITAOF', 1, 0, DURABLE_MS),
@@ -167,41 +168,44 @@ class Writer:
         self._queue.awake()
 
     def _write(self, connection: Connection, batch: list[PendingWrite]) -> None:
-        """Send a batch, and decide on each write by its replies."""
-        commands: list[Command] = []
-        counts: deque[int] = deque()  # of the commands of each write in flight
+        """Send a batch, and decide on each write by its reply."""
         durable: dict[str, Command] = {}
+        entries: list[PendingWrite] = []
+        others: list[PendingWrite] = []
         for write in batch:
             handle = write.handle
-            if write.entry_id is None and handle.ids is not None:
+            if handle.ids is None:
+                others.append(write)
+                continue
+            entries.append(write)
+            if write.entry_id is None:
                 write.entry_id = handle.ids.next_id(int(self._clock.now() * 1000))
-            own = write.commands()
-            commands += own
-            counts.append(len(own))
             if handle.durability != 'memory':
                 durable[handle.durability] = DURABLE_COMMANDS[handle.durability]
-        self._in_flight.extend(batch)
+        self._in_flight += (*others, *entries)
         written: list[PendingWrite] = []
         doubtful: list[tuple[PendingWrite, StreamId]] = []
         retry: str | None = None
         try:
-            connection.send([*commands, *durable.values()])
-            while self._in_flight:
-                replies = [connection.reply() for _ in range(counts.popleft())]
+            connection.send([
+                *(write.command() for write in others), *_all_or_none(entries), *durable.values(),
+            ])  # fmt: skip
+            for reply in _replies(connection, len(others), len(entries)):
                 write = self._in_flight.popleft()
-                error = _error_in(replies)
-                if error is None:
+                if not isinstance(reply, redis.ResponseError):
                     written.append(write)
-                    if write.payload is None and replies[0] == 0:
+                    if write.payload is None and reply == 0:
                         self._queue.write_again(write.handle)
-                elif write.entry_id is not None and 'equal or smaller' in str(error):
+                elif write.entry_id is not None and 'equal or smaller' in str(reply):
                     doubtful.append((write, write.entry_id))
                     self._to_retry.append(write)
-                elif code_of(error) in RETRY and not write.handle.at_most_once:
-                    retry = self._pause_writes(error)
+                elif reply is ABORTED:
+                    self._to_retry.append(write)
+                elif code_of(reply) in RETRY and not write.handle.at_most_once:
+                    retry = self._pause_writes(reply)
                     self._to_retry.append(write)
                 else:
-                    self._reject(write, error)
+                    self._reject(write, reply)
             for how in durable:
                 self._check_durability(how, connection.reply(), written)
             for write, entry_id in doubtful:
@@ -210,7 +214,7 @@ class Writer:
                     written.append(write)
         finally:
             self._acknowledge(written)
-        if retry is None and any(not write.handle.at_most_once for write in written):
+        if retry is None and any(_stores(write) for write in written):
             self._resume_writes()
         if self._to_retry:
             again, self._to_retry = self._to_retry, []
@@ -333,11 +337,49 @@ class Writer:
         return False
 
 
-def _error_in(replies: list[Reply]) -> redis.ResponseError | None:
-    for reply in replies:
-        if isinstance(reply, redis.ResponseError):
-            return reply
-    return None
+def _all_or_none(entries: list[PendingWrite]) -> list[Command]:
+    """Return the commands for entries; if the server rejects some for now, it takes none.
+
+    Otherwise a rejected entry would come back behind those that followed it.
+    """
+    commands = [entry.command() for entry in entries]
+    return [('MULTI',), *commands, ('EXEC',)] if len(entries) > 1 else commands
+
+
+def _replies(connection: Connection, others: int, entries: int) -> Iterator[Reply]:
+    """Yield the reply to each of so many writes, and of entries sent by `_all_or_none`."""
+    for _ in range(others):
+        yield connection.reply()
+    if entries < 2:
+        if entries:
+            yield connection.reply()
+        return
+    begun = connection.reply()
+    replies = [connection.reply() for _ in range(entries)]
+    ended = connection.reply()
+    if isinstance(begun, redis.ResponseError):  # without this right, they were taken one by one
+        yield from replies
+    elif isinstance(ended, list):
+        yield from ended
+    else:
+        for reply in replies:
+            if isinstance(reply, redis.ResponseError):
+                yield reply
+            else:
+                yield _reason(ended)
+
+
+def _reason(aborted: Reply) -> Reply:
+    """Return why a transaction was not executed, or ABORTED if another command was rejected."""
+    _, found, reason = str(aborted).partition('because of: ')
+    if found:
+        return redis.ResponseError(reason)
+    return ABORTED if code_of(aborted) == 'EXECABORT' else aborted
+
+
+def _stores(write: PendingWrite) -> bool:
+    """Return whether a write stores something; a server out of memory accepts all others."""
+    return write.payload is not None and not write.handle.at_most_once
 
 
 def _count(event: str, writes: Iterable[PendingWrite]) -> None:

@@ -54,7 +54,7 @@ class FakeClock:
 
 
 class MemorySink:
-    """Keeps what is written to it."""
+    """Keeps what is written to it, as a server that stores it at once."""
 
     def __init__(self) -> None:
         self.written: list[Write] = []
@@ -62,7 +62,10 @@ class MemorySink:
         self.closed = False
 
     def write(self, writes: Sequence[Write]) -> None:
-        self.written += writes
+        for write in writes:
+            self.written.append(write._replace(then=None))
+            if write.then is not None:
+                write.then()
 
     def renew(self) -> None:
         self.renewed += 1

@@ -27,6 +27,7 @@ from redis_bridge.messages import cdr_write
 from redis_bridge.messages.definition import definition_text, parse_definition, type_hash
 from redis_bridge.payloads import CODECS
 from redis_bridge.payloads.hash_fields import hash_encoder
+from redis_bridge.ports import Write
 from redis_bridge.protocol import keys
 from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
 from redis_bridge.protocol.meta import Meta
@@ -240,7 +241,7 @@ def test_get_reads_what_the_bridges_redis_side_writes(redis_server, client):
     sink = endpoints.open_sink(KeySinkConfig('r9:sample', 'cdr'), redis_bridge.counters.Counters())
     endpoints.start(lambda: {'state': json.dumps({'writer': 'connected'})})
     try:
-        sink.write([(encoded('cdr'), META)])
+        sink.write([Write(encoded('cdr'), META)])
 
         def described():
             try:
@@ -746,7 +747,7 @@ def test_the_channel_sink_and_a_watch_agree(redis_server, db, client):
         eventually(lambda: db.exists(keys.meta_key('r9:c')))
         eventually(lambda: endpoints.states().get('writer') == 'connected')
         with client.watch('r9:c') as watch:
-            sink.write([(encoded('msgpack'), META)])
+            sink.write([Write(encoded('msgpack'), META)])
             assert plain(watch.wait(5)) == ('r9:c', 'channel', VALUE, META, None)
     finally:
         endpoints.close()

@@ -32,6 +32,7 @@ from redis_bridge.mapping.model import (
     StreamSourceConfig,
     Tls,
 )
+from redis_bridge.ports import Write
 from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.address import Address, Timing
@@ -68,7 +69,7 @@ def everything(endpoints):
 
 def write(endpoints, sinks, number):
     for sink in sinks:
-        sink.write([(b'%d' % number, Meta(endpoints.origin, number, endpoints.now()))])
+        sink.write([Write(b'%d' % number, Meta(endpoints.origin, number, endpoints.now()))])
 
 
 def address(url, **settings):

@@ -11,6 +11,7 @@ from support import eventually
 
 from redis_bridge.counters import Counters
 from redis_bridge.mapping.model import HashSinkConfig, StreamSinkConfig
+from redis_bridge.ports import Write
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.commands import SINK_COMMANDS
 
@@ -52,7 +53,7 @@ class Sink:
         for _ in range(count):
             self.sent += 1
             meta = Meta(self._side.origin, self.sent, self._side.now())
-            batch.append((payload(self.config, self.sent), meta))
+            batch.append(Write(payload(self.config, self.sent), meta))
         self._sink.write(batch)
 
     def is_settled(self):

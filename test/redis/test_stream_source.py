@@ -14,6 +14,7 @@ from support import eventually
 from redis_bridge.counters import Counters
 from redis_bridge.errors import RedisError
 from redis_bridge.mapping.model import StreamSinkConfig, StreamSourceConfig
+from redis_bridge.ports import Write
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.stream_source import DeliveredEntries, Entry
 
@@ -160,12 +161,12 @@ def test_a_server_that_comes_back_with_less_is_followed_without_doubles(
     feed = endpoints.open_sink(StreamSinkConfig('s', maxlen=100_000), Counters())
     (heard,) = reading(endpoints, StreamSourceConfig('s', 'beginning'))
     for number in range(1000):
-        feed.write([(b'%d' % number, Meta('o', number, 0.0))])
+        feed.write([Write(b'%d' % number, Meta('o', number, 0.0))])
     eventually(lambda: len(heard.payloads) == 1000)
     redis_server.restart()  # with nothing; the ring of the sink brings all of it back
     eventually(lambda: db.xlen('s') == 1000)
     eventually(lambda: all_connected(endpoints))
-    feed.write([(b'1000', Meta('o', 1000, 0.0))])
+    feed.write([Write(b'1000', Meta('o', 1000, 0.0))])
     eventually(lambda: heard.payloads[-1:] == [b'1000'])
     assert heard.payloads == texts(*range(1001))
 

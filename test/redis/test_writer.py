@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from functools import partial
 
 import pytest
 from servers import Recorder, Server, all_connected, free_port, programs, request
@@ -20,6 +22,7 @@ from redis_bridge.mapping.model import (
     KeySinkConfig,
     StreamSinkConfig,
 )
+from redis_bridge.ports import Write
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.replay import ReplayBuffer
 from redis_bridge.redis_io.write_queue import WRITE_OVERHEAD
@@ -40,7 +43,7 @@ class Feed:
         for _ in range(count):
             self.sent += 1
             meta = Meta(self.endpoints.origin, self.sent, self.endpoints.now())
-            self.sink.write([(b'%d' % self.sent, meta)])
+            self.sink.write([Write(b'%d' % self.sent, meta)])
 
     def get(self, what):
         return self.counts.snapshot()[what]
@@ -70,14 +73,14 @@ def test_each_kind_of_sink_writes_what_plain_clients_expect(each_server, redis_s
         heard.subscribe('c', 'n')
         for _ in range(2):
             assert eventually(heard.get_message)['type'] == 'subscribe'
-        endpoints.open_sink(KeySinkConfig('k', ttl_ms=5000), counts).write([(b'v', meta)])
+        endpoints.open_sink(KeySinkConfig('k', ttl_ms=5000), counts).write([Write(b'v', meta)])
         endpoints.open_sink(HashSinkConfig('h', ttl_ms=5000), counts).write(
-            [({'a.b': b'1', 'c': b'2'}, meta)]
+            [Write({'a.b': b'1', 'c': b'2'}, meta)]
         )
-        endpoints.open_sink(StreamSinkConfig('s', maxlen=10), counts).write([(b'e', meta)])
-        endpoints.open_sink(ChannelSinkConfig('c'), counts).write([(b'p', meta)])
+        endpoints.open_sink(StreamSinkConfig('s', maxlen=10), counts).write([Write(b'e', meta)])
+        endpoints.open_sink(ChannelSinkConfig('c'), counts).write([Write(b'p', meta)])
         notice = ChannelSinkConfig('n', send='notice')  # its sender encodes it
-        endpoints.open_sink(notice, counts).write([(b'{}', meta)])
+        endpoints.open_sink(notice, counts).write([Write(b'{}', meta)])
         eventually(lambda: counts.snapshot()['carried'] == 5)
         assert db.get('k') == b'v'
         assert 0 < db.pttl('k') <= 5000
@@ -348,6 +351,84 @@ def test_a_full_server_is_waited_for_while_channels_go_on(redis_server, db, redi
     assert numbers(db, 's') == list(range(1, 51))
 
 
+def test_the_time_to_live_of_a_hash_never_touches_the_key_of_another(
+    redis_server, db, redis_side_at
+):
+    db.set('robot1:battery', 'precious')
+    endpoints = redis_side_at(redis_server.url)
+    hash_ = Feed(endpoints, HashSinkConfig('robot1:battery', ttl_ms=2000))
+    after = Feed(endpoints, ChannelSinkConfig('c'))
+    started(endpoints)
+    hash_.sent += 1
+    hash_.sink.write([Write({'percentage': b'0.5'}, None)])
+    eventually(lambda: hash_.get('dropped') == {'refused': 1})
+    hash_.sink.renew()
+    after.write()
+    eventually(lambda: after.get('carried') == 1)  # nothing is under way any more
+    assert (db.get('robot1:battery'), db.ttl('robot1:battery')) == (b'precious', -1)
+    db.delete('robot1:battery')
+    hash_.sent += 1
+    hash_.sink.write([Write({'percentage': b'0.5'}, None)])
+    eventually(lambda: 0 < db.pttl('robot1:battery') <= 2000)
+
+
+def test_a_notice_follows_a_value_that_was_stored_only(redis_server, db, redis_side_at, caplog):
+    caplog.set_level(logging.INFO, 'redis_bridge.test')
+    endpoints = redis_side_at(redis_server.url)
+    key = Feed(endpoints, KeySinkConfig('k', ttl_ms=60_000))
+    notices = Feed(endpoints, ChannelSinkConfig('n', send='notice'))
+
+    def write() -> None:
+        key.sent += 1
+        then = partial(notices.write, 1)
+        key.sink.write([Write(b'%d' % key.sent, None, then)])
+
+    with db.pubsub() as heard:
+        heard.subscribe('n')
+        eventually(heard.get_message)
+        started(endpoints)
+        write()
+        eventually(lambda: notices.get('carried') == 1)
+        db.config_set('maxmemory', 1)
+        for _ in range(5):
+            write()
+            key.sink.renew()
+        eventually(lambda: endpoints.states()['writer'].endswith('OOM'))
+        assert notices.sent == 1
+        db.config_set('maxmemory', 0)
+        eventually(lambda: notices.get('carried') == 2)
+    assert db.get('k') == b'6'
+    # One line when it begins, one when it ends, though renewals succeed in between.
+    stores = [r.getMessage() for r in caplog.records if 'Redis stores' in r.getMessage()]
+    assert [text.split(':')[0].split(',')[0] for text in stores] == [
+        'Redis stores nothing', 'Redis stores again',
+    ]  # fmt: skip
+
+
+def test_entries_stay_in_order_however_often_the_server_runs_out_of_memory(
+    redis_server, db, redis_side_at
+):
+    endpoints = redis_side_at(redis_server.url)
+    feed = Feed(endpoints, StreamSinkConfig('s'))
+    started(endpoints)
+    done = threading.Event()
+
+    def flap() -> None:
+        with redis_server.client() as own:
+            while not done.is_set():
+                own.config_set('maxmemory', 1)
+                own.config_set('maxmemory', 0)
+
+    flapping = threading.Thread(target=flap)
+    flapping.start()
+    for _ in range(300):
+        feed.write(30)
+    done.set()
+    flapping.join()
+    eventually(lambda: feed.get('carried') == feed.sent)
+    assert numbers(db, 's') == list(range(1, feed.sent + 1))
+
+
 def test_a_value_too_big_for_the_server_does_not_hold_up_the_others(
     redis_server, db, redis_side_at
 ):
@@ -356,7 +437,7 @@ def test_a_value_too_big_for_the_server_does_not_hold_up_the_others(
     big, stream = Feed(endpoints, KeySinkConfig('big')), Feed(endpoints, StreamSinkConfig('s'))
     started(endpoints)
     big.sent += 1
-    big.sink.write([(b'x' * (32 << 20), Meta('o', 1, 0.0))])
+    big.sink.write([Write(b'x' * (32 << 20), Meta('o', 1, 0.0))])
     stream.write(100)
     eventually(lambda: big.get('dropped') == {'refused': 1})
     eventually(lambda: stream.get('carried') == 100)
@@ -474,7 +555,9 @@ def test_what_cannot_be_written_at_close_is_counted(redis_server, redis_side_at)
 
 def test_a_sample_that_is_no_bytes_is_a_bug_of_the_caller(redis_side_at):
     with pytest.raises(TypeError):
-        redis_side_at().open_sink(KeySinkConfig('k'), Counters()).write([(5, Meta('o', 1, 0.0))])
+        redis_side_at().open_sink(KeySinkConfig('k'), Counters()).write(
+            [Write(5, Meta('o', 1, 0.0))]
+        )
 
 
 def test_callbacks_run_after_each_connect(redis_server, redis_side_at):

@@ -23,6 +23,7 @@ from redis_bridge.mapping.model import (
 )
 from redis_bridge.messages import cdr_write
 from redis_bridge.payloads import CODECS
+from redis_bridge.ports import Write
 from redis_bridge.protocol.meta import Meta
 
 LOG = logging.getLogger('test')
@@ -68,7 +69,7 @@ def test_every_sample_goes_to_every_sink_with_its_metadata():
         {'data': 2.5},
         Meta('robot1/boot', 2, SERVER_TIME),
     )
-    assert [meta for _, meta in channel.written] == [
+    assert [write.meta for write in channel.written] == [
         Meta('robot1/boot', 1, SERVER_TIME),
         Meta('robot1/boot', 2, SERVER_TIME),
     ]
@@ -84,7 +85,7 @@ def test_without_meta_the_payload_holds_the_fields_only():
     outbound = Outbound(KEY, StreamSinkConfig('s', encoding='json'), meta=False)
     outbound.carry(1.0)
     assert json.loads(outbound.sinks[0].payloads[0]) == {'data': 1.0}
-    assert outbound.sinks[1].written == [(b'{"data":1.0}', None)]
+    assert outbound.sinks[1].written == [Write(b'{"data":1.0}', None)]
 
 
 def test_a_hash_gets_dotted_fields():

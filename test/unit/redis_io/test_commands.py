@@ -17,7 +17,7 @@ from redis_bridge.mapping.model import (
     StreamSinkConfig,
 )
 from redis_bridge.protocol.meta import Meta
-from redis_bridge.redis_io.commands import SINK_COMMANDS, renewal
+from redis_bridge.redis_io.commands import SINK_COMMANDS
 from redis_bridge.redis_io.connection import pack
 
 META = Meta('r/1', 7, 12.5)
@@ -26,33 +26,27 @@ META = Meta('r/1', 7, 12.5)
 @pytest.mark.parametrize(
     ('config', 'payload', 'expected'),
     [
-        (KeySinkConfig('k'), b'v', [('SET', 'k', 'v')]),
-        (KeySinkConfig('k', ttl_ms=5), b'v', [('SET', 'k', 'v', 'PX', 5)]),
-        (HashSinkConfig('h'), {'a': b'1', 'b': b'2'}, [('HSET', 'h', 'a', 1, 'b', 2)]),
-        (
-            HashSinkConfig('h', ttl_ms=5),
-            {'a': b'1'},
-            [('HSET', 'h', 'a', 1), ('PEXPIRE', 'h', 5)],
-        ),
+        (KeySinkConfig('k'), b'v', ('SET', 'k', 'v')),
+        (KeySinkConfig('k', ttl_ms=5), b'v', ('SET', 'k', 'v', 'PX', 5)),
+        (HashSinkConfig('h', ttl_ms=5), {'a': b'1', 'b': b'2'}, ('HSET', 'h', 'a', 1, 'b', 2)),
         (
             StreamSinkConfig('s', maxlen=10),
             b'e',
-            [(
+            (
                 'XADD', 's', 'MAXLEN', '~', 10, '5-1',
                 'data', 'e', 'origin', 'r/1', 'seq', 7, 'stamp', 12.5,
-            )],
+            ),
         ),
-        (ChannelSinkConfig('c'), b'p', [('PUBLISH', 'c', 'p')]),
+        (ChannelSinkConfig('c'), b'p', ('PUBLISH', 'c', 'p')),
     ],
 )  # fmt: skip
-def test_a_write_becomes_these_commands(config, payload, expected):
-    commands = SINK_COMMANDS[type(config)](config).write(payload, META, (5, 1))
-    assert len(commands) == len(expected)
-    assert b''.join(pack(commands)) == b''.join(pack(expected))
+def test_a_write_becomes_this_command(config, payload, expected):
+    command = SINK_COMMANDS[type(config)](config).write(payload, META, (5, 1))
+    assert b''.join(pack([command])) == b''.join(pack([expected]))
 
 
 def test_an_entry_without_metadata_is_only_its_data():
-    [command] = SINK_COMMANDS[StreamSinkConfig](StreamSinkConfig('s')).write(b'e', None, (5, 1))
+    command = SINK_COMMANDS[StreamSinkConfig](StreamSinkConfig('s')).write(b'e', None, (5, 1))
     assert list(command[5:]) == ['5-1', b'data', b'e']
 
 
@@ -60,6 +54,8 @@ def test_every_kind_of_sink_has_its_commands():
     assert set(SINK_COMMANDS) == set(get_args(SinkConfig))
 
 
-def test_only_what_has_a_time_to_live_is_renewed():
-    assert renewal('k', 5) == [('PEXPIRE', 'k', 5)]
-    assert renewal('k', None) == []
+def test_only_a_write_of_a_hash_leaves_its_time_to_live_to_a_renewal():
+    for config in (KeySinkConfig('n', ttl_ms=5), HashSinkConfig('n', ttl_ms=5)):
+        commands = SINK_COMMANDS[type(config)](config)
+        assert commands.sets_ttl == (config.kind == 'key')
+        assert commands.renewal() == ('PEXPIRE', 'n', 5)

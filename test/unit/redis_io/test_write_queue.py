@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import weakref
 from collections import Counter
+from functools import partial
 
 import pytest
 from support import eventually
@@ -147,12 +149,69 @@ def test_the_queue_is_bounded_in_count_and_each_drop_is_counted(wakes):
         stream.write()
         key.write()
         channel.write()
-        assert len(queue) <= 500
+        assert len(queue) <= 500 + 1  # the value of the key does not count
     left = Counter(write.handle for write in take_all(queue))
     for feed in (stream, key, channel):
         assert left[feed.handle] + sum(feed.dropped.values()) == feed.sent
     assert stream.dropped['outbox_full'] > 0
     assert (len(queue), queue.size) == (0, 0)
+
+
+def test_a_latest_value_is_never_given_up_for_a_backlog(wakes):
+    queue = WriteQueue(lambda: wakes.append(True), max_count=100)
+    key, hash_ = Feed(queue, KeySinkConfig('k')), Feed(queue, KeySinkConfig('h'))
+    stream = Feed(queue, StreamSinkConfig('s'))
+    key.write()
+    hash_.write()
+    stream.write(12_000)
+    assert (key.dropped, hash_.dropped) == ({}, {})
+    assert stream.dropped == {'outbox_full': 11_900}
+    assert payloads(take_all(queue)) == [b'1', b'1', *(b'%d' % n for n in range(11_901, 12_001))]
+
+
+def test_best_effort_gives_way_first_and_of_it_what_takes_the_most_room(wakes):
+    queue = WriteQueue(lambda: wakes.append(True), max_bytes=10_000)
+    queue.connect([])
+    stream, small = Feed(queue, StreamSinkConfig('s')), Feed(queue, ChannelSinkConfig('small'))
+    stream.write(5)
+    small.write(5)
+    counters = Counters()
+    images = queue.open(ChannelSinkConfig('images'), counters)
+    for _ in range(20):
+        queue.put(images, [Write(bytes(3000), None)])
+    assert (stream.dropped, small.dropped) == ({}, {})
+    assert counters.snapshot()['dropped'] == {'outbox_full': 18}
+    stream.write(100)
+    assert sum(small.dropped.values()) == 5
+    assert stream.dropped['outbox_full'] > 0
+    left = take_all(queue)
+    assert [write.payload for write in left] == [b'%d' % n for n in range(106 - len(left), 106)]
+
+
+def test_a_message_of_a_channel_waits_no_longer_than_it_may(queue):
+    old, patient = (
+        Feed(queue, ChannelSinkConfig('c', max_wait_ms=0)),
+        Feed(queue, ChannelSinkConfig('d', max_wait_ms=None)),
+    )
+    old.write(3)
+    patient.write(1)
+    assert [write.handle for write in take_all(queue)] == [patient.handle]
+    assert old.dropped == {'too_old': 3}
+
+
+def test_what_depends_on_a_write_follows_once_it_is_stored(queue):
+    told = []
+    key = queue.open(KeySinkConfig('k'), Counters())
+    for number in (1, 2):
+        then = partial(told.append, number)
+        queue.put(key, [Write(b'%d' % number, None, then)])
+    batch = queue.take()
+    assert (payloads(batch), told) == ([b'2'], [])
+    queue.put_back(batch)  # rejected for now
+    batch = queue.take()
+    queue.settle(batch, 1.0)
+    queue.settle(batch, 2.0)
+    assert told == [2]
 
 
 def test_the_queue_is_bounded_in_bytes(wakes):
@@ -209,13 +268,32 @@ def test_written_payloads_are_counted_once(queue):
 
 
 def test_a_renewal_waits_only_if_no_value_does(queue):
-    key, plain = Feed(queue, KeySinkConfig('k', ttl_ms=50)), Feed(queue, KeySinkConfig('p'))
-    queue.renew(plain.handle)
+    key, plain = Feed(queue, KeySinkConfig('k', ttl_ms=60_000)), Feed(queue, KeySinkConfig('p'))
+    queue.renew(key.handle)  # the key may be another's as long as nothing was written
     assert queue.take() == []
-    queue.renew(key.handle)
+    for feed, renewals in ((key, [None]), (plain, [])):
+        feed.write()
+        queue.settle(queue.take(), 1.0)
+        queue.renew(feed.handle)
+        queue.renew(feed.handle)
+        assert payloads(queue.take()) == renewals
     key.write()
     queue.renew(key.handle)
-    assert payloads(queue.take()) == [None, b'1']
+    assert payloads(queue.take()) == [b'2']
+
+
+def test_the_time_to_live_of_a_hash_is_set_only_once_the_server_took_the_fields(queue):
+    counters = Counters()
+    handle = queue.open(HashSinkConfig('h', ttl_ms=60_000), counters)
+    queue.put(handle, [Write({'a': b'1'}, None)])
+    batch = queue.take()
+    assert [write.command() for write in batch] == [('HSET', 'h', 'a', b'1')]
+    assert queue.take() == []
+    queue.settle(batch, time.monotonic())
+    assert [write.command() for write in queue.take()] == [('PEXPIRE', 'h', 60_000)]
+    queue.renew(handle)  # writes the fields again, because that fails if the key is another's
+    assert [write.command() for write in queue.take()] == [('HSET', 'h', 'a', b'1')]
+    assert counters.snapshot()['carried'] == 1
 
 
 def test_a_value_that_is_gone_is_queued_again_unless_a_newer_one_waits(queue):
