@@ -35,6 +35,8 @@ class Qos:
 #   payload       the encoding of the payloads; None for fields and for notices
 #   ttl_ms        the time to live that each write renews
 #   maxlen        the number of values that are kept; None for the last one or none
+#   at_most_once  dropped while Redis is away, and never written a second time
+#   durability    what an acknowledged write has reached: memory, replicated, fsynced
 # and all sources:
 #   details       the options, as a plan shows them
 #   dead_stream   the stream that keeps rejected entries, or None
@@ -49,6 +51,8 @@ class KeySinkConfig:
     carries_meta: ClassVar[bool] = False
     maxlen: ClassVar[int | None] = None
     is_notice: ClassVar[bool] = False
+    at_most_once: ClassVar[bool] = False
+    durability: ClassVar[str] = 'memory'
     name: str
     encoding: str = 'msgpack'
     arrays: str = 'list'
@@ -73,6 +77,8 @@ class HashSinkConfig:
     encoding: ClassVar[str | None] = None
     arrays: ClassVar[str] = 'list'
     payload: ClassVar[str | None] = None
+    at_most_once: ClassVar[bool] = False
+    durability: ClassVar[str] = 'memory'
     name: str
     ttl_ms: int | None = None
 
@@ -87,6 +93,7 @@ class StreamSinkConfig:
     carries_meta: ClassVar[bool] = True
     is_notice: ClassVar[bool] = False
     ttl_ms: ClassVar[int | None] = None
+    at_most_once: ClassVar[bool] = False
     name: str
     encoding: str = 'msgpack'
     arrays: str = 'list'
@@ -109,6 +116,8 @@ class ChannelSinkConfig:
     carries_meta: ClassVar[bool] = False
     maxlen: ClassVar[int | None] = None
     ttl_ms: ClassVar[int | None] = None
+    at_most_once: ClassVar[bool] = True
+    durability: ClassVar[str] = 'memory'
     name: str
     encoding: str = 'msgpack'
     arrays: str = 'list'

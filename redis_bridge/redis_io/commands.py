@@ -89,7 +89,7 @@ class ChannelCommands:
         return [(self._prefix, payload)]
 
 
-COMMANDS: dict[type[SinkConfig], Callable[[Any], SinkCommands]] = {
+SINK_COMMANDS: dict[type[SinkConfig], Callable[[Any], SinkCommands]] = {
     KeySinkConfig: KeyCommands,
     HashSinkConfig: HashCommands,
     StreamSinkConfig: StreamCommands,

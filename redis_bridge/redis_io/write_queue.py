@@ -11,25 +11,27 @@ stream   at least once     in order, with an id from the first attempt on  kept
 channel  at most once      while connected                                 dropped at once
 ======== ================= =============================================== ======================
 
-Producers put and the writer takes; neither waits for the network. All that is given up is counted
-by its reason.
+The facts of the sink's configuration decide, not its kind. Producers put and the writer takes;
+neither waits for the network. All that is given up is counted by its reason.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from redis_bridge.counters import Counters
-from redis_bridge.mapping.model import ChannelSinkConfig, SinkConfig, StreamSinkConfig
+from redis_bridge.mapping.model import SinkConfig
 from redis_bridge.ports import Payload, Write
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.protocol.stream_ids import IdSource, StreamId
-from redis_bridge.redis_io.commands import COMMANDS, renewal
+from redis_bridge.redis_io.commands import SINK_COMMANDS, renewal
 from redis_bridge.redis_io.connection import Command
 
 BATCH_COMMANDS = 512
@@ -43,50 +45,59 @@ WRITE_OVERHEAD = 200  # bytes that a waiting write takes beside its payload, rou
 
 
 class Handle:
-    """One sink: how its writes wait, and what becomes of them.
+    """One sink: how its writes wait, and what becomes of them; see `ports.Sink`.
 
     Nothing else holds its state: it goes with the last reference to the handle or to its writes.
     """
 
-    def __init__(self, config: SinkConfig, counters: Counters, ids: IdSource | None) -> None:
+    def __init__(
+        self, queue: WriteQueue, config: SinkConfig, counters: Counters, ids: IdSource | None
+    ) -> None:
         self.name = config.name
-        self.kind = config.kind
         self.counters = counters
         self.ids = ids  # of a stream
         self.keeps_latest = not config.is_event
-        self.at_most_once = isinstance(config, ChannelSinkConfig)
-        self.durability = config.durability if isinstance(config, StreamSinkConfig) else 'memory'
+        self.is_stored = config.redis_type is not None
+        self.at_most_once = config.at_most_once
+        self.durability = config.durability
         # A value that waited longer would have expired.
         self.max_wait_s = math.inf if config.ttl_ms is None else config.ttl_ms / 1000
-        self.commands = COMMANDS[type(config)](config)
+        self.commands = SINK_COMMANDS[type(config)](config)
         self.renewals = renewal(config.name, config.ttl_ms)
         self.waiting: PendingWrite | None = None  # if only the latest is kept
         self.last: PendingWrite | None = None  # what the server took last, likewise
+        self._label = f'{config.kind} {config.name}'
+        self._queue = queue
 
     def __str__(self) -> str:
-        return f'{self.kind} {self.name}'
+        return self._label
+
+    def write(self, writes: Sequence[Write]) -> None:
+        """Queue samples, oldest first; yields to a writer that has fallen behind."""
+        self._queue.put(self, writes)
+
+    def renew(self) -> None:
+        """Renew the time to live of what was written, if it has one."""
+        self._queue.renew(self)
+
+    def close(self) -> None:
+        """Release the name; what is queued is still written."""
+        self._queue.release(self)
 
 
+@dataclass(eq=False, slots=True)
 class PendingWrite:
     """One payload on its way to one sink."""
 
-    __slots__ = (
-        'acknowledged_at', 'entry_id', 'failed_attempts', 'handle', 'meta', 'order', 'payload',
-        'queued_at', 'size',
-    )  # fmt: skip
-
-    def __init__(
-        self, handle: Handle, payload: Payload | None, meta: Meta | None, queued_at: float
-    ) -> None:
-        self.handle = handle
-        self.payload = payload  # None: only the time to live is to be renewed
-        self.meta = meta
-        self.size = size_of(payload)
-        self.queued_at = queued_at  # monotonic seconds
-        self.order = 0  # counts up as writes are queued
-        self.entry_id: StreamId | None = None  # of a stream, from the first attempt on
-        self.acknowledged_at = 0.0  # when the server took it, if it did
-        self.failed_attempts = 0  # connections that ended while it was under way
+    handle: Handle
+    payload: Payload | None  # None: only the time to live is to be renewed
+    meta: Meta | None
+    size: int  # of the payload
+    queued_at: float  # monotonic seconds
+    order: int = 0  # counts up as writes are queued
+    entry_id: StreamId | None = None  # of a stream, from the first attempt on
+    acknowledged_at: float = 0.0  # when the server took it, if it did
+    failed_attempts: int = 0  # connections that ended while it was under way
 
     def commands(self) -> list[Command]:
         """Return what carries it out."""
@@ -94,20 +105,21 @@ class PendingWrite:
             return self.handle.renewals
         return self.handle.commands.write(self.payload, self.meta, self.entry_id)
 
+    def is_kept(self) -> bool:
+        """Return whether it waits while Redis is away or stores nothing."""
+        return not self.handle.at_most_once and self.payload is not None
 
-def size_of(payload: Payload | None) -> int:
+    def drop(self, reason: str) -> None:
+        """Count it as given up, unless it was counted as carried before."""
+        if self.payload is not None and not self.acknowledged_at:
+            self.handle.counters.drop(reason)
+
+
+def _size(payload: Payload) -> int:
     """Return the bytes of a payload; of a hash those of all names and values."""
-    if payload is None:
-        return 0
     if isinstance(payload, dict):
         return sum(len(field) + len(value) for field, value in payload.items())
     return len(payload)
-
-
-def drop(pending: PendingWrite, reason: str) -> None:
-    """Count a write that is given up, unless it was counted as carried before."""
-    if pending.payload is not None and not pending.acknowledged_at:
-        pending.handle.counters.drop(reason)
 
 
 class WriteQueue:
@@ -125,8 +137,8 @@ class WriteQueue:
         self._lock = threading.Lock()  # over all below
         self._open: set[Handle] = set()
         self._ids: WeakValueDictionary[str, IdSource] = WeakValueDictionary()  # by stream
-        self._stored: deque[PendingWrite] = deque()  # for keys, hashes and streams
-        self._events: deque[PendingWrite] = deque()  # for channels, and renewals: not kept
+        self._kept: deque[PendingWrite] = deque()
+        self._not_kept: deque[PendingWrite] = deque()
         self._again: deque[PendingWrite] = deque()  # entries that the server has lost
         self._bytes = 0
         self._order = 0
@@ -136,7 +148,7 @@ class WriteQueue:
         self._batch_taken = threading.Event()  # since a producer yielded last
 
     def __len__(self) -> int:
-        return len(self._stored) + len(self._events)
+        return len(self._kept) + len(self._not_kept)
 
     @property
     def size(self) -> int:
@@ -147,10 +159,9 @@ class WriteQueue:
     def open(self, config: SinkConfig, counters: Counters) -> Handle:
         """Return a new handle; all that write one stream share its ids."""
         with self._lock:
-            ids = None
-            if isinstance(config, StreamSinkConfig):
-                ids = self._ids.setdefault(config.name, IdSource())
-            handle = Handle(config, counters, ids)
+            is_stream = config.redis_type == 'stream'
+            ids = self._ids.setdefault(config.name, IdSource()) if is_stream else None
+            handle = Handle(self, config, counters, ids)
             self._open.add(handle)
         return handle
 
@@ -176,40 +187,39 @@ class WriteQueue:
             handle.counters.drop('superseded', len(writes) - 1)
             writes = writes[-1:]
         now = time.monotonic()
-        self._put(handle, [PendingWrite(handle, payload, meta, now) for payload, meta in writes])
+        self._put(
+            handle,
+            [PendingWrite(handle, load, meta, _size(load), now) for load, meta in writes],
+        )
 
     def renew(self, handle: Handle) -> None:
         """Queue a renewal of the time to live, if there is one and no value waits anyway."""
         if handle.renewals and handle.waiting is None:
-            self._put(handle, [PendingWrite(handle, None, None, time.monotonic())])
+            self._put(handle, [PendingWrite(handle, None, None, 0, time.monotonic())])
 
     def _put(self, handle: Handle, writes: list[PendingWrite]) -> None:
         with self._lock:
-            if self._is_closed:
-                dropped = [(write, 'closed') for write in writes]
-            elif not self._is_connected and _is_transient(writes[0]):
-                dropped = [(write, 'disconnected') for write in writes]
-            else:
-                dropped = []
-                for write in writes:
-                    if handle.waiting is None or write.payload is None:
-                        self._append(write)
-                    else:
-                        dropped.append((self._replace(handle.waiting, write), 'superseded'))
-                dropped += self._drop_oldest()
+            for write in writes:
+                if self._is_closed:
+                    write.drop('closed')
+                elif not self._is_connected and not write.is_kept():
+                    write.drop('disconnected')
+                elif handle.waiting is not None and write.payload is not None:
+                    self._replace(handle.waiting, write)
+                else:
+                    self._append(write)
+            self._drop_oldest()
             must_wake, self._is_asleep = self._is_asleep, False
-            is_behind = len(self._stored) + len(self._events) > BATCH_COMMANDS
+            is_behind = len(self._kept) + len(self._not_kept) > BATCH_COMMANDS
         if must_wake:
             self._wake()
         elif is_behind and self._batch_taken.is_set():
             self._batch_taken.clear()
             self._batch_taken.wait(YIELD_S)
-        for write, reason in dropped:
-            drop(write, reason)
 
     # --- the writer -----------------------------------------------------------------------------
     def connect(self, lost: Iterable[PendingWrite]) -> None:
-        """Take events too from now on; `lost` is to be written again first."""
+        """Take all writes from now on; `lost` is to be written again first."""
         with self._lock:
             self._is_connected = True
             self._again = deque(lost)
@@ -219,45 +229,35 @@ class WriteQueue:
         with self._lock:
             self._is_connected = self._is_asleep = False
             self._again.clear()
-            dropped = [(write, 'disconnected') for write in self._events]
-            self._bytes -= sum(write.size + WRITE_OVERHEAD for write in self._events)
-            self._events.clear()
-            dropped += self._put_back(unfinished)
-        for write, reason in dropped:
-            drop(write, reason)
+            while self._not_kept:
+                self._pop(self._not_kept).drop('disconnected')
+            self._put_back(unfinished)
 
-    def take(self, *, events_only: bool = False) -> list[PendingWrite]:
-        """Take the next batch; those that waited too long are dropped."""
+    def take(self, *, is_paused: bool = False) -> list[PendingWrite]:
+        """Take the next batch, in a pause only what is not kept; drop what waited too long."""
         now = time.monotonic()
         batch: list[PendingWrite] = []
-        late: list[PendingWrite] = []
         size = 0
         with self._lock:
-            while self._again and not events_only and len(batch) < BATCH_COMMANDS:
-                if size >= BATCH_BYTES:
-                    break
-                batch.append(self._again.popleft())
-                size += batch[-1].size
             while len(batch) < BATCH_COMMANDS and size < BATCH_BYTES:
-                write = self._remove_oldest(events_only)
+                if self._again and not is_paused:
+                    write: PendingWrite | None = self._again.popleft()
+                else:
+                    write = self._take_oldest(is_paused)
                 if write is None:
                     break
                 if now - write.queued_at > write.handle.max_wait_s:
-                    late.append(write)
-                    continue
-                batch.append(write)
-                size += write.size
+                    write.drop('too_old')
+                else:
+                    batch.append(write)
+                    size += write.size
         self._batch_taken.set()
-        for write in late:
-            drop(write, 'too_old')
         return batch
 
     def put_back(self, writes: Iterable[PendingWrite]) -> None:
         """Queue again, in front and in their order, what was taken and is to be tried again."""
         with self._lock:
-            dropped = self._put_back(writes)
-        for write, reason in dropped:
-            drop(write, reason)
+            self._put_back(writes)
 
     def settle(self, written: Iterable[PendingWrite], now: float) -> list[PendingWrite]:
         """Count writes that the server took; return those that it took for the first time."""
@@ -281,23 +281,15 @@ class WriteQueue:
         """Queue the last value again, which is gone from the server, unless a newer one waits."""
         with self._lock:
             if handle.waiting is None and handle.last is not None:
-                again = PendingWrite(
-                    handle, handle.last.payload, handle.last.meta, time.monotonic()
-                )
-                again.acknowledged_at = handle.last.acknowledged_at  # it was counted then
-                self._append(again)
+                now = time.monotonic()
+                self._append(dataclasses.replace(handle.last, queued_at=now, failed_attempts=0))
         handle.counters.count_event('rewritten')
 
-    def sleep(self, *, events_only: bool = False) -> bool:
+    def sleep(self, *, is_paused: bool = False) -> bool:
         """Return whether nothing can be taken; then the next put wakes the writer."""
         with self._lock:
-            self._is_asleep = not (self._events or (self._stored and not events_only))
+            self._is_asleep = not self._not_kept and (is_paused or not self._kept)
             return self._is_asleep
-
-    def awake(self) -> None:
-        """Undo `sleep`."""
-        with self._lock:
-            self._is_asleep = False
 
     def close(self) -> bool:
         """Take nothing more; return whether what waits can be written."""
@@ -308,75 +300,64 @@ class WriteQueue:
     def clear(self) -> None:
         """Drop what is left after the end."""
         with self._lock:
-            left = [*self._stored, *self._events]
-            self._stored.clear()
-            self._events.clear()
-            self._bytes = 0
-        for write in left:
-            drop(write, 'closed')
+            while (write := self._take_oldest()) is not None:
+                write.drop('closed')
 
     # --- under the lock -------------------------------------------------------------------------
     def _append(self, write: PendingWrite) -> None:
         self._order += 1
         write.order = self._order
         self._bytes += write.size + WRITE_OVERHEAD
-        if _is_transient(write):
-            self._events.append(write)
+        if not write.is_kept():
+            self._not_kept.append(write)
         else:
-            self._stored.append(write)
+            self._kept.append(write)
             if write.handle.keeps_latest:
                 write.handle.waiting = write
 
-    def _replace(self, old: PendingWrite, new: PendingWrite) -> PendingWrite:
-        """Let `new` take the place of `old` in the queue; return what is given up."""
-        old.payload, new.payload = new.payload, old.payload
-        old.acknowledged_at, new.acknowledged_at = new.acknowledged_at, old.acknowledged_at
-        old.meta, old.queued_at, old.failed_attempts = new.meta, new.queued_at, 0
-        self._bytes += new.size - old.size
-        old.size, new.size = new.size, old.size
-        return new
+    def _replace(self, waiting: PendingWrite, new: PendingWrite) -> None:
+        """Let a newer value take the place of one that waits."""
+        waiting.drop('superseded')
+        self._bytes += new.size - waiting.size
+        waiting.payload, waiting.meta, waiting.size = new.payload, new.meta, new.size
+        waiting.queued_at = new.queued_at
+        waiting.acknowledged_at, waiting.failed_attempts = 0.0, 0
 
-    def _remove_oldest(self, events_only: bool = False) -> PendingWrite | None:
-        queue, stored = self._events, self._stored
-        if not events_only and stored and (not queue or stored[0].order < queue[0].order):
-            queue = stored
-        if not queue:
-            return None
+    def _take_oldest(self, is_paused: bool = False) -> PendingWrite | None:
+        kept, not_kept = self._kept, self._not_kept
+        if not is_paused and kept and (not not_kept or kept[0].order < not_kept[0].order):
+            return self._pop(kept)
+        return self._pop(not_kept) if not_kept else None
+
+    def _pop(self, queue: deque[PendingWrite]) -> PendingWrite:
         write = queue.popleft()
         self._bytes -= write.size + WRITE_OVERHEAD
         if write.handle.waiting is write:
             write.handle.waiting = None
         return write
 
-    def _drop_oldest(self) -> list[tuple[PendingWrite, str]]:
-        """Keep the queue within its bounds; return what is given up for it."""
-        dropped: list[tuple[PendingWrite, str]] = []
+    def _drop_oldest(self) -> None:
+        """Keep the queue within its bounds."""
         while self._bytes > self._max_bytes or len(self) > self._max_count:
-            oldest = self._remove_oldest()
+            oldest = self._take_oldest()
             if oldest is None:
                 break
-            dropped.append((oldest, 'outbox_full'))
-        return dropped
+            oldest.drop('outbox_full')
 
-    def _put_back(self, writes: Iterable[PendingWrite]) -> list[tuple[PendingWrite, str]]:
-        dropped: list[tuple[PendingWrite, str]] = []
+    def _put_back(self, writes: Iterable[PendingWrite]) -> None:
         for write in sorted(writes, key=lambda write: write.order, reverse=True):
             handle = write.handle
             if write.acknowledged_at and handle.ids is not None:
                 if self._is_connected:
                     self._again.appendleft(write)
                 # Otherwise the replay buffer has it, and the next connection decides.
-            elif _is_transient(write):
-                dropped.append((write, 'disconnected'))
+            elif not write.is_kept():
+                write.drop('disconnected')
             elif handle.waiting is not None:
-                dropped.append((write, 'superseded'))
+                write.drop('superseded')
             else:
-                self._stored.appendleft(write)
+                self._kept.appendleft(write)
                 self._bytes += write.size + WRITE_OVERHEAD
                 if handle.keeps_latest:
                     handle.waiting = write
-        return dropped + self._drop_oldest()
-
-
-def _is_transient(write: PendingWrite) -> bool:
-    return write.handle.at_most_once or write.payload is None
+        self._drop_oldest()

@@ -13,13 +13,13 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import redis
 
 from redis_bridge.counters import Counters
 from redis_bridge.mapping.model import SinkConfig
-from redis_bridge.ports import Sink, Write
+from redis_bridge.ports import Sink
 from redis_bridge.protocol.meta import entry_fields
 from redis_bridge.protocol.stream_ids import StreamId, id_text
 from redis_bridge.redis_io.address import Timing
@@ -30,7 +30,7 @@ from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.replay import ReplayBuffer, last_id
 from redis_bridge.redis_io.resp import Reply, code_of
 from redis_bridge.redis_io.topology import Topology
-from redis_bridge.redis_io.write_queue import Handle, PendingWrite, WriteQueue, drop
+from redis_bridge.redis_io.write_queue import Handle, PendingWrite, WriteQueue
 
 # A server that finds a value too big (proto-max-bulk-len) may only close the connection. So that
 # one value does not keep all others from being written, a big one is not tried for ever.
@@ -54,26 +54,6 @@ DURABLE_COMMANDS: dict[str, Command] = {
     'replicated': ('WAIT', 1, DURABLE_MS),
     'fsynced': ('WAITAOF', 1, 0, DURABLE_MS),
 }
-
-
-class QueuedSink:
-    """A Redis name that a route writes; see `ports.Sink`."""
-
-    def __init__(self, queue: WriteQueue, handle: Handle) -> None:
-        self._queue = queue
-        self._handle = handle
-
-    def write(self, writes: Sequence[Write]) -> None:
-        """Queue samples, oldest first."""
-        self._queue.put(self._handle, writes)
-
-    def renew(self) -> None:
-        """Renew the time to live of what was written, if it has one."""
-        self._queue.renew(self._handle)
-
-    def close(self) -> None:
-        """Release the name; what is queued is still written."""
-        self._queue.release(self._handle)
 
 
 class Writer:
@@ -112,7 +92,7 @@ class Writer:
 
     def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
         """Return the sink for a Redis name."""
-        return QueuedSink(self._queue, self._queue.open(config, counters))
+        return self._queue.open(config, counters)
 
     def on_connected(self, callback: Callable[[bool], None]) -> None:
         """Have `callback(is_reconnect)` run after each connect, in the writer's thread."""
@@ -149,7 +129,7 @@ class Writer:
     def _write_all(self, connection: Connection) -> None:
         ping_at = time.monotonic() + self._timing.ping_s
         while True:
-            batch = self._queue.take(events_only=self._is_paused())
+            batch = self._queue.take(is_paused=self._is_paused())
             if batch:
                 self._write(connection, batch)
                 ping_at = time.monotonic() + self._timing.ping_s
@@ -164,13 +144,12 @@ class Writer:
     def _sleep(self, connection: Connection, until: float) -> None:
         """Wait until something is put, something is due, or the server goes away."""
         is_paused = self._is_paused()
-        if not self._queue.sleep(events_only=is_paused) or self._thread.closing.is_set():
+        if not self._queue.sleep(is_paused=is_paused) or self._thread.closing.is_set():
             return
         if is_paused:
             until = min(until, self._paused_until)
         if connection.wait(until - time.monotonic(), self._thread.waker):
             raise redis.ConnectionError(f'unexpected reply {connection.reply()!r:.60}')
-        self._queue.awake()
 
     def _write(self, connection: Connection, batch: list[PendingWrite]) -> None:
         """Send a batch, and decide on each write by its replies."""
@@ -189,7 +168,8 @@ class Writer:
         self._in_flight.extend(batch)
         written: list[PendingWrite] = []
         doubtful: list[tuple[PendingWrite, StreamId]] = []
-        retry: str | None = None
+        gone: list[Handle] = []  # the names that were to be renewed
+        stores_nothing: str | None = None
         try:
             connection.send([*commands, *durable.values()])
             while self._in_flight:
@@ -199,15 +179,17 @@ class Writer:
                 if error is None:
                     written.append(write)
                     if write.payload is None and replies[0] == 0:
-                        self._queue.write_again(write.handle)
+                        gone.append(write.handle)
                 elif write.entry_id is not None and 'equal or smaller' in str(error):
                     doubtful.append((write, write.entry_id))
                     self._to_retry.append(write)
-                elif code_of(error) in RETRY and not write.handle.at_most_once:
-                    retry = self._pause_writes(error)
-                    self._to_retry.append(write)
                 else:
-                    self._reject(write, error)
+                    if code_of(error) in RETRY and write.handle.is_stored:
+                        stores_nothing = self._pause_writes(error)
+                    if code_of(error) in RETRY and not write.handle.at_most_once:
+                        self._to_retry.append(write)
+                    else:
+                        self._reject(write, error)
             for how in durable:
                 self._check_durability(how, connection.reply(), written)
             for write, entry_id in doubtful:
@@ -216,12 +198,14 @@ class Writer:
                     written.append(write)
         finally:
             self._acknowledge(written)
-        if retry is None and any(not write.handle.at_most_once for write in written):
+            for handle in gone:
+                self._queue.write_again(handle)
+        if stores_nothing is None and any(write.handle.is_stored for write in written):
             self._resume_writes()
         if self._to_retry:
             again, self._to_retry = self._to_retry, []
             self._queue.put_back(again)
-        if retry == 'READONLY':
+        if stores_nothing == 'READONLY':
             raise redis.ConnectionError(f'READONLY: {HINTS["READONLY"]}')
 
     def _on_disconnect(self) -> None:
@@ -237,7 +221,7 @@ class Writer:
         self._in_flight.clear()
         self._queue.disconnect(unfinished)
         for write in too_big:
-            drop(write, 'refused')
+            write.drop('refused')
             self._log.warning(
                 '%s: dropped a write of %d bytes: %d connections ended while it was under way',
                 write.handle, write.size, write.failed_attempts,
@@ -260,7 +244,7 @@ class Writer:
             self._problems[handle] = code
             hint = HINTS.get(code, 'nothing is written there')
             self._log.warning('%s: %s (%s)', handle, self._thread.redact(error), hint)
-        drop(write, 'refused')
+        write.drop('refused')
 
     def _is_paused(self) -> bool:
         return self._paused_until > time.monotonic()

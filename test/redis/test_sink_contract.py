@@ -12,10 +12,10 @@ from support import eventually
 from redis_bridge.counters import Counters
 from redis_bridge.mapping.model import HashSinkConfig, StreamSinkConfig
 from redis_bridge.protocol.meta import Meta
-from redis_bridge.redis_io.commands import COMMANDS
+from redis_bridge.redis_io.commands import SINK_COMMANDS
 
 
-@pytest.fixture(params=COMMANDS, ids=lambda config: config.kind)
+@pytest.fixture(params=SINK_COMMANDS, ids=lambda config: config.kind)
 def config(request):
     return request.param('name')
 

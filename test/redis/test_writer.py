@@ -407,6 +407,29 @@ def test_a_renewal_keeps_a_value_alive_and_brings_back_a_lost_one(redis_server, 
     assert key.get('carried') == 1
 
 
+def test_a_newer_value_in_the_same_batch_as_a_renewal_stays(
+    redis_server, db, proxy, redis_side_at
+):
+    endpoints = redis_side_at(proxy.url)
+    key = Feed(endpoints, KeySinkConfig('k', ttl_ms=60_000))
+    other = Feed(endpoints, ChannelSinkConfig('c'))
+    started(endpoints)
+    key.write()
+    eventually(lambda: key.get('carried') == 1)
+    db.delete('k')
+    proxy.stall()
+    other.write()
+    eventually(lambda: endpoints._writer._in_flight)
+    key.sink.renew()
+    key.write()
+    proxy.flow()
+    eventually(lambda: key.get('carried') == 2)
+    eventually(lambda: key.get('noted') == {'rewritten': 1})
+    other.write()
+    eventually(lambda: other.get('carried') == 2)
+    assert db.get('k') == b'2'
+
+
 def test_fsynced_entries_survive_and_a_server_without_that_is_told_of(
     redis_server, redis_side_at, caplog
 ):

@@ -17,7 +17,7 @@ from redis_bridge.mapping.model import (
     StreamSinkConfig,
 )
 from redis_bridge.protocol.meta import Meta
-from redis_bridge.redis_io.commands import COMMANDS, renewal
+from redis_bridge.redis_io.commands import SINK_COMMANDS, renewal
 from redis_bridge.redis_io.connection import pack
 
 META = Meta('r/1', 7, 12.5)
@@ -46,18 +46,18 @@ META = Meta('r/1', 7, 12.5)
     ],
 )  # fmt: skip
 def test_a_write_becomes_these_commands(config, payload, expected):
-    commands = COMMANDS[type(config)](config).write(payload, META, (5, 1))
+    commands = SINK_COMMANDS[type(config)](config).write(payload, META, (5, 1))
     assert len(commands) == len(expected)
     assert b''.join(pack(commands)) == b''.join(pack(expected))
 
 
 def test_an_entry_without_metadata_is_only_its_data():
-    [command] = COMMANDS[StreamSinkConfig](StreamSinkConfig('s')).write(b'e', None, (5, 1))
+    [command] = SINK_COMMANDS[StreamSinkConfig](StreamSinkConfig('s')).write(b'e', None, (5, 1))
     assert list(command[5:]) == ['5-1', b'data', b'e']
 
 
 def test_every_kind_of_sink_has_its_commands():
-    assert set(COMMANDS) == set(get_args(SinkConfig))
+    assert set(SINK_COMMANDS) == set(get_args(SinkConfig))
 
 
 def test_only_what_has_a_time_to_live_is_renewed():

@@ -167,8 +167,8 @@ def test_while_nothing_can_be_stored_events_go_on(queue):
     stream, channel = Feed(queue, StreamSinkConfig('s')), Feed(queue, ChannelSinkConfig('c'))
     stream.write()
     channel.write()
-    assert [write.handle for write in queue.take(events_only=True)] == [channel.handle]
-    assert queue.sleep(events_only=True)
+    assert [write.handle for write in queue.take(is_paused=True)] == [channel.handle]
+    assert queue.sleep(is_paused=True)
     assert not queue.sleep()
     assert [write.handle for write in queue.take()] == [stream.handle]
 
@@ -192,7 +192,7 @@ def test_entries_that_the_server_lost_come_before_all_others(queue):
     queue.connect(lost)
     assert payloads(queue.take()) == [b'1', b'2', b'3']
     queue.put_back(lost)  # the server was full
-    assert queue.take(events_only=True) == []
+    assert queue.take(is_paused=True) == []
     assert payloads(queue.take()) == [b'1', b'2']
     queue.disconnect(lost)  # whoever remembers them finds them at the next connect
     assert queue.take() == []
