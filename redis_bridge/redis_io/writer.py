@@ -21,7 +21,7 @@ from redis_bridge.counters import Counters
 from redis_bridge.mapping.model import SinkConfig
 from redis_bridge.ports import Sink
 from redis_bridge.protocol.meta import entry_fields
-from redis_bridge.protocol.stream_ids import StreamId, id_text
+from redis_bridge.protocol.stream_ids import FIRST, StreamId, id_text
 from redis_bridge.redis_io.address import Timing
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection import Command, Connection
@@ -36,6 +36,7 @@ from redis_bridge.redis_io.write_queue import Handle, PendingWrite, WriteQueue
 # one value does not keep all others from being written, a big one is not tried for ever.
 BIG_BYTES = 256 << 10
 BIG_ATTEMPTS = 3
+SERVER = 'Redis'  # as the subject of problems that concern all names
 DURABLE_MS = 1000  # how long a batch may wait for its replica or its fsync
 
 # The server cannot now, but will; what it rejected is written again.
@@ -66,29 +67,23 @@ class Writer:
         health: Health,
         log: logging.Logger,
         timing: Timing,
-        *,
-        replay: ReplayBuffer | None = None,
-        max_count: int = 10_000,
-        max_bytes: int = 64 << 20,
     ) -> None:
         self._clock = clock
         self._log = log
         self._timing = timing
-        self._replay = ReplayBuffer() if replay is None else replay
+        self._replay = ReplayBuffer()
         self._in_flight: deque[PendingWrite] = deque()  # sent, not yet answered
         self._to_retry: list[PendingWrite] = []  # answered, and to be written again
         self._paused_until = 0.0  # while the server stores nothing
         self._pause_s = timing.retry_first_s
-        self._problem: str | None = None  # the code of what it rejects all writes with
-        self._problems: dict[Handle, str] = {}  # likewise, of single names
-        self._not_durable: set[str] = set()
+        self._problems: dict[str, str] = {}  # by subject: the code of the one that was logged
         self._callbacks: list[Callable[[bool], None]] = []
         self._was_connected = False
         [address] = topology.nodes()
         self._thread = ConnectionThread(
             'writer', address, self._session, health=health, timing=timing
         )
-        self._queue = WriteQueue(self._thread.waker.set, max_count=max_count, max_bytes=max_bytes)
+        self._queue = WriteQueue(self._thread.waker.set)
 
     def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
         """Return the sink for a Redis name."""
@@ -104,7 +99,7 @@ class Writer:
 
     def problem(self) -> str | None:
         """Return why the server stores nothing, though it is connected; None if it does."""
-        return self._problem
+        return self._problems.get(SERVER)
 
     def close(self, flush_s: float) -> None:
         """Write what waits, for so long; drop the rest; end the thread."""
@@ -167,7 +162,7 @@ class Writer:
                 durable[handle.durability] = DURABLE_COMMANDS[handle.durability]
         self._in_flight.extend(batch)
         written: list[PendingWrite] = []
-        doubtful: list[tuple[PendingWrite, StreamId]] = []
+        doubtful: list[PendingWrite] = []
         gone: list[Handle] = []  # the names that were to be renewed
         stores_nothing: str | None = None
         try:
@@ -175,25 +170,27 @@ class Writer:
             while self._in_flight:
                 replies = [connection.reply() for _ in range(counts.popleft())]
                 write = self._in_flight.popleft()
-                error = _error_in(replies)
-                if error is None:
+                errors = [reply for reply in replies if isinstance(reply, redis.ResponseError)]
+                if not errors:
                     written.append(write)
                     if write.payload is None and replies[0] == 0:
                         gone.append(write.handle)
-                elif write.entry_id is not None and 'equal or smaller' in str(error):
-                    doubtful.append((write, write.entry_id))
+                elif write.entry_id is not None and 'equal or smaller' in str(errors[0]):
+                    doubtful.append(write)
                     self._to_retry.append(write)
+                elif code_of(errors[0]) not in RETRY:
+                    self._reject(write, errors[0])
                 else:
-                    if code_of(error) in RETRY and write.handle.is_stored:
-                        stores_nothing = self._pause_writes(error)
-                    if code_of(error) in RETRY and not write.handle.at_most_once:
-                        self._to_retry.append(write)
+                    if write.handle.is_stored:
+                        stores_nothing = self._pause_writes(errors[0])
+                    if write.handle.at_most_once:
+                        self._reject(write, errors[0])
                     else:
-                        self._reject(write, error)
+                        self._to_retry.append(write)
             for how in durable:
                 self._check_durability(how, connection.reply(), written)
-            for write, entry_id in doubtful:
-                if self._is_stored(connection, write, entry_id):
+            for write in doubtful:
+                if self._is_stored(connection, write):
                     self._to_retry.remove(write)
                     written.append(write)
         finally:
@@ -231,55 +228,56 @@ class Writer:
     def _acknowledge(self, written: list[PendingWrite]) -> None:
         if self._problems:
             for write in written:
-                if self._problems.pop(write.handle, None) is not None:
-                    self._log.info('%s: is written again', write.handle)
+                self._solve(str(write.handle), 'is written again')
         now = time.monotonic()
         for write in self._queue.settle(written, now):
             if write.entry_id is not None:
                 self._replay.add(write, now)
 
     def _reject(self, write: PendingWrite, error: redis.ResponseError) -> None:
-        handle, code = write.handle, code_of(error)
-        if self._problems.get(handle) != code:
-            self._problems[handle] = code
-            hint = HINTS.get(code, 'nothing is written there')
-            self._log.warning('%s: %s (%s)', handle, self._thread.redact(error), hint)
+        hint = HINTS.get(code_of(error), 'nothing is written there')
+        text = f'{self._thread.redact(error)} ({hint})'
+        self._report(str(write.handle), code_of(error), text)
         write.drop('refused')
 
     def _is_paused(self) -> bool:
         return self._paused_until > time.monotonic()
 
     def _pause_writes(self, error: redis.ResponseError) -> str:
-        """Write nothing but events for a moment; return the error's code."""
+        """Write nothing that is kept for a moment; return the error's code."""
         code = code_of(error)
-        if self._problem != code:
-            self._problem = code
-            text = self._thread.redact(error)
-            self._log.warning('Redis stores nothing: %s (%s)', text, HINTS.get(code, code))
+        text = f'{self._thread.redact(error)} ({HINTS.get(code, code)})'
+        self._report(SERVER, code, f'stores nothing: {text}')
         if not self._is_paused():
             self._paused_until = time.monotonic() + self._pause_s
             self._pause_s = min(2 * self._pause_s, self._timing.retry_max_s)
         return code
 
     def _resume_writes(self) -> None:
-        if self._problem is not None:
-            self._log.info('Redis stores again, after %s', self._problem)
-        self._problem = None
+        self._solve(SERVER, f'stores again, after {self.problem()}')
         self._pause_s = self._timing.retry_first_s
 
     def _check_durability(self, how: str, reply: Reply, written: list[PendingWrite]) -> None:
+        subject = f'streams with durability {how}'
         has_failed = isinstance(reply, redis.ResponseError)
         reached = 0 if has_failed else reply[0] if isinstance(reply, list) else reply
         if reached >= 1:
-            if how in self._not_durable:
-                self._not_durable.remove(how)
-                self._log.info('streams with durability %s: durable again', how)
+            self._solve(subject, 'durable again')
             return
-        if how not in self._not_durable:
-            self._not_durable.add(how)
-            reason = self._thread.redact(reply) if has_failed else f'not within {DURABLE_MS} ms'
-            self._log.warning('streams with durability %s: not durable: %s', how, reason)
+        reason = self._thread.redact(reply) if has_failed else f'not within {DURABLE_MS} ms'
+        self._report(subject, 'not durable', f'not durable: {reason}')
         _count('not_durable', (w for w in written if w.handle.durability == how))
+
+    def _report(self, subject: str, code: str, text: str) -> None:
+        """Log a problem, unless the subject had the same one before."""
+        if self._problems.get(subject) != code:
+            self._problems[subject] = code
+            self._log.warning('%s: %s', subject, text)
+
+    def _solve(self, subject: str, text: str) -> None:
+        """Log that a subject has no problem any more, if it had one."""
+        if self._problems.pop(subject, None) is not None:
+            self._log.info('%s: %s', subject, text)
 
     # --- streams --------------------------------------------------------------------------------
     def _find_lost(self, connection: Connection) -> list[PendingWrite]:
@@ -303,9 +301,9 @@ class Writer:
         _count('resent', lost)
         return lost
 
-    def _is_stored(self, connection: Connection, write: PendingWrite, entry_id: StreamId) -> bool:
+    def _is_stored(self, connection: Connection, write: PendingWrite) -> bool:
         """Return whether the server has an entry that it rejects as not new; else renew its id."""
-        handle, number = write.handle, id_text(entry_id)
+        handle, number = write.handle, id_text(write.entry_id or FIRST)
         found, info = connection.pipe(
             [('XRANGE', handle.name, number, number), ('XINFO', 'STREAM', handle.name)]
         )
@@ -321,13 +319,6 @@ class Writer:
             handle.ids.advance(newest)
             write.entry_id = None
         return False
-
-
-def _error_in(replies: list[Reply]) -> redis.ResponseError | None:
-    for reply in replies:
-        if isinstance(reply, redis.ResponseError):
-            return reply
-    return None
 
 
 def _count(event: str, writes: Iterable[PendingWrite]) -> None:
