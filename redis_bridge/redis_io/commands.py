@@ -24,9 +24,7 @@ from redis_bridge.redis_io.connection import Command, pack_prefix
 class SinkCommands(Protocol):
     """The commands for one sink."""
 
-    def write(
-        self, payload: Payload, meta: Meta | None, entry_id: StreamId | None
-    ) -> list[Command]:
+    def write(self, payload: Payload, meta: Meta | None, id_: StreamId | None) -> list[Command]:
         """Return the commands for one payload; only streams use the last two."""
 
 
@@ -37,9 +35,7 @@ class KeyCommands:
         self._options: Command = () if config.ttl_ms is None else ('PX', config.ttl_ms)
         self._prefix = pack_prefix(('SET', config.name), 3 + len(self._options))
 
-    def write(
-        self, payload: Payload, meta: Meta | None, entry_id: StreamId | None
-    ) -> list[Command]:
+    def write(self, payload: Payload, meta: Meta | None, id_: StreamId | None) -> list[Command]:
         """Return the SET."""
         return [(self._prefix, payload, *self._options)]
 
@@ -51,9 +47,7 @@ class HashCommands:
         self._name = config.name
         self._renewals = renewal(config.name, config.ttl_ms)
 
-    def write(
-        self, payload: Payload, meta: Meta | None, entry_id: StreamId | None
-    ) -> list[Command]:
+    def write(self, payload: Payload, meta: Meta | None, id_: StreamId | None) -> list[Command]:
         """Return the HSET of all fields, and what renews the time to live."""
         if not isinstance(payload, dict):
             raise TypeError(f'hash {self._name}: expected fields, got {type(payload).__name__}')
@@ -67,13 +61,11 @@ class StreamCommands:
     def __init__(self, config: StreamSinkConfig) -> None:
         self._head = ('XADD', config.name, 'MAXLEN', '~', config.maxlen)
 
-    def write(
-        self, payload: Payload, meta: Meta | None, entry_id: StreamId | None
-    ) -> list[Command]:
+    def write(self, payload: Payload, meta: Meta | None, id_: StreamId | None) -> list[Command]:
         """Return the XADD."""
-        if entry_id is None or isinstance(payload, dict):
+        if id_ is None or isinstance(payload, dict):
             raise TypeError('an entry has an id, and bytes as payload')
-        return [(*self._head, id_text(entry_id), *entry_fields(payload, meta))]
+        return [(*self._head, id_text(id_), *entry_fields(payload, meta))]
 
 
 class ChannelCommands:
@@ -82,9 +74,7 @@ class ChannelCommands:
     def __init__(self, config: ChannelSinkConfig) -> None:
         self._prefix = pack_prefix(('PUBLISH', config.name), 3)
 
-    def write(
-        self, payload: Payload, meta: Meta | None, entry_id: StreamId | None
-    ) -> list[Command]:
+    def write(self, payload: Payload, meta: Meta | None, id_: StreamId | None) -> list[Command]:
         """Return the PUBLISH."""
         return [(self._prefix, payload)]
 

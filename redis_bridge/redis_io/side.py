@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypedDict
 
 from redis_bridge.counters import Counters
 from redis_bridge.errors import RedisError
@@ -38,7 +38,7 @@ from redis_bridge.redis_io.route_receivers import (
     KeyForRoute,
     StreamForRoute,
 )
-from redis_bridge.redis_io.source import R, Source
+from redis_bridge.redis_io.source import Gate, R, Source
 from redis_bridge.redis_io.stream_source import StreamReceiver, StreamSource
 from redis_bridge.redis_io.topology import Topology
 from redis_bridge.redis_io.writer import Writer
@@ -66,23 +66,33 @@ class RedisSide:
     ) -> None:
         boot = secrets.token_hex(4)  # identifies this start of the bridge
         self.origin = f'{robot}/{boot}'
-        self._robot = robot
         self._log = log
-        self._timing = timing
-        self._address = Address(settings, f'redis_bridge:{robot}', timing)
+        address = Address(settings, f'redis_bridge:{robot}', timing)
         self._clock = Clock()
-        self._health = Health(log, self._address.where)
-        self._writer = Writer(Topology(self._address), self._clock, self._health, log, timing)
+        self._health = Health(log, address.where)
+        self._writer = Writer(Topology(address), self._clock, self._health, log, timing)
         self._presence = Presence(
-            robot, boot, presence, self._address, self._clock,
+            robot, boot, presence, address, self._clock,
             health=self._health, log=log, timing=timing,
         )  # fmt: skip
         self._presence.on_taken(self._interrupt_sources)
-        self._receivers: dict[SourceRequest, _RouteReceiver] = {}  # that are wanted
-        self._channels: dict[_Role, Source[ChannelReceiver]] = {}
-        self._keys: dict[_Role, Source[KeyReceiver]] = {}
-        self._streams: dict[_Role, Source[StreamReceiver]] = {}
-        self._groups: dict[_Role, Source[GroupReceiver]] = {}
+        common: _Common = {
+            'health': self._health, 'timing': timing, 'gate': self._presence.why_closed,
+        }  # fmt: skip
+        self._channels = _Sources[ChannelReceiver](
+            lambda role: ChannelSource(str(role), address, **common)
+        )
+        self._keys = _Sources[KeyReceiver](lambda role: KeySource(str(role), address, **common))
+        self._streams = _Sources[StreamReceiver](
+            lambda role: StreamSource(str(role), address, **common)
+        )
+        self._groups = _Sources[GroupReceiver](
+            lambda role: GroupSource(
+                str(role), address, group=role.group or '', consumer=robot, log=log, **common
+            )
+        )
+        self._sources = (self._channels, self._keys, self._streams, self._groups)
+        self._wanted: Collection[SourceRequest] = ()
         self._lock = threading.Lock()  # over what is wanted
         self._is_started = False
         self._closed = False
@@ -102,57 +112,27 @@ class RedisSide:
         """
         _check_groups(sources)
         with self._lock:
-            self._receivers = {
-                request: self._receivers.get(request) or _for_route(request, self._log)
-                for request in sources
-            }
+            self._wanted = tuple(sources)
             if self._is_started and not self._closed:
                 self._apply()
 
     def _apply(self) -> None:
         """Hand each source its part of what is wanted."""
-        channels: _Wanted[ChannelReceiver] = {}
-        keys: _Wanted[KeyReceiver] = {}
-        streams: _Wanted[StreamReceiver] = {}
-        groups: _Wanted[GroupReceiver] = {}
-        for request, receiver in self._receivers.items():
-            role, name = _Role.of(request), request.config.name
-            if isinstance(receiver, ChannelForRoute):
-                channels.setdefault(role, {}).setdefault(name, []).append(receiver)
-            elif isinstance(receiver, KeyForRoute):
-                keys.setdefault(role, {}).setdefault(name, []).append(receiver)
-            elif isinstance(receiver, StreamForRoute):
-                streams.setdefault(role, {}).setdefault(name, []).append(receiver)
-            else:
-                groups.setdefault(role, {}).setdefault(name, []).append(receiver)
-        _distribute(channels, self._channels, self._channel_source)
-        _distribute(keys, self._keys, self._key_source)
-        _distribute(streams, self._streams, self._stream_source)
-        _distribute(groups, self._groups, self._group_source)
+        for request in self._wanted:
+            self._add(request)
+        for sources in self._sources:
+            sources.apply()
 
-    def _channel_source(self, role: _Role) -> ChannelSource:
-        return ChannelSource(
-            str(role), self._address,
-            health=self._health, timing=self._timing, gate=self._presence.why_closed,
-        )  # fmt: skip
-
-    def _key_source(self, role: _Role) -> KeySource:
-        return KeySource(
-            str(role), self._address,
-            health=self._health, timing=self._timing, gate=self._presence.why_closed,
-        )  # fmt: skip
-
-    def _stream_source(self, role: _Role) -> StreamSource:
-        return StreamSource(
-            str(role), self._address,
-            health=self._health, timing=self._timing, gate=self._presence.why_closed,
-        )  # fmt: skip
-
-    def _group_source(self, role: _Role) -> GroupSource:
-        return GroupSource(
-            str(role), self._address, group=role.group or '', consumer=self._robot, log=self._log,
-            health=self._health, timing=self._timing, gate=self._presence.why_closed,
-        )  # fmt: skip
+    def _add(self, request: SourceRequest) -> None:
+        config, log = request.config, self._log
+        if isinstance(config, ChannelSourceConfig):
+            self._channels.add(request, lambda: ChannelForRoute(request, log))
+        elif isinstance(config, KeySourceConfig):
+            self._keys.add(request, lambda: KeyForRoute(request, config, log))
+        elif config.group is None:
+            self._streams.add(request, lambda: StreamForRoute(request, config, log))
+        else:
+            self._groups.add(request, lambda: GroupForRoute(request, log))
 
     def describe(self, description: NameDescription) -> None:
         """Describe a name in Redis, for readers and senders that do not know the mapping."""
@@ -198,12 +178,7 @@ class RedisSide:
         self._presence.close(time.monotonic() + RELEASE_S)
 
     def _source_threads(self) -> list[ConnectionThread]:
-        return [
-            *(source.thread for source in self._channels.values()),
-            *(source.thread for source in self._keys.values()),
-            *(source.thread for source in self._streams.values()),
-            *(source.thread for source in self._groups.values()),
-        ]
+        return [thread for sources in self._sources for thread in sources.threads()]
 
     def _interrupt_sources(self) -> None:
         for thread in self._source_threads():
@@ -228,30 +203,42 @@ class _Role(NamedTuple):
         return f'{role} (commands)' if self.is_command else role
 
 
-_RouteReceiver = ChannelForRoute | KeyForRoute | StreamForRoute | GroupForRoute
-_Wanted = dict[_Role, dict[str, list[R]]]
+class _Common(TypedDict):
+    """What all sources are made with."""
+
+    health: Health
+    timing: Timing
+    gate: Gate
 
 
-def _distribute(
-    wanted: _Wanted[R], sources: dict[_Role, Source[R]], make: Callable[[_Role], Source[R]]
-) -> None:
-    """Have each source of a kind read its part; those without names read nothing."""
-    for role in {**wanted, **sources}:
-        if role not in sources:
-            sources[role] = make(role)
-        sources[role].want(wanted.get(role, {}))
+class _Sources(Generic[R]):
+    """The sources of one kind, one per role; those without names read nothing."""
 
+    def __init__(self, make: Callable[[_Role], Source[R]]) -> None:
+        self._make = make
+        self._by_role: dict[_Role, Source[R]] = {}
+        self._receivers: dict[SourceRequest, R] = {}
+        self._wanted: dict[SourceRequest, R] = {}
 
-def _for_route(request: SourceRequest, log: logging.Logger) -> _RouteReceiver:
-    """Return what hands on to a route what a source reads."""
-    config = request.config
-    if isinstance(config, ChannelSourceConfig):
-        return ChannelForRoute(request, log)
-    if isinstance(config, KeySourceConfig):
-        return KeyForRoute(request, config, log)
-    if config.group is None:
-        return StreamForRoute(request, config, log)
-    return GroupForRoute(request, log)
+    def add(self, request: SourceRequest, make_receiver: Callable[[], R]) -> None:
+        """Want a name from the next `apply` on; a receiver that is there already stays."""
+        self._wanted[request] = self._receivers.get(request) or make_receiver()
+
+    def apply(self) -> None:
+        """Read exactly what was added since the last time."""
+        self._receivers, self._wanted = self._wanted, {}
+        names: dict[_Role, dict[str, list[R]]] = {role: {} for role in self._by_role}
+        for request, receiver in self._receivers.items():
+            by_name = names.setdefault(_Role.of(request), {})
+            by_name.setdefault(request.config.name, []).append(receiver)
+        for role, by_name in names.items():
+            if role not in self._by_role:
+                self._by_role[role] = self._make(role)
+            self._by_role[role].want(by_name)
+
+    def threads(self) -> list[ConnectionThread]:
+        """Return the threads of all roles."""
+        return [source.thread for source in self._by_role.values()]
 
 
 def _check_groups(requests: Collection[SourceRequest]) -> None:

@@ -140,7 +140,7 @@ class WriteQueue:
         self._kept: deque[PendingWrite] = deque()
         self._not_kept: deque[PendingWrite] = deque()
         self._again: deque[PendingWrite] = deque()  # entries that the server has lost
-        self._bytes = 0
+        self.size = 0  # bytes that waiting writes take, roughly
         self._order = 0
         self._is_connected = False
         self._is_closed = False
@@ -149,11 +149,6 @@ class WriteQueue:
 
     def __len__(self) -> int:
         return len(self._kept) + len(self._not_kept)
-
-    @property
-    def size(self) -> int:
-        """Return the bytes that waiting writes take, roughly."""
-        return self._bytes
 
     # --- sinks ----------------------------------------------------------------------------------
     def open(self, config: SinkConfig, counters: Counters) -> Handle:
@@ -228,10 +223,10 @@ class WriteQueue:
         """Drop what is not kept over an outage; `unfinished` was taken and not settled."""
         with self._lock:
             self._is_connected = self._is_asleep = False
-            self._again.clear()
             while self._not_kept:
                 self._pop(self._not_kept).drop('disconnected')
             self._put_back(unfinished)
+            self._again.clear()  # the replay buffer has them, and the next connection decides
 
     def take(self, *, is_paused: bool = False) -> list[PendingWrite]:
         """Take the next batch, in a pause only what is not kept; drop what waited too long."""
@@ -307,7 +302,7 @@ class WriteQueue:
     def _append(self, write: PendingWrite) -> None:
         self._order += 1
         write.order = self._order
-        self._bytes += write.size + WRITE_OVERHEAD
+        self.size += write.size + WRITE_OVERHEAD
         if not write.is_kept():
             self._not_kept.append(write)
         else:
@@ -318,7 +313,7 @@ class WriteQueue:
     def _replace(self, waiting: PendingWrite, new: PendingWrite) -> None:
         """Let a newer value take the place of one that waits."""
         waiting.drop('superseded')
-        self._bytes += new.size - waiting.size
+        self.size += new.size - waiting.size
         waiting.payload, waiting.meta, waiting.size = new.payload, new.meta, new.size
         waiting.queued_at = new.queued_at
         waiting.acknowledged_at, waiting.failed_attempts = 0.0, 0
@@ -331,14 +326,14 @@ class WriteQueue:
 
     def _pop(self, queue: deque[PendingWrite]) -> PendingWrite:
         write = queue.popleft()
-        self._bytes -= write.size + WRITE_OVERHEAD
+        self.size -= write.size + WRITE_OVERHEAD
         if write.handle.waiting is write:
             write.handle.waiting = None
         return write
 
     def _drop_oldest(self) -> None:
         """Keep the queue within its bounds."""
-        while self._bytes > self._max_bytes or len(self) > self._max_count:
+        while self.size > self._max_bytes or len(self) > self._max_count:
             oldest = self._take_oldest()
             if oldest is None:
                 break
@@ -348,16 +343,14 @@ class WriteQueue:
         for write in sorted(writes, key=lambda write: write.order, reverse=True):
             handle = write.handle
             if write.acknowledged_at and handle.ids is not None:
-                if self._is_connected:
-                    self._again.appendleft(write)
-                # Otherwise the replay buffer has it, and the next connection decides.
+                self._again.appendleft(write)
             elif not write.is_kept():
                 write.drop('disconnected')
             elif handle.waiting is not None:
                 write.drop('superseded')
             else:
                 self._kept.appendleft(write)
-                self._bytes += write.size + WRITE_OVERHEAD
+                self.size += write.size + WRITE_OVERHEAD
                 if handle.keeps_latest:
                     handle.waiting = write
         self._drop_oldest()

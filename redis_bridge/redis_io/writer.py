@@ -124,7 +124,8 @@ class Writer:
     def _write_all(self, connection: Connection) -> None:
         ping_at = time.monotonic() + self._timing.ping_s
         while True:
-            batch = self._queue.take(is_paused=self._is_paused())
+            is_paused = self._is_paused()
+            batch = self._queue.take(is_paused=is_paused)
             if batch:
                 self._write(connection, batch)
                 ping_at = time.monotonic() + self._timing.ping_s
@@ -133,18 +134,10 @@ class Writer:
             elif time.monotonic() >= ping_at:
                 connection.call('PING')
                 ping_at = time.monotonic() + self._timing.ping_s
-            else:
-                self._sleep(connection, ping_at)
-
-    def _sleep(self, connection: Connection, until: float) -> None:
-        """Wait until something is put, something is due, or the server goes away."""
-        is_paused = self._is_paused()
-        if not self._queue.sleep(is_paused=is_paused) or self._thread.closing.is_set():
-            return
-        if is_paused:
-            until = min(until, self._paused_until)
-        if connection.wait(until - time.monotonic(), self._thread.waker):
-            raise redis.ConnectionError(f'unexpected reply {connection.reply()!r:.60}')
+            elif self._queue.sleep(is_paused=is_paused):
+                until = min(ping_at, self._paused_until) if is_paused else ping_at
+                if connection.wait(until - time.monotonic(), self._thread.waker):
+                    raise redis.ConnectionError(f'unexpected reply {connection.reply()!r:.60}')
 
     def _write(self, connection: Connection, batch: list[PendingWrite]) -> None:
         """Send a batch, and decide on each write by its replies."""
@@ -207,22 +200,19 @@ class Writer:
 
     def _on_disconnect(self) -> None:
         """Keep or drop what was under way when the connection ended."""
-        too_big: list[PendingWrite] = []
         for write in self._in_flight:
             write.failed_attempts += 1
             if write.failed_attempts >= BIG_ATTEMPTS and write.size >= BIG_BYTES:
-                too_big.append(write)
+                write.drop('refused')
+                self._log.warning(
+                    '%s: dropped a write of %d bytes: %d connections ended while it was under way',
+                    write.handle, write.size, write.failed_attempts,
+                )  # fmt: skip
             else:
                 self._to_retry.append(write)
         unfinished, self._to_retry = self._to_retry, []
         self._in_flight.clear()
         self._queue.disconnect(unfinished)
-        for write in too_big:
-            write.drop('refused')
-            self._log.warning(
-                '%s: dropped a write of %d bytes: %d connections ended while it was under way',
-                write.handle, write.size, write.failed_attempts,
-            )  # fmt: skip
 
     # --- what replies mean ----------------------------------------------------------------------
     def _acknowledge(self, written: list[PendingWrite]) -> None:
