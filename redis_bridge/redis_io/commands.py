@@ -36,7 +36,6 @@ class KeyCommands:
         self._prefix = pack_prefix(('SET', config.name), 3 + len(self._options))
 
     def write(self, payload: Payload, meta: Meta | None, id_: StreamId | None) -> list[Command]:
-        """Return the SET."""
         return [(self._prefix, payload, *self._options)]
 
 
@@ -48,7 +47,6 @@ class HashCommands:
         self._renewals = renewal(config.name, config.ttl_ms)
 
     def write(self, payload: Payload, meta: Meta | None, id_: StreamId | None) -> list[Command]:
-        """Return the HSET of all fields, and what renews the time to live."""
         if not isinstance(payload, dict):
             raise TypeError(f'hash {self._name}: expected fields, got {type(payload).__name__}')
         fields = (part for pair in payload.items() for part in pair)
@@ -62,7 +60,6 @@ class StreamCommands:
         self._head = ('XADD', config.name, 'MAXLEN', '~', config.maxlen)
 
     def write(self, payload: Payload, meta: Meta | None, id_: StreamId | None) -> list[Command]:
-        """Return the XADD."""
         if id_ is None or isinstance(payload, dict):
             raise TypeError('an entry has an id, and bytes as payload')
         return [(*self._head, id_text(id_), *entry_fields(payload, meta))]
@@ -75,7 +72,6 @@ class ChannelCommands:
         self._prefix = pack_prefix(('PUBLISH', config.name), 3)
 
     def write(self, payload: Payload, meta: Meta | None, id_: StreamId | None) -> list[Command]:
-        """Return the PUBLISH."""
         return [(self._prefix, payload)]
 
 

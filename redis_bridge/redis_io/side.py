@@ -50,7 +50,7 @@ RELEASE_S = 0.15
 
 
 class RedisSide:
-    """All sinks and sources of one bridge, with the threads and connections behind them.
+    """All sinks and sources of one bridge, with their threads and connections; see `ports`.
 
     Raises RedisError for settings that can never work; a server that is down is waited for.
     """
@@ -98,11 +98,9 @@ class RedisSide:
         self._closed = False
 
     def now(self) -> float:
-        """Return the Redis server's time in seconds; our own until the first connection."""
         return self._clock.now()
 
     def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
-        """Return the sink for a Redis name."""
         return self._writer.open_sink(config, counters)
 
     def want(self, sources: Collection[SourceRequest]) -> None:
@@ -135,15 +133,12 @@ class RedisSide:
             self._groups.add(request, lambda: GroupForRoute(request, log))
 
     def describe(self, description: NameDescription) -> None:
-        """Describe a name in Redis, for readers and senders that do not know the mapping."""
         self._presence.describe(description)
 
     def on_connected(self, callback: Callable[[bool], None]) -> None:
-        """Have `callback(again)` run after each connect of the writer, in its thread."""
         self._writer.on_connected(callback)
 
     def start(self, status: Callable[[], dict[str, str]]) -> None:
-        """Start all threads; returns at once. `status` returns the fields of each heartbeat."""
         self._writer.start()
         self._presence.start(status)
         with self._lock:
@@ -151,7 +146,6 @@ class RedisSide:
             self._apply()
 
     def states(self) -> dict[str, str]:
-        """Return connection role -> 'connected', or the problem, as in 'connecting: reason'."""
         states = self._health.states()
         problem = self._writer.problem()
         if problem is not None and states['writer'] == 'connected':
@@ -159,7 +153,6 @@ class RedisSide:
         return states
 
     def is_holder(self) -> bool:
-        """Return whether this bridge holds the robot's name."""
         return self._presence.is_holder()
 
     def close(self, flush_s: float = 1.0) -> None:

@@ -73,15 +73,12 @@ class Handle:
         return self._label
 
     def write(self, writes: Sequence[Write]) -> None:
-        """Queue samples, oldest first; yields to a writer that has fallen behind."""
         self._queue.put(self, writes)
 
     def renew(self) -> None:
-        """Renew the time to live of what was written, if it has one."""
         self._queue.renew(self)
 
     def close(self) -> None:
-        """Release the name; what is queued is still written."""
         self._queue.release(self)
 
 

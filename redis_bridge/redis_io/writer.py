@@ -61,12 +61,7 @@ class Writer:
     """Writes for all sinks, over one connection."""
 
     def __init__(
-        self,
-        topology: Topology,
-        clock: Clock,
-        health: Health,
-        log: logging.Logger,
-        timing: Timing,
+        self, topology: Topology, clock: Clock, health: Health, log: logging.Logger, timing: Timing
     ) -> None:
         self._clock = clock
         self._log = log

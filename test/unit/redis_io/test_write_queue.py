@@ -21,6 +21,7 @@ from redis_bridge.mapping.model import (
     StreamSinkConfig,
 )
 from redis_bridge.ports import Write
+from redis_bridge.redis_io.commands import SINK_COMMANDS, StreamCommands
 from redis_bridge.redis_io.write_queue import BATCH_COMMANDS, WRITE_OVERHEAD, WriteQueue
 
 
@@ -110,6 +111,20 @@ def test_channels_drop_while_disconnected_and_the_rest_is_kept(queue):
     queue.connect([])
     assert payloads(queue.take()) == [b'2', b'1', b'2']
     assert [feed.dropped for feed in feeds] == [{'disconnected': 2}, {'superseded': 1}, {}]
+
+
+def test_a_new_sink_only_declares_that_it_keeps_nothing(queue, monkeypatch):
+    class LossySinkConfig(StreamSinkConfig):
+        at_most_once = True
+
+    monkeypatch.setitem(SINK_COMMANDS, LossySinkConfig, StreamCommands)
+    lossy = Feed(queue, LossySinkConfig('s'))
+    lossy.write()
+    taken = queue.take()
+    lossy.write()
+    queue.disconnect(taken)
+    lossy.write()
+    assert lossy.dropped == {'disconnected': 3}
 
 
 def test_what_was_under_way_comes_first_after_the_loss_unless_it_is_outdated(queue):
