@@ -179,10 +179,8 @@ class WriteQueue:
             handle.counters.drop('superseded', len(writes) - 1)
             writes = writes[-1:]
         now = time.monotonic()
-        self._put(
-            handle,
-            [PendingWrite(handle, load, meta, _size(load), now) for load, meta in writes],
-        )
+        new = [PendingWrite(handle, load, meta, _size(load), now) for load, meta in writes]
+        self._put(handle, new)
 
     def renew(self, handle: Handle) -> None:
         """Queue a renewal of the time to live, if there is one and no value waits anyway."""
@@ -232,10 +230,8 @@ class WriteQueue:
         size = 0
         with self._lock:
             while len(batch) < BATCH_COMMANDS and size < BATCH_BYTES:
-                if self._again and not is_paused:
-                    write: PendingWrite | None = self._again.popleft()
-                else:
-                    write = self._take_oldest(is_paused)
+                is_again = bool(self._again) and not is_paused
+                write = self._again.popleft() if is_again else self._take_oldest(is_paused)
                 if write is None:
                     break
                 if now - write.queued_at > write.handle.max_wait_s:
