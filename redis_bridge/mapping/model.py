@@ -41,10 +41,7 @@ class Qos:
 #   group        the consumer group that reads, or None
 class _Key:
     kind: ClassVar[str] = 'key'
-    redis_type: ClassVar[str | None] = (
-        'string'  # what TYPE replies; None: nothing is stored, so that a
-    )
-    # write is sent at most once
+    redis_type: ClassVar[str | None] = 'string'
     is_event: ClassVar[bool] = False
     carries_meta: ClassVar[bool] = False
 

@@ -42,15 +42,9 @@ class ReplayBuffer:
 
     def lost(self, last: Mapping[str, StreamId]) -> list[PendingWrite]:
         """Return the entries beyond the last id that the server has of each stream, in order."""
-        return sorted(
-            (
-                entry
-                for entry in self._entries
-                if entry.handle.name in last
-                and (entry.entry_id is None or entry.entry_id > last[entry.handle.name])
-            ),
-            key=lambda entry: entry.order,
-        )
+        known = [entry for entry in self._entries if entry.handle.name in last]
+        lost = [e for e in known if e.entry_id is None or e.entry_id > last[e.handle.name]]
+        return sorted(lost, key=lambda entry: entry.order)
 
     def pop_gaps(self, last: Mapping[str, StreamId]) -> list[str]:
         """Return the streams of which evicted entries are lost, each loss only once."""

@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection
-from typing import NamedTuple
+from typing import Generic, NamedTuple
 
 from redis_bridge.counters import Counters
 from redis_bridge.errors import RedisError
@@ -40,6 +40,7 @@ from redis_bridge.redis_io.route_receivers import (
 )
 from redis_bridge.redis_io.source import R, Setup, Source
 from redis_bridge.redis_io.stream_source import StreamReceiver, StreamSource
+from redis_bridge.redis_io.topology import Topology
 from redis_bridge.redis_io.writer import Writer
 
 __all__ = ['RedisSide', 'Timing']
@@ -49,7 +50,7 @@ RELEASE_S = 0.15
 
 
 class RedisSide:
-    """All sinks and sources of one bridge, with the threads and connections behind them.
+    """All sinks and sources of one bridge, with their threads and connections; see `ports`.
 
     Raises RedisError for settings that can never work; a server that is down is waited for.
     """
@@ -65,33 +66,49 @@ class RedisSide:
     ) -> None:
         boot = secrets.token_hex(4)  # identifies this start of the bridge
         self.origin = f'{robot}/{boot}'
-        self._robot = robot
         self._log = log
-        self._address = Address(settings, f'redis_bridge:{robot}', timing)
+        address = Address(settings, f'redis_bridge:{robot}', timing)
+        self._topology = Topology(address)
         self._clock = Clock()
-        self._health = Health(log, self._address.where)
-        self._writer = Writer(self._address, self._clock, self._health, log)
+        self._health = Health(log, address.where)
+        self._writers = {
+            (node, False): self._writer(node, False) for node in self._topology.nodes()
+        }
         self._presence = Presence(
-            robot, boot, presence, self._address, self._clock,
+            robot, boot, presence, address, self._clock,
             health=self._health, log=log, on_beat=self._on_beat,
         )  # fmt: skip
-        self._setup = Setup(self._address, self._health, self._presence.why_closed)
-        self._receivers: dict[SourceRequest, _RouteReceiver] = {}  # that are wanted
-        self._channels: dict[_Role, Source[ChannelReceiver]] = {}
-        self._keys: dict[_Role, Source[KeyReceiver]] = {}
-        self._streams: dict[_Role, Source[StreamReceiver]] = {}
-        self._groups: dict[_Role, Source[GroupReceiver]] = {}
+        setup = Setup(address, self._health, self._presence.why_closed)
+        self._channels = _Sources[ChannelReceiver](lambda role: ChannelSource(str(role), setup))
+        self._keys = _Sources[KeyReceiver](lambda role: KeySource(str(role), setup))
+        self._streams = _Sources[StreamReceiver](lambda role: StreamSource(str(role), setup))
+        self._groups = _Sources[GroupReceiver](
+            lambda role: GroupSource(
+                str(role), setup, group=role.group or '', consumer=robot, log=log
+            )
+        )
+        self._sources = (self._channels, self._keys, self._streams, self._groups)
+        self._wanted: Collection[SourceRequest] = ()
         self._lock = threading.Lock()  # over what is wanted
         self._is_started = False
         self._closed = False
 
     def now(self) -> float:
-        """Return the Redis server's time in seconds; our own until the first connection."""
         return self._clock.now()
 
     def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
-        """Return the sink for a Redis name."""
-        return self._writer.open_sink(config, counters)
+        where = (self._topology.node_of(config.name), config.durability != 'memory')
+        with self._lock:
+            if where not in self._writers:
+                self._writers[where] = self._writer(*where)
+                if self._is_started:
+                    self._writers[where].start()
+            return self._writers[where].open_sink(config, counters)
+
+    def _writer(self, node: Address, is_durable: bool) -> Writer:
+        """Return a new writer; one that waits for replicas or disks holds up no other."""
+        role = 'writer (durable)' if is_durable else 'writer'
+        return Writer(role, node, self._clock, self._health, self._log)
 
     def want(self, sources: Collection[SourceRequest]) -> None:
         """Read exactly these names from now on; sources that stay keep their place.
@@ -100,67 +117,53 @@ class RedisSide:
         """
         _check_groups(sources)
         with self._lock:
-            self._receivers = {
-                request: self._receivers.get(request) or _for_route(request, self._log)
-                for request in sources
-            }
+            self._wanted = tuple(sources)
             if self._is_started and not self._closed:
                 self._apply()
 
     def _apply(self) -> None:
         """Hand each source its part of what is wanted."""
-        channels: _Wanted[ChannelReceiver] = {}
-        keys: _Wanted[KeyReceiver] = {}
-        streams: _Wanted[StreamReceiver] = {}
-        groups: _Wanted[GroupReceiver] = {}
-        for request, receiver in self._receivers.items():
-            role, name = _Role.of(request), request.config.name
-            if isinstance(receiver, ChannelForRoute):
-                channels.setdefault(role, {}).setdefault(name, []).append(receiver)
-            elif isinstance(receiver, KeyForRoute):
-                keys.setdefault(role, {}).setdefault(name, []).append(receiver)
-            elif isinstance(receiver, StreamForRoute):
-                streams.setdefault(role, {}).setdefault(name, []).append(receiver)
-            else:
-                groups.setdefault(role, {}).setdefault(name, []).append(receiver)
-        setup, robot, log = self._setup, self._robot, self._log
-        _distribute(channels, self._channels, lambda role: ChannelSource(str(role), setup))
-        _distribute(keys, self._keys, lambda role: KeySource(str(role), setup))
-        _distribute(streams, self._streams, lambda role: StreamSource(str(role), setup))
-        _distribute(
-            groups,
-            self._groups,
-            lambda role: GroupSource(
-                str(role), setup, group=role.group or '', consumer=robot, log=log
-            ),
-        )
+        for request in self._wanted:
+            self._add(request)
+        for sources in self._sources:
+            sources.apply()
+
+    def _add(self, request: SourceRequest) -> None:
+        config, log = request.config, self._log
+        if isinstance(config, ChannelSourceConfig):
+            self._channels.add(request, lambda: ChannelForRoute(request, log))
+        elif isinstance(config, KeySourceConfig):
+            self._keys.add(request, lambda: KeyForRoute(request, config, log))
+        elif config.group is None:
+            self._streams.add(request, lambda: StreamForRoute(request, config, log))
+        else:
+            self._groups.add(request, lambda: GroupForRoute(request, log))
 
     def describe(self, description: NameDescription) -> None:
-        """Describe a name in Redis, for readers and senders that do not know the mapping."""
         self._presence.describe(description)
 
     def on_connected(self, callback: Callable[[bool], None]) -> None:
-        """Have `callback(again)` run after each connect of the writer, in its thread."""
-        self._writer.on_connected(callback)
+        for (_, is_durable), writer in self._writers.items():
+            if not is_durable:
+                writer.on_connected(callback)
 
     def start(self, status: Callable[[], dict[str, str]]) -> None:
-        """Start all threads; returns at once. `status` returns the fields of each heartbeat."""
-        self._writer.start()
-        self._presence.start(status)
         with self._lock:
             self._is_started = True
+            for writer in self._writers.values():
+                writer.start()
+            self._presence.start(status)
             self._apply()
 
     def states(self) -> dict[str, str]:
-        """Return connection role -> 'connected', or the problem, as in 'connecting: reason'."""
         states = self._health.states()
-        problem = self._writer.problem()
-        if problem is not None and states['writer'] == 'connected':
-            states['writer'] = f'connected, but nothing is stored: {problem}'
+        for writer in self._writers.values():
+            problem = writer.problem()
+            if problem is not None and states[writer.role] == 'connected':
+                states[writer.role] = f'connected, but nothing is stored: {problem}'
         return states
 
     def is_holder(self) -> bool:
-        """Return whether this bridge holds the robot's name."""
         return self._presence.is_holder()
 
     def close(self, flush_s: float = 1.0) -> None:
@@ -175,16 +178,13 @@ class RedisSide:
         deadline = time.monotonic() + SOURCES_END_S
         for thread in threads:
             thread.close(deadline)
-        self._writer.close(flush_s)
+        end = time.monotonic() + flush_s
+        for writer in self._writers.values():
+            writer.close(max(0.0, end - time.monotonic()))
         self._presence.close(time.monotonic() + RELEASE_S)
 
     def _source_threads(self) -> list[ConnectionThread]:
-        return [
-            *(source.thread for source in self._channels.values()),
-            *(source.thread for source in self._keys.values()),
-            *(source.thread for source in self._streams.values()),
-            *(source.thread for source in self._groups.values()),
-        ]
+        return [thread for sources in self._sources for thread in sources.threads()]
 
     def _on_beat(self) -> None:
         """Let sources connect that wait for the claim; without it, disconnect all at once."""
@@ -214,30 +214,34 @@ class _Role(NamedTuple):
         return f'{role} (commands)' if self.is_command else role
 
 
-_RouteReceiver = ChannelForRoute | KeyForRoute | StreamForRoute | GroupForRoute
-_Wanted = dict[_Role, dict[str, list[R]]]
+class _Sources(Generic[R]):
+    """The sources of one kind, one per role; those without names read nothing."""
 
+    def __init__(self, make: Callable[[_Role], Source[R]]) -> None:
+        self._make = make
+        self._by_role: dict[_Role, Source[R]] = {}
+        self._receivers: dict[SourceRequest, R] = {}
+        self._wanted: dict[SourceRequest, R] = {}
 
-def _distribute(
-    wanted: _Wanted[R], sources: dict[_Role, Source[R]], make: Callable[[_Role], Source[R]]
-) -> None:
-    """Have each source of a kind read its part; those without names read nothing."""
-    for role in {**wanted, **sources}:
-        if role not in sources:
-            sources[role] = make(role)
-        sources[role].want(wanted.get(role, {}))
+    def add(self, request: SourceRequest, make_receiver: Callable[[], R]) -> None:
+        """Want a name from the next `apply` on; a receiver that is there already stays."""
+        self._wanted[request] = self._receivers.get(request) or make_receiver()
 
+    def apply(self) -> None:
+        """Read exactly what was added since the last time."""
+        self._receivers, self._wanted = self._wanted, {}
+        names: dict[_Role, dict[str, list[R]]] = {role: {} for role in self._by_role}
+        for request, receiver in self._receivers.items():
+            by_name = names.setdefault(_Role.of(request), {})
+            by_name.setdefault(request.config.name, []).append(receiver)
+        for role, by_name in names.items():
+            if role not in self._by_role:
+                self._by_role[role] = self._make(role)
+            self._by_role[role].want(by_name)
 
-def _for_route(request: SourceRequest, log: logging.Logger) -> _RouteReceiver:
-    """Return what hands on to a route what a source reads."""
-    config = request.config
-    if isinstance(config, ChannelSourceConfig):
-        return ChannelForRoute(request, log)
-    if isinstance(config, KeySourceConfig):
-        return KeyForRoute(request, config, log)
-    if config.group is None:
-        return StreamForRoute(request, config, log)
-    return GroupForRoute(request, log)
+    def threads(self) -> list[ConnectionThread]:
+        """Return the threads of all roles."""
+        return [source.thread for source in self._by_role.values()]
 
 
 def _check_groups(requests: Collection[SourceRequest]) -> None:

@@ -21,11 +21,13 @@ by its reason.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from redis_bridge.counters import Counters
@@ -47,68 +49,58 @@ WRITE_OVERHEAD = 200  # bytes that a waiting write takes beside its payload, rou
 
 
 class Handle:
-    """One sink: how its writes wait, and what becomes of them.
+    """One sink: how its writes wait, and what becomes of them; see `ports.Sink`.
 
     Nothing else holds its state: it goes with the last reference to the handle or to its writes.
     """
 
-    def __init__(self, config: SinkConfig, counters: Counters, ids: IdSource | None) -> None:
-        self.config = config
+    def __init__(
+        self, queue: WriteQueue, config: SinkConfig, counters: Counters, ids: IdSource | None
+    ) -> None:
         self.name = config.name
-        self.kind = config.kind
         self.counters = counters
         self.ids = ids  # of a stream
         self.keeps_latest = not config.is_event
         self.at_most_once = config.redis_type is None
         self.durability = config.durability
+        self.has_ttl = config.ttl_ms is not None
         longest_ms = config.max_wait_ms
         self.max_wait_s = math.inf if longest_ms is None else longest_ms / 1000
         self.commands = SINK_COMMANDS[type(config)](config)
-        self.writes: deque[PendingWrite] = deque()  # that wait, oldest first
+        self.writes: deque[PendingWrite] = deque()  # that wait, oldest first; no renewals
         self.size = 0  # of these in bytes
         self.is_renewing = False  # a renewal of the time to live waits
         self.last: PendingWrite | None = None  # what the server took last, if it keeps the latest
-
-    @property
-    def waiting(self) -> PendingWrite | None:
-        """The value that waits, if only the latest is kept."""
-        return self.writes[0] if self.keeps_latest and self.writes else None
-
-    @property
-    def has_ttl(self) -> bool:
-        """Whether what is written expires."""
-        return self.config.ttl_ms is not None
+        self._label = f'{config.kind} {config.name}'
+        self._queue = queue
 
     def __str__(self) -> str:
-        return f'{self.kind} {self.name}'
+        return self._label
+
+    def write(self, writes: Sequence[Write]) -> None:
+        self._queue.put(self, writes)
+
+    def renew(self) -> None:
+        self._queue.renew(self)
+
+    def close(self) -> None:
+        self._queue.release(self)
 
 
+@dataclass(eq=False, slots=True)
 class PendingWrite:
     """One payload on its way to one sink."""
 
-    __slots__ = (
-        'acknowledged_at', 'entry_id', 'failed_attempts', 'handle', 'meta', 'order', 'payload',
-        'queued_at', 'size', 'then',
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        handle: Handle,
-        payload: Payload | None,
-        meta: Meta | None,
-        queued_at: float,
-        then: Callable[[], None] | None = None,
-    ) -> None:
-        self.handle = handle
-        self.payload = payload  # None: only the time to live is to be renewed
-        self.meta = meta
-        self.then = then  # called once it is stored
-        self.size = size_of(payload)
-        self.queued_at = queued_at  # monotonic seconds
-        self.order = 0  # counts up as writes are queued
-        self.entry_id: StreamId | None = None  # of a stream, from the first attempt on
-        self.acknowledged_at = 0.0  # when the server took it, if it did
-        self.failed_attempts = 0  # connections that ended while it was under way
+    handle: Handle
+    payload: Payload | None  # None: only the time to live is to be renewed
+    meta: Meta | None
+    size: int  # of the payload
+    queued_at: float  # monotonic seconds
+    then: Callable[[], None] | None = None  # called once it is stored
+    order: int = 0  # counts up as writes are queued; 0: given up
+    entry_id: StreamId | None = None  # of a stream, from the first attempt on
+    acknowledged_at: float = 0.0  # when the server took it, if it did
+    failed_attempts: int = 0  # connections that ended while it was under way
 
     def command(self) -> Command:
         """Return what carries it out."""
@@ -116,20 +108,21 @@ class PendingWrite:
             return self.handle.commands.renewal()
         return self.handle.commands.write(self.payload, self.meta, self.entry_id)
 
+    def is_kept(self) -> bool:
+        """Return whether it waits while Redis is away or stores nothing."""
+        return not self.handle.at_most_once and self.payload is not None
 
-def size_of(payload: Payload | None) -> int:
+    def drop(self, reason: str) -> None:
+        """Count it as given up, unless it was counted as carried before."""
+        if self.payload is not None and not self.acknowledged_at:
+            self.handle.counters.drop(reason)
+
+
+def _size(payload: Payload) -> int:
     """Return the bytes of a payload; of a hash those of all names and values."""
-    if payload is None:
-        return 0
     if isinstance(payload, dict):
         return sum(len(field) + len(value) for field, value in payload.items())
     return len(payload)
-
-
-def drop(pending: PendingWrite, reason: str) -> None:
-    """Count a write that is given up, unless it was counted as carried before."""
-    if pending.payload is not None and not pending.acknowledged_at:
-        pending.handle.counters.drop(reason)
 
 
 class WriteQueue:
@@ -171,10 +164,9 @@ class WriteQueue:
     def open(self, config: SinkConfig, counters: Counters) -> Handle:
         """Return a new handle; all that write one stream share its ids."""
         with self._lock:
-            ids = None
-            if isinstance(config, StreamSinkConfig):
-                ids = self._ids.setdefault(config.name, IdSource())
-            handle = Handle(config, counters, ids)
+            is_stream = isinstance(config, StreamSinkConfig)
+            ids = self._ids.setdefault(config.name, IdSource()) if is_stream else None
+            handle = Handle(self, config, counters, ids)
             self._open.add(handle)
         return handle
 
@@ -202,40 +194,36 @@ class WriteQueue:
         now = time.monotonic()
         self._put(
             handle,
-            [PendingWrite(handle, payload, meta, now, then) for payload, meta, then in writes],
+            [
+                PendingWrite(handle, load, meta, _size(load), now, then)
+                for load, meta, then in writes
+            ],
         )
 
     def renew(self, handle: Handle) -> None:
         """Queue what renews the time to live, if there is one and no value waits anyway.
 
-        Nothing is renewed before the server has taken a value: the key may be another's.
+        Nothing is renewed before the server has taken a value: the key may be another's. A hash
+        is written again, which fails if the key is another's by now.
         """
-        is_idle = not handle.writes and not handle.is_renewing
-        if handle.has_ttl and handle.last is not None and is_idle:
-            self._put(handle, [self._renewal(handle, handle.last)])
-
-    def _renewal(self, handle: Handle, last: PendingWrite) -> PendingWrite:
-        """Return what renews the time to live; a hash is written again, which checks its kind."""
+        last = handle.last
+        if not handle.has_ttl or last is None or handle.writes or handle.is_renewing:
+            return
+        now = time.monotonic()
         if handle.commands.sets_ttl:
-            return PendingWrite(handle, None, None, time.monotonic())
-        again = PendingWrite(handle, last.payload, last.meta, time.monotonic())
-        again.acknowledged_at = last.acknowledged_at  # it was counted then
-        return again
+            self._put(handle, [PendingWrite(handle, None, None, 0, now)])
+        else:
+            self._put(handle, [_again(last, now)])
 
     def _put(self, handle: Handle, writes: list[PendingWrite]) -> None:
         with self._lock:
-            if self._is_closed:
-                dropped = [(write, 'closed') for write in writes]
-            elif not self._is_connected and _is_transient(writes[0]):
-                dropped = [(write, 'disconnected') for write in writes]
+            if self._is_closed or not (self._is_connected or writes[0].is_kept()):
+                for write in writes:
+                    write.drop('closed' if self._is_closed else 'disconnected')
+            elif handle.keeps_latest and handle.writes and writes[0].payload is not None:
+                self._replace(handle.writes[0], writes[0])
             else:
-                dropped = []
-                waiting = handle.waiting
-                if waiting is not None and writes[0].payload is not None:
-                    dropped.append((self._replace(waiting, writes[0]), 'superseded'))
-                else:
-                    self._append(handle, writes)
-                    dropped += self._drop_excess()
+                self._append(handle, writes)
             must_wake, self._is_asleep = self._is_asleep, False
             is_behind = len(self._kept) + len(self._transient) > BATCH_COMMANDS
         if must_wake:
@@ -243,8 +231,6 @@ class WriteQueue:
         elif is_behind and self._batch_taken.is_set():
             self._batch_taken.clear()
             self._batch_taken.wait(YIELD_S)
-        for write, reason in dropped:
-            drop(write, reason)
 
     # --- the writer -----------------------------------------------------------------------------
     def connect(self, lost: Iterable[PendingWrite]) -> None:
@@ -257,46 +243,34 @@ class WriteQueue:
         """Drop what is not kept over an outage; `unfinished` was taken and not settled."""
         with self._lock:
             self._is_connected = self._is_asleep = False
-            self._again.clear()
-            dropped = []
-            while write := self._remove_oldest(transient_only=True):
-                dropped.append((write, 'disconnected'))
-            dropped += self._put_back(unfinished)
-        for write, reason in dropped:
-            drop(write, reason)
+            while write := self._take_oldest(is_paused=True):
+                write.drop('disconnected')
+            self._put_back(unfinished)
+            self._again.clear()  # the replay buffer has them, and the next connection decides
 
-    def take(self, *, transient_only: bool = False) -> list[PendingWrite]:
-        """Take the next batch; those that waited too long are dropped."""
+    def take(self, *, is_paused: bool = False) -> list[PendingWrite]:
+        """Take the next batch, in a pause only what is not kept; drop what waited too long."""
         now = time.monotonic()
         batch: list[PendingWrite] = []
-        late: list[PendingWrite] = []
         size = 0
         with self._lock:
-            while self._again and not transient_only and len(batch) < BATCH_COMMANDS:
-                if size >= BATCH_BYTES:
-                    break
-                batch.append(self._again.popleft())
-                size += batch[-1].size
             while len(batch) < BATCH_COMMANDS and size < BATCH_BYTES:
-                write = self._remove_oldest(transient_only)
+                is_again = bool(self._again) and not is_paused
+                write = self._again.popleft() if is_again else self._take_oldest(is_paused)
                 if write is None:
                     break
                 if now - write.queued_at > write.handle.max_wait_s:
-                    late.append(write)
-                    continue
-                batch.append(write)
-                size += write.size
+                    write.drop('too_old')
+                else:
+                    batch.append(write)
+                    size += write.size
         self._batch_taken.set()
-        for write in late:
-            drop(write, 'too_old')
         return batch
 
     def put_back(self, writes: Iterable[PendingWrite]) -> None:
         """Queue again, in front and in their order, what was taken and is to be tried again."""
         with self._lock:
-            dropped = self._put_back(writes)
-        for write, reason in dropped:
-            drop(write, reason)
+            self._put_back(writes)
 
     def settle(self, written: Iterable[PendingWrite], now: float) -> list[PendingWrite]:
         """Count writes that the server took; return those that it took for the first time.
@@ -312,7 +286,7 @@ class WriteQueue:
             if handle.keeps_latest:
                 handle.last = write
                 if handle.has_ttl and not handle.commands.sets_ttl:
-                    self._put(handle, [PendingWrite(handle, None, None, now)])
+                    self._put(handle, [PendingWrite(handle, None, None, 0, now)])
             if not write.acknowledged_at:
                 first.append(write)
                 totals.setdefault(handle, []).append(write)
@@ -329,24 +303,15 @@ class WriteQueue:
     def write_again(self, handle: Handle) -> None:
         """Queue the last value again, which is gone from the server, unless a newer one waits."""
         with self._lock:
-            if not handle.writes and handle.last is not None:
-                again = PendingWrite(
-                    handle, handle.last.payload, handle.last.meta, time.monotonic()
-                )
-                again.acknowledged_at = handle.last.acknowledged_at  # it was counted then
-                self._append(handle, [again])
+            if handle.last is not None and not handle.writes:
+                self._append(handle, [_again(handle.last, time.monotonic())])
         handle.counters.count_event('rewritten')
 
-    def sleep(self, *, transient_only: bool = False) -> bool:
+    def sleep(self, *, is_paused: bool = False) -> bool:
         """Return whether nothing can be taken; then the next put wakes the writer."""
         with self._lock:
-            self._is_asleep = not (self._transient or (self._kept and not transient_only))
+            self._is_asleep = not self._transient and (is_paused or not self._kept)
             return self._is_asleep
-
-    def awake(self) -> None:
-        """Undo `sleep`."""
-        with self._lock:
-            self._is_asleep = False
 
     def close(self) -> bool:
         """Take nothing more; return whether what waits can be written."""
@@ -357,27 +322,21 @@ class WriteQueue:
     def clear(self) -> None:
         """Drop what is left after the end."""
         with self._lock:
-            left = []
-            while write := self._remove_oldest():
-                left.append(write)
-        for write in left:
-            drop(write, 'closed')
+            while write := self._take_oldest():
+                write.drop('closed')
 
     # --- under the lock -------------------------------------------------------------------------
     def _append(self, handle: Handle, writes: list[PendingWrite]) -> None:
         for write in writes:
             self._order += 1
             write.order = self._order
+        (self._kept if writes[0].is_kept() else self._transient).extend(writes)
         if writes[0].payload is None:
             handle.is_renewing = True
-            self._transient += writes
-            return
-        if handle.at_most_once:
-            self._transient += writes
         else:
-            self._kept += writes
-        handle.writes += writes
-        self._add(handle, writes)
+            handle.writes += writes
+            self._add(handle, writes)
+            self._drop_excess()
 
     def _add(self, handle: Handle, writes: Sequence[PendingWrite]) -> None:
         """Count writes that wait from now on."""
@@ -388,24 +347,18 @@ class WriteQueue:
             self._count += len(writes)
             self._bytes += size
 
-    def _replace(self, old: PendingWrite, new: PendingWrite) -> PendingWrite:
-        """Let `new` take the place of `old` in the queue; return what is given up."""
-        old.payload, new.payload = new.payload, old.payload
-        old.acknowledged_at, new.acknowledged_at = new.acknowledged_at, old.acknowledged_at
-        old.size, new.size = new.size, old.size
-        old.meta, old.then, old.queued_at, old.failed_attempts = (
-            new.meta,
-            new.then,
-            new.queued_at,
-            0,
-        )
-        old.handle.size += old.size - new.size
-        return new
+    def _replace(self, waiting: PendingWrite, new: PendingWrite) -> None:
+        """Let a newer value take the place of one that waits."""
+        waiting.drop('superseded')
+        waiting.handle.size += new.size - waiting.size
+        waiting.payload, waiting.meta, waiting.size = new.payload, new.meta, new.size
+        waiting.queued_at, waiting.then = new.queued_at, new.then
+        waiting.acknowledged_at, waiting.failed_attempts = new.acknowledged_at, 0
 
-    def _remove_oldest(self, transient_only: bool = False) -> PendingWrite | None:
+    def _take_oldest(self, is_paused: bool = False) -> PendingWrite | None:
         while True:
             queue, kept = self._transient, self._kept
-            if not transient_only and kept and (not queue or kept[0].order < queue[0].order):
+            if not is_paused and kept and (not queue or kept[0].order < queue[0].order):
                 queue = kept
             if not queue:
                 return None
@@ -428,36 +381,32 @@ class WriteQueue:
             if not handle.writes:
                 del self._waiting[handle]
 
-    def _drop_excess(self) -> list[tuple[PendingWrite, str]]:
-        """Keep the queue within its bounds; return what is given up for it."""
-        dropped: list[tuple[PendingWrite, str]] = []
+    def _drop_excess(self) -> None:
+        """Keep the queue within its bounds."""
         while self._bytes > self._max_bytes or self._count > self._max_count:
             best_effort = [handle for handle in self._waiting if handle.at_most_once]
             largest = max(best_effort or self._waiting, key=lambda handle: handle.size)
             oldest = largest.writes[0]
             self._remove(oldest)
-            oldest.order = 0  # so that its queue passes over it
-            dropped.append((oldest, 'outbox_full'))
-        return dropped
+            oldest.drop('outbox_full')
+            oldest.order = 0  # its queue passes over it
 
-    def _put_back(self, writes: Iterable[PendingWrite]) -> list[tuple[PendingWrite, str]]:
-        dropped: list[tuple[PendingWrite, str]] = []
+    def _put_back(self, writes: Iterable[PendingWrite]) -> None:
         for write in sorted(writes, key=lambda write: write.order, reverse=True):
             handle = write.handle
             if write.acknowledged_at and handle.ids is not None:
-                if self._is_connected:
-                    self._again.appendleft(write)
-                # Otherwise the replay buffer has it, and the next connection decides.
-            elif _is_transient(write):
-                dropped.append((write, 'disconnected'))
-            elif handle.waiting is not None:
-                dropped.append((write, 'superseded'))
+                self._again.appendleft(write)
+            elif not write.is_kept():
+                write.drop('disconnected')
+            elif handle.keeps_latest and handle.writes:
+                write.drop('superseded')
             else:
                 self._kept.appendleft(write)
                 handle.writes.appendleft(write)
                 self._add(handle, [write])
-        return dropped + self._drop_excess()
+        self._drop_excess()
 
 
-def _is_transient(write: PendingWrite) -> bool:
-    return write.handle.at_most_once or write.payload is None
+def _again(last: PendingWrite, now: float) -> PendingWrite:
+    """Return a value that was written, to be written once more."""
+    return dataclasses.replace(last, queued_at=now, then=None, failed_attempts=0)

@@ -13,15 +13,15 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 import redis
 
 from redis_bridge.counters import Counters
 from redis_bridge.mapping.model import SinkConfig
-from redis_bridge.ports import Sink, Write
+from redis_bridge.ports import Sink
 from redis_bridge.protocol.meta import entry_fields
-from redis_bridge.protocol.stream_ids import StreamId, id_text
+from redis_bridge.protocol.stream_ids import FIRST, StreamId, id_text
 from redis_bridge.redis_io.address import Address
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection import Command, Connection
@@ -29,12 +29,13 @@ from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.replay import ReplayBuffer, last_id
 from redis_bridge.redis_io.resp import Reply, code_of
-from redis_bridge.redis_io.write_queue import Handle, PendingWrite, WriteQueue, drop
+from redis_bridge.redis_io.write_queue import Handle, PendingWrite, WriteQueue
 
 # A server that finds a value too big (proto-max-bulk-len) may only close the connection. So that
 # one value does not keep all others from being written, a big one is not tried for ever.
 BIG_BYTES = 256 << 10
 BIG_ATTEMPTS = 3
+SERVER = 'Redis'  # as the subject of problems that concern all names
 DURABLE_MS = 1000  # how long a batch may wait for its replica or its fsync
 
 # The server cannot now, but will; what it rejected is written again.
@@ -56,59 +57,31 @@ DURABLE_COMMANDS: dict[str, Command] = {
 }
 
 
-class QueuedSink:
-    """A Redis name that a route writes; see `ports.Sink`."""
-
-    def __init__(self, queue: WriteQueue, handle: Handle) -> None:
-        self._queue = queue
-        self._handle = handle
-
-    def write(self, writes: Sequence[Write]) -> None:
-        """Queue samples, oldest first."""
-        self._queue.put(self._handle, writes)
-
-    def renew(self) -> None:
-        """Renew the time to live of what was written, if it has one."""
-        self._queue.renew(self._handle)
-
-    def close(self) -> None:
-        """Release the name; what is queued is still written."""
-        self._queue.release(self._handle)
-
-
 class Writer:
     """Writes for all sinks, over one connection."""
 
     def __init__(
-        self,
-        address: Address,
-        clock: Clock,
-        health: Health,
-        log: logging.Logger,
-        *,
-        replay: ReplayBuffer | None = None,
-        max_count: int = 10_000,
-        max_bytes: int = 64 << 20,
+        self, role: str, address: Address, clock: Clock, health: Health, log: logging.Logger
     ) -> None:
+        self.role = role
         self._clock = clock
         self._log = log
-        self._timing = address.timing
-        self._replay = ReplayBuffer() if replay is None else replay
+        self._timing = timing = address.timing
+        self._replay = ReplayBuffer()
         self._in_flight: deque[PendingWrite] = deque()  # sent, not yet answered
+        self._doubtful: deque[PendingWrite] = deque()  # rejected as not new; perhaps stored
         self._to_retry: list[PendingWrite] = []  # answered, and to be written again
         self._paused_until = 0.0  # while the server stores nothing
-        self._pause_s = address.timing.retry_first_s
-        self._problem: str | None = None  # the code of what it rejects all writes with
-        self._problems: dict[Handle, str] = {}  # likewise, of single names
-        self._not_durable: set[str] = set()
+        self._pause_s = timing.retry_first_s
+        self._problems: dict[str, str] = {}  # by subject: the code of the one that was logged
         self._callbacks: list[Callable[[bool], None]] = []
         self._was_connected = False
-        self._thread = ConnectionThread('writer', address, self._session, health=health)
-        self._queue = WriteQueue(self._thread.waker.set, max_count=max_count, max_bytes=max_bytes)
+        self._thread = ConnectionThread(role, address, self._session, health=health)
+        self._queue = WriteQueue(self._thread.waker.set)
 
     def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
         """Return the sink for a Redis name."""
-        return QueuedSink(self._queue, self._queue.open(config, counters))
+        return self._queue.open(config, counters)
 
     def on_connected(self, callback: Callable[[bool], None]) -> None:
         """Have `callback(is_reconnect)` run after each connect, in the writer's thread."""
@@ -120,7 +93,7 @@ class Writer:
 
     def problem(self) -> str | None:
         """Return why the server stores nothing, though it is connected; None if it does."""
-        return self._problem
+        return self._problems.get(SERVER)
 
     def close(self, flush_s: float) -> None:
         """Write what waits, for so long; drop the rest; end the thread."""
@@ -145,7 +118,8 @@ class Writer:
     def _write_all(self, connection: Connection) -> None:
         ping_at = time.monotonic() + self._timing.ping_s
         while True:
-            batch = self._queue.take(transient_only=self._is_paused())
+            is_paused = self._is_paused()
+            batch = self._queue.take(is_paused=is_paused)
             if batch:
                 self._write(connection, batch)
                 ping_at = time.monotonic() + self._timing.ping_s
@@ -154,18 +128,10 @@ class Writer:
             elif time.monotonic() >= ping_at:
                 connection.call('PING')
                 ping_at = time.monotonic() + self._timing.ping_s
-            else:
-                self._sleep(connection, ping_at)
-
-    def _sleep(self, connection: Connection, until: float) -> None:
-        """Wait until something is put, something is due, or the server goes away."""
-        is_paused = self._is_paused()
-        if not self._queue.sleep(transient_only=is_paused) or self._thread.closing.is_set():
-            return
-        if is_paused:
-            until = min(until, self._paused_until)
-        connection.pause(until - time.monotonic(), self._thread.waker)
-        self._queue.awake()
+            elif self._queue.sleep(is_paused=is_paused):
+                until = min(ping_at, self._paused_until) if is_paused else ping_at
+                if connection.wait(until - time.monotonic(), self._thread.waker):
+                    raise redis.ConnectionError(f'unexpected reply {connection.reply()!r:.60}')
 
     def _write(self, connection: Connection, batch: list[PendingWrite]) -> None:
         """Send a batch, and decide on each write by its reply."""
@@ -184,8 +150,8 @@ class Writer:
                 durable[handle.durability] = DURABLE_COMMANDS[handle.durability]
         self._in_flight += (*others, *entries)
         written: list[PendingWrite] = []
-        doubtful: list[tuple[PendingWrite, StreamId]] = []
-        retry: str | None = None
+        gone: list[Handle] = []  # the names that were to be renewed
+        stores_nothing: str | None = None
         try:
             connection.send([
                 *(write.command() for write in others), *_all_or_none(entries), *durable.values(),
@@ -195,105 +161,105 @@ class Writer:
                 if not isinstance(reply, redis.ResponseError):
                     written.append(write)
                     if write.payload is None and reply == 0:
-                        self._queue.write_again(write.handle)
+                        gone.append(write.handle)
                 elif write.entry_id is not None and 'equal or smaller' in str(reply):
-                    doubtful.append((write, write.entry_id))
-                    self._to_retry.append(write)
+                    self._doubtful.append(write)
                 elif reply is ABORTED:
                     self._to_retry.append(write)
-                elif code_of(reply) in RETRY and not write.handle.at_most_once:
-                    retry = self._pause_writes(reply)
+                elif write.is_kept() and code_of(reply) in RETRY:
+                    stores_nothing = self._pause_writes(reply)
                     self._to_retry.append(write)
                 else:
                     self._reject(write, reply)
             for how in durable:
                 self._check_durability(how, connection.reply(), written)
-            for write, entry_id in doubtful:
-                if self._is_stored(connection, write, entry_id):
-                    self._to_retry.remove(write)
-                    written.append(write)
+            while self._doubtful:
+                self._resolve(connection, self._doubtful[0], written)
+                self._doubtful.popleft()
         finally:
             self._acknowledge(written)
-        if retry is None and any(_stores(write) for write in written):
+            for handle in gone:
+                self._queue.write_again(handle)
+        # A server that is out of memory accepts what is not kept.
+        if stores_nothing is None and any(write.is_kept() for write in written):
             self._resume_writes()
         if self._to_retry:
             again, self._to_retry = self._to_retry, []
             self._queue.put_back(again)
-        if retry == 'READONLY':
+        if stores_nothing == 'READONLY':
             raise redis.ConnectionError(f'READONLY: {HINTS["READONLY"]}')
 
     def _on_disconnect(self) -> None:
         """Keep or drop what was under way when the connection ended."""
-        too_big: list[PendingWrite] = []
         for write in self._in_flight:
             write.failed_attempts += 1
             if write.failed_attempts >= BIG_ATTEMPTS and write.size >= BIG_BYTES:
-                too_big.append(write)
+                write.drop('refused')
+                self._log.warning(
+                    '%s: dropped a write of %d bytes: %d connections ended while it was under way',
+                    write.handle, write.size, write.failed_attempts,
+                )  # fmt: skip
             else:
                 self._to_retry.append(write)
-        unfinished, self._to_retry = self._to_retry, []
+        unfinished, self._to_retry = [*self._doubtful, *self._to_retry], []
+        self._doubtful.clear()
         self._in_flight.clear()
         self._queue.disconnect(unfinished)
-        for write in too_big:
-            drop(write, 'refused')
-            self._log.warning(
-                '%s: dropped a write of %d bytes: %d connections ended while it was under way',
-                write.handle, write.size, write.failed_attempts,
-            )  # fmt: skip
 
     # --- what replies mean ----------------------------------------------------------------------
     def _acknowledge(self, written: list[PendingWrite]) -> None:
         if self._problems:
             for write in written:
-                if self._problems.pop(write.handle, None) is not None:
-                    self._log.info('%s: is written again', write.handle)
+                self._solve(str(write.handle), 'is written again')
         now = time.monotonic()
         for write in self._queue.settle(written, now):
             if write.entry_id is not None:
                 self._replay.add(write, now)
 
     def _reject(self, write: PendingWrite, error: redis.ResponseError) -> None:
-        handle, code = write.handle, code_of(error)
-        if self._problems.get(handle) != code:
-            self._problems[handle] = code
-            hint = HINTS.get(code, 'nothing is written there')
-            self._log.warning('%s: %s (%s)', handle, self._thread.redact(error), hint)
-        drop(write, 'refused')
+        hint = HINTS.get(code_of(error), 'nothing is written there')
+        text = f'{self._thread.redact(error)} ({hint})'
+        self._report(str(write.handle), code_of(error), text)
+        write.drop('refused')
 
     def _is_paused(self) -> bool:
         return self._paused_until > time.monotonic()
 
     def _pause_writes(self, error: redis.ResponseError) -> str:
-        """Write nothing but events for a moment; return the error's code."""
+        """Write nothing that is kept for a moment; return the error's code."""
         code = code_of(error)
-        if self._problem != code:
-            self._problem = code
-            text = self._thread.redact(error)
-            self._log.warning('Redis stores nothing: %s (%s)', text, HINTS.get(code, code))
+        text = f'{self._thread.redact(error)} ({HINTS.get(code, code)})'
+        self._report(SERVER, code, f'stores nothing: {text}')
         if not self._is_paused():
             self._paused_until = time.monotonic() + self._pause_s
             self._pause_s = min(2 * self._pause_s, self._timing.retry_max_s)
         return code
 
     def _resume_writes(self) -> None:
-        if self._problem is not None:
-            self._log.info('Redis stores again, after %s', self._problem)
-        self._problem = None
+        self._solve(SERVER, f'stores again, after {self.problem()}')
         self._pause_s = self._timing.retry_first_s
 
     def _check_durability(self, how: str, reply: Reply, written: list[PendingWrite]) -> None:
+        subject = f'streams with durability {how}'
         has_failed = isinstance(reply, redis.ResponseError)
         reached = 0 if has_failed else reply[0] if isinstance(reply, list) else reply
         if reached >= 1:
-            if how in self._not_durable:
-                self._not_durable.remove(how)
-                self._log.info('streams with durability %s: durable again', how)
+            self._solve(subject, 'durable again')
             return
-        if how not in self._not_durable:
-            self._not_durable.add(how)
-            reason = self._thread.redact(reply) if has_failed else f'not within {DURABLE_MS} ms'
-            self._log.warning('streams with durability %s: not durable: %s', how, reason)
+        reason = self._thread.redact(reply) if has_failed else f'not within {DURABLE_MS} ms'
+        self._report(subject, 'not durable', f'not durable: {reason}')
         _count('not_durable', (w for w in written if w.handle.durability == how))
+
+    def _report(self, subject: str, code: str, text: str) -> None:
+        """Log a problem, unless the subject had the same one before."""
+        if self._problems.get(subject) != code:
+            self._problems[subject] = code
+            self._log.warning('%s: %s', subject, text)
+
+    def _solve(self, subject: str, text: str) -> None:
+        """Log that a subject has no problem any more, if it had one."""
+        if self._problems.pop(subject, None) is not None:
+            self._log.info('%s: %s', subject, text)
 
     # --- streams --------------------------------------------------------------------------------
     def _find_lost(self, connection: Connection) -> list[PendingWrite]:
@@ -317,24 +283,25 @@ class Writer:
         _count('resent', lost)
         return lost
 
-    def _is_stored(self, connection: Connection, write: PendingWrite, entry_id: StreamId) -> bool:
-        """Return whether the server has an entry that it rejects as not new; else renew its id."""
-        handle, number = write.handle, id_text(entry_id)
+    def _resolve(
+        self, connection: Connection, write: PendingWrite, written: list[PendingWrite]
+    ) -> None:
+        """Decide on an entry that the server rejects as not new: it is stored, or has a bad id."""
+        handle, number = write.handle, id_text(write.entry_id or FIRST)
         found, info = connection.pipe(
             [('XRANGE', handle.name, number, number), ('XINFO', 'STREAM', handle.name)]
         )
         expected = isinstance(write.payload, bytes) and entry_fields(write.payload, write.meta)
-        if isinstance(found, list) and found and found[0][1] == expected:
-            return True
-        # Another writer came in between.
         newest = last_id(info)
-        if newest is None:
-            self._to_retry.remove(write)
+        if isinstance(found, list) and found and found[0][1] == expected:
+            written.append(write)
+        elif newest is None:
             self._reject(write, info)
-        elif handle.ids is not None:
-            handle.ids.advance(newest)
+        else:  # another writer came in between
+            if handle.ids is not None:
+                handle.ids.advance(newest)
             write.entry_id = None
-        return False
+            self._to_retry.append(write)
 
 
 def _all_or_none(entries: list[PendingWrite]) -> list[Command]:
@@ -375,11 +342,6 @@ def _reason(aborted: Reply) -> Reply:
     if found:
         return redis.ResponseError(reason)
     return ABORTED if code_of(aborted) == 'EXECABORT' else aborted
-
-
-def _stores(write: PendingWrite) -> bool:
-    """Return whether a write stores something; a server out of memory accepts all others."""
-    return write.payload is not None and not write.handle.at_most_once
 
 
 def _count(event: str, writes: Iterable[PendingWrite]) -> None:

@@ -24,6 +24,7 @@ from redis_bridge.mapping.model import (
 )
 from redis_bridge.ports import Write
 from redis_bridge.protocol.meta import Meta
+from redis_bridge.redis_io.address import Timing
 from redis_bridge.redis_io.replay import ReplayBuffer
 from redis_bridge.redis_io.write_queue import WRITE_OVERHEAD
 
@@ -56,6 +57,10 @@ class Feed:
 
 def numbers(db, name):
     return [int(fields[b'data']) for _, fields in db.xrange(name)]
+
+
+def writer_of(endpoints):
+    return next(iter(endpoints._writers.values()))
 
 
 def started(endpoints, connected=True):
@@ -205,7 +210,7 @@ def test_what_is_too_old_to_be_written_again_is_told_as_a_gap(
     redis_server, db, redis_side_at, caplog
 ):
     endpoints = redis_side_at(redis_server.url)
-    endpoints._writer._replay = ReplayBuffer(seconds=1e9, size=100 * (WRITE_OVERHEAD + 4))
+    writer_of(endpoints)._replay = ReplayBuffer(seconds=1e9, size=100 * (WRITE_OVERHEAD + 4))
     stream = Feed(endpoints, StreamSinkConfig('s'))
     started(endpoints)
     stream.write(1000)
@@ -266,7 +271,7 @@ def test_a_value_under_way_at_the_loss_gives_way_to_a_newer_one(
     started(endpoints)
     proxy.stall()
     key.write()
-    eventually(lambda: endpoints._writer._in_flight)
+    eventually(lambda: writer_of(endpoints)._in_flight)
     key.write()
     proxy.cut()
     eventually(lambda: key.get('dropped') == {'superseded': 1})
@@ -399,10 +404,10 @@ def test_a_notice_follows_a_value_that_was_stored_only(redis_server, db, redis_s
         eventually(lambda: notices.get('carried') == 2)
     assert db.get('k') == b'6'
     # One line when it begins, one when it ends, though renewals succeed in between.
-    stores = [r.getMessage() for r in caplog.records if 'Redis stores' in r.getMessage()]
-    assert [text.split(':')[0].split(',')[0] for text in stores] == [
-        'Redis stores nothing', 'Redis stores again',
-    ]  # fmt: skip
+    stores = [r.getMessage() for r in caplog.records if 'stores' in r.getMessage()]
+    assert len(stores) == 2
+    assert stores[0].startswith('Redis: stores nothing: OOM')
+    assert stores[1] == 'Redis: stores again, after OOM'
 
 
 def test_entries_stay_in_order_however_often_the_server_runs_out_of_memory(
@@ -427,6 +432,19 @@ def test_entries_stay_in_order_however_often_the_server_runs_out_of_memory(
     flapping.join()
     eventually(lambda: feed.get('carried') == feed.sent)
     assert numbers(db, 's') == list(range(1, feed.sent + 1))
+
+
+def test_a_durable_stream_holds_up_no_other(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url, timing=Timing())
+    durable = Feed(endpoints, StreamSinkConfig('s', durability='replicated'))
+    channel = Feed(endpoints, ChannelSinkConfig('c'))
+    started(endpoints)
+    durable.write()  # waits for a replica that there is not
+    eventually(lambda: db.exists('s'))
+    channel.write()
+    eventually(lambda: channel.get('carried') == 1)
+    assert durable.get('carried') == 0
+    eventually(lambda: durable.get('noted') == {'not_durable': 1})
 
 
 def test_a_value_too_big_for_the_server_does_not_hold_up_the_others(
@@ -486,6 +504,29 @@ def test_a_renewal_keeps_a_value_alive_and_brings_back_a_lost_one(redis_server, 
     key.sink.renew()
     assert eventually(lambda: db.get('k')) == b'1'
     assert key.get('carried') == 1
+
+
+def test_a_newer_value_in_the_same_batch_as_a_renewal_stays(
+    redis_server, db, proxy, redis_side_at
+):
+    endpoints = redis_side_at(proxy.url)
+    key = Feed(endpoints, KeySinkConfig('k', ttl_ms=60_000))
+    other = Feed(endpoints, ChannelSinkConfig('c'))
+    started(endpoints)
+    key.write()
+    eventually(lambda: key.get('carried') == 1)
+    db.delete('k')
+    proxy.stall()
+    other.write()
+    eventually(lambda: writer_of(endpoints)._in_flight)
+    key.sink.renew()
+    key.write()
+    proxy.flow()
+    eventually(lambda: key.get('carried') == 2)
+    eventually(lambda: key.get('noted') == {'rewritten': 1})
+    other.write()
+    eventually(lambda: other.get('carried') == 2)
+    assert db.get('k') == b'2'
 
 
 def test_fsynced_entries_survive_and_a_server_without_that_is_told_of(

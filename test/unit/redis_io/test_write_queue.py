@@ -23,6 +23,7 @@ from redis_bridge.mapping.model import (
     StreamSinkConfig,
 )
 from redis_bridge.ports import Write
+from redis_bridge.redis_io.commands import SINK_COMMANDS, StreamCommands
 from redis_bridge.redis_io.write_queue import BATCH_COMMANDS, WRITE_OVERHEAD, WriteQueue
 
 
@@ -112,6 +113,20 @@ def test_channels_drop_while_disconnected_and_the_rest_is_kept(queue):
     queue.connect([])
     assert payloads(queue.take()) == [b'2', b'1', b'2']
     assert [feed.dropped for feed in feeds] == [{'disconnected': 2}, {'superseded': 1}, {}]
+
+
+def test_a_new_sink_only_declares_that_nothing_is_stored(queue, monkeypatch):
+    class LossySinkConfig(StreamSinkConfig):
+        redis_type = None
+
+    monkeypatch.setitem(SINK_COMMANDS, LossySinkConfig, StreamCommands)
+    lossy = Feed(queue, LossySinkConfig('s'))
+    lossy.write()
+    taken = queue.take()
+    lossy.write()
+    queue.disconnect(taken)
+    lossy.write()
+    assert lossy.dropped == {'disconnected': 3}
 
 
 def test_what_was_under_way_comes_first_after_the_loss_unless_it_is_outdated(queue):
@@ -226,8 +241,8 @@ def test_while_nothing_can_be_stored_events_go_on(queue):
     stream, channel = Feed(queue, StreamSinkConfig('s')), Feed(queue, ChannelSinkConfig('c'))
     stream.write()
     channel.write()
-    assert [write.handle for write in queue.take(transient_only=True)] == [channel.handle]
-    assert queue.sleep(transient_only=True)
+    assert [write.handle for write in queue.take(is_paused=True)] == [channel.handle]
+    assert queue.sleep(is_paused=True)
     assert not queue.sleep()
     assert [write.handle for write in queue.take()] == [stream.handle]
 
@@ -251,7 +266,7 @@ def test_entries_that_the_server_lost_come_before_all_others(queue):
     queue.connect(lost)
     assert payloads(queue.take()) == [b'1', b'2', b'3']
     queue.put_back(lost)  # the server was full
-    assert queue.take(transient_only=True) == []
+    assert queue.take(is_paused=True) == []
     assert payloads(queue.take()) == [b'1', b'2']
     queue.disconnect(lost)  # whoever remembers them finds them at the next connect
     assert queue.take() == []
