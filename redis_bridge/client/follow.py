@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Generic, NamedTuple
 
 import redis
@@ -47,12 +47,12 @@ class Follower:
         self._health = _Health(self._queue)
         self._connect_s = address.timing.connect_s + address.timing.reply_s
         setup = Setup(address, self._health)
-        self._channels = _Feed[ChannelReceiver](ChannelSource('channels', setup))
-        self._keys = _Feed[KeyReceiver](KeySource('keys', setup))
-        self._streams = _Feed[StreamReceiver](StreamSource('streams', setup))
+        self._channels = _Feed[ChannelReceiver](lambda: ChannelSource('channels', setup))
+        self._keys = _Feed[KeyReceiver](lambda: KeySource('keys', setup))
+        self._streams = _Feed[StreamReceiver](lambda: StreamSource('streams', setup))
 
     def follow(self, watched: Iterable[tuple[str, str]]) -> None:
-        """Follow (name, kind) pairs too; returns once all are read; all or none.
+        """Follow (name, kind) pairs too; returns once all are read.
 
         :raises redis.RedisError: Redis cannot be reached, or a channel or stream cannot be read.
         """
@@ -66,19 +66,14 @@ class Follower:
                 streams.append((name, _Stream(self._queue, name, kind)))
             else:
                 keys.append((name, _Key(self._queue, name, kind)))
-        # Unbounded, or sources that wait for the consumer would not react.
-        with self._queue.unbounded(), ExitStack() as undo:
-            undo.callback(self._channels.want, self._channels.wanted)
-            undo.callback(self._keys.want, self._keys.wanted)
-            undo.callback(self._streams.want, self._streams.wanted)
+        with self._queue.unbounded():  # or sources that wait for the consumer would not react
             errors = [
                 *self._channels.follow(channels, self._wait),
                 *self._streams.follow(streams, self._wait),
             ]
             self._keys.follow(keys, self._wait)  # one that cannot be read is a notice
-            if errors:
-                raise errors[0]
-            undo.pop_all()
+        if errors:
+            raise errors[0]
 
     def get(self, timeout: float | None) -> Event | Notice | None:
         """Return what came next, None if nothing did in time or the follower is closed."""
@@ -92,8 +87,11 @@ class Follower:
     def close(self) -> None:
         """End the threads and close their connections; closing twice is harmless."""
         self._queue.close()
-        feeds = (self._channels, self._keys, self._streams)
-        threads = [feed.source.thread for feed in feeds]
+        threads = [
+            feed.source.thread
+            for feed in (self._channels, self._keys, self._streams)
+            if feed.source is not None
+        ]
         for thread in threads:
             thread.finish()
             thread.interrupt()
@@ -112,31 +110,35 @@ class Follower:
 
 
 class _Feed(Generic[R]):
-    """One source, and who reads what there."""
+    """One source, made when its first name is followed, and who reads what there."""
 
-    def __init__(self, source: Source[R]) -> None:
-        self.source = source
-        self.wanted: dict[str, list[R]] = {}  # replaced, never changed
-
-    def want(self, wanted: dict[str, list[R]]) -> None:
-        """Have exactly these receivers read."""
-        self.wanted = wanted
-        self.source.want(wanted)
+    def __init__(self, make: Callable[[], Source[R]]) -> None:
+        self._make = make
+        self.source: Source[R] | None = None
+        self._wanted: dict[str, list[R]] = {}
 
     def follow(
         self,
         joining: Sequence[tuple[str, R]],
         wait: Callable[[Source[R], Sequence[R]], None],
     ) -> list[redis.ResponseError]:
-        """Follow names too; return why some cannot be read."""
+        """Follow names too; return why some cannot be read. If it raises, none is followed."""
         if not joining:
             return []
-        wanted = {name: list(receivers) for name, receivers in self.wanted.items()}
+        if self.source is None:
+            self.source = self._make()
+        before = self._wanted
+        self._wanted = {name: list(receivers) for name, receivers in before.items()}
         for name, receiver in joining:
-            wanted.setdefault(name, []).append(receiver)
-        self.want(wanted)
+            self._wanted.setdefault(name, []).append(receiver)
+        self.source.want(self._wanted)
         receivers = [receiver for _, receiver in joining]
-        wait(self.source, receivers)
+        try:
+            wait(self.source, receivers)
+        except redis.RedisError:
+            self._wanted = before
+            self.source.want(before)
+            raise
         return [error for receiver in receivers if (error := self.source.error_of(receiver))]
 
 

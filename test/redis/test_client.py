@@ -21,7 +21,6 @@ from support import eventually
 
 import redis_bridge
 from redis_bridge.client.follow import WAITING, Follower
-from redis_bridge.client.stored import Event
 from redis_bridge.errors import InterfaceError, NotFoundError, PayloadError, RedisError
 from redis_bridge.mapping.model import ChannelSinkConfig, Heartbeat, KeySinkConfig, RedisSettings
 from redis_bridge.messages import cdr_write
@@ -575,26 +574,6 @@ def test_a_name_that_joins_is_followed_though_nobody_reads_what_waits(redis_serv
         b'%d' % number for number in range(count)
     ]
     assert [event.payload for event in got if event.name == 'd'] == [b'joined']
-
-
-def test_names_that_could_not_be_followed_come_once_after_another_attempt(redis_server, db):
-    watched = [('c', 'channel'), ('k', 'key'), ('s', 'stream')]
-    follower = Follower(Address(RedisSettings(redis_server.url), 'test', Timing()))
-    with contextlib.closing(follower):
-        db.sadd('s', 'of another kind')
-        with pytest.raises(redis.ResponseError, match='WRONGTYPE'):
-            follower.follow(watched)
-        db.delete('s')
-        follower.follow(watched)
-        for text in ('x', 'end'):
-            db.publish('c', text)
-        payloads = []
-        for item in iter(lambda: follower.get(5), None):
-            if isinstance(item, Event):
-                payloads.append(item.payload)
-                if item.payload == b'end':
-                    break
-    assert payloads == [b'x', b'end']
 
 
 def test_watch_names_the_name_that_it_cannot_read_and_goes_on(db, client):
