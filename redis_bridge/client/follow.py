@@ -208,9 +208,10 @@ class _Health(Health):
         self._is_lost = False
 
     def log_problem(self, role: str, problem: str) -> None:
-        """Queue why a connection is missing."""
+        """Queue why a connection is missing, once per outage."""
+        if not self._is_lost:
+            self._queue.put(Notice('lost', None, f'no connection to Redis: {problem}'))
         self._is_lost = True
-        self._queue.put(Notice('lost', None, f'no connection to Redis: {problem}'))
 
     def bug(self, role: str, text: str) -> None:
         """Queue an internal error."""

@@ -549,6 +549,7 @@ def test_watch_comes_back_after_the_server_was_killed(redis_server, client):
         eventually(
             lambda: not watch.wait(0.05) and [n.event for n in notices].count('connected') == 1
         )
+        assert [n.event for n in notices].count('lost') == 1
         gaps = {notice.name for notice in notices if notice.event == 'gap'}
         assert gaps == {'c', 's'}  # the server kept nothing, so the stream's end is lost too
         db.set('k', 'after')
