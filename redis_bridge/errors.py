@@ -41,7 +41,7 @@ class MappingError(BridgeError):
 
 
 class InterfaceError(BridgeError):
-    """A message type that is not known here, or a definition that cannot be read."""
+    """A message type that is not known here, or that does not have or carry what is asked of it."""
 
 
 class PayloadError(BridgeError):

@@ -14,7 +14,7 @@ from redis_bridge.payloads.hash_fields import hash_encoder
 from redis_bridge.ports import Payload
 from redis_bridge.protocol.meta import Meta
 
-Encode = Callable[[bytes, Meta], Payload]  # a serialized message to a sink's payload
+EncodeSample = Callable[[bytes, Meta], Payload]  # a serialized message to a sink's payload
 Body = Callable[[bytes], bytes]  # a serialized message to its value without metadata
 
 
@@ -28,7 +28,7 @@ def recipe(sink: SinkConfig) -> tuple[object, ...]:
     return (sink.is_notice, sink.encoding, sink.arrays)
 
 
-def sink_encoder(route: RosToRedis, sink: SinkConfig, message: Message) -> Encode:
+def sink_encoder(route: RosToRedis, sink: SinkConfig, message: Message) -> EncodeSample:
     """Return what encodes a sample for a sink; raises InterfaceError."""
     if sink.encoding is None:
         to_hash = hash_encoder(message, route.fields)

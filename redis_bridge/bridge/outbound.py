@@ -15,7 +15,7 @@ from functools import partial
 from redis_bridge.bridge.describe import describe_sink
 from redis_bridge.bridge.encoders import (
     Body,
-    Encode,
+    EncodeSample,
     body_encoder,
     is_bare,
     key_of,
@@ -96,7 +96,7 @@ class OutboundRoute:
         self._seq = 0
         self._last: tuple[bytes, float] | None = None  # what was written last, and when
         self._last_body: bytes | None = None
-        self._encoders: list[tuple[Encode, int]] = []  # with the most bytes of a payload
+        self._encoders: list[tuple[EncodeSample, int]] = []  # with the most bytes of a payload
         self._outputs: list[tuple[Sink, int, SinkConfig]] = []  # with the encoder's number
         self._notices: list[tuple[Sink, int]] = []  # sent once the key is written
         self._body: Body = bytes  # by which equal values are found

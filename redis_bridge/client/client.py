@@ -15,7 +15,7 @@ from typing import Any
 
 from redis_bridge.client import robots
 from redis_bridge.client.calls import Calls
-from redis_bridge.client.decode import Update, decoder
+from redis_bridge.client.decode import Update, decoder_for
 from redis_bridge.client.follow import Notice
 from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
 from redis_bridge.client.publish import Target, find_target
@@ -104,7 +104,7 @@ class Client:
     def read(self, name: str) -> Update:
         """Return what `get` does, with its kind and metadata."""
         event, info = self._fetch(name)
-        return decoder(self._lookup, event.kind, info).update(event)
+        return decoder_for(self._lookup, event.kind, info).update(event)
 
     def get_raw(self, name: str) -> bytes | dict[bytes, bytes]:
         """Return what is stored, undecoded: bytes, or the fields of a hash or stream entry.

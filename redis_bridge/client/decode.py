@@ -14,9 +14,10 @@ from redis_bridge.client.stored import Event
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.mapping.model import SINKS
 from redis_bridge.messages.paths import field_at, get_at
-from redis_bridge.messages.types import Message, Primitive, String
+from redis_bridge.messages.types import Message
 from redis_bridge.payloads import CODECS
 from redis_bridge.payloads.codec import Decode
+from redis_bridge.payloads.hash_fields import field_codec
 from redis_bridge.protocol.descriptions import NameInfo
 from redis_bridge.protocol.meta import Meta
 
@@ -72,7 +73,7 @@ class Decoder(NamedTuple):
         return Update(name, kind, value, meta or own_meta, id_)
 
 
-def decoder(lookup: Lookup, kind: str, info: NameInfo) -> Decoder:
+def decoder_for(lookup: Lookup, kind: str, info: NameInfo) -> Decoder:
     """Return the decoder for a name of which bridges say `info`.
 
     :raises InterfaceError: the type is needed, and no bridge describes it.
@@ -111,6 +112,5 @@ def _hash_field(message: Message, path: str, text: bytes) -> Any:
         type_ = field_at(message, path)
     except InterfaceError:  # of another version of the type
         return guess(text)[0]
-    encoding = 'text' if isinstance(type_, (Primitive, String)) else 'json'
-    value, _ = CODECS[encoding].decoder(message, field=path)(text)
+    value, _ = field_codec(type_).decoder(message, field=path)(text)
     return get_at(value, path)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup, known_codec
-from redis_bridge.errors import InterfaceError, PayloadError
+from redis_bridge.errors import InterfaceError, PayloadError, show
 from redis_bridge.mapping.model import SOURCES
 from redis_bridge.messages import cdr_write
 from redis_bridge.messages.types import Message
@@ -22,7 +22,7 @@ from redis_bridge.protocol.descriptions import Format, NameInfo
 from redis_bridge.protocol.meta import Meta, entry_fields
 from redis_bridge.redis_io.connection import Command
 
-Encode = Callable[[Any, 'Meta | None'], bytes]
+EncodeValue = Callable[[Any, 'Meta | None'], bytes]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Target:
     encoding: str  # one of CODECS
     type: str | None
     field: str | None
-    encode: Encode = dataclasses.field(repr=False, compare=False)
+    encode: EncodeValue = dataclasses.field(repr=False, compare=False)
 
     def command(self, value: Any, meta: Meta) -> Command:
         """Return the command that sends a value; raises PayloadError."""
@@ -95,7 +95,7 @@ def _kind(name: str, redis_type: str, info: NameInfo) -> str:
     return kind
 
 
-def _encoder(message: Message | None, codec: Codec, field: str | None) -> Encode:
+def _encoder(message: Message | None, codec: Codec, field: str | None) -> EncodeValue:
     """Return a function that encodes a value, and checks it first if its type is known."""
     if codec.needs_type and message is not None:
         write, to_payload = cdr_write.writer(message), codec.encoder(message)
@@ -125,6 +125,9 @@ def _check(message: Message, codec: Codec, field: str | None) -> Callable[[bytes
 def _plain(value: Any) -> Any:
     """Return a value with numbers instead of the scalars of numpy; arrays stay."""
     if isinstance(value, dict):
+        for name in value:
+            if type(name) is not str:
+                raise PayloadError(f'expected a string as name of an entry, got {show(name)}')
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 import redis
 
 from redis_bridge.client.calls import Calls
-from redis_bridge.client.decode import Decoder, Update, decoder
+from redis_bridge.client.decode import Decoder, Update, decoder_for
 from redis_bridge.client.follow import Follower, Notice
 from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
 from redis_bridge.client.stored import Event
@@ -173,7 +173,7 @@ class Watch:
     def _decoder(self, event: Event) -> Decoder:
         pair = (event.name, event.kind)
         if pair not in self._decoders:
-            self._decoders[pair] = decoder(self._lookup, event.kind, self._infos[event.name])
+            self._decoders[pair] = decoder_for(self._lookup, event.kind, self._infos[event.name])
         return self._decoders[pair]
 
 

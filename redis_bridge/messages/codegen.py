@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Generates the source of functions on CDR.
+r"""Generates the source of functions on CDR.
 
 A generic walk over the fields costs about a microsecond a field. So the source of a function is
 generated that does what the walk would do for just one type: neighbouring numbers are one
@@ -10,6 +10,23 @@ generated that does what the walk would do for just one type: neighbouring numbe
 The format is XCDR1 (plain CDR) as Fast DDS and Cyclone DDS carry it: 4 bytes of header, then
 numbers aligned to their size, counted from behind the header. Only little-endian CDR is
 supported, as all platforms of ROS 2 are little-endian.
+
+For `bool ok`, `float64 x`, `string name`, `float32[] ranges`, the reader of CDR is, without the
+frame that names errors (`unpack1` reads '<?7xdI', because positions are known up to `name`)::
+
+    t1 = unpack1(buf, 4)
+    n2 = t1[2]
+    o = 24 + n2
+    v3 = buf[24:o].decode().partition('\0')[0]
+    o = o + 3 & -4
+    t4 = unpack2(buf, o)
+    o += 4
+    n5 = t4[0]
+    s = o
+    o = s + 4 * n5
+    v6 = array('f', buf[s:o]).tolist()
+    if o > end: raise ValueError('ends too early')
+    return {'ok': t1[0], 'x': t1[1], 'name': v3, 'ranges': v6}
 """
 
 from __future__ import annotations

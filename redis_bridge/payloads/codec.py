@@ -133,7 +133,7 @@ class ValueCodec(Codec):
 
     def pack(self, value: Any, meta: Meta | None = None, arrays: str = 'list') -> bytes:
         try:
-            return self.dump(value, meta, arrays == 'typed')
+            return self.dump_untyped(value, meta, self.carries_arrays and arrays == 'typed')
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             reason = str(error) or type(error).__name__
             raise PayloadError(f'cannot be written as {self.name}: {reason}') from None
@@ -153,7 +153,7 @@ class ValueCodec(Codec):
         """Return a function from a plain value of a type, as CDR holds it, to a payload."""
 
     @abstractmethod
-    def dump(self, value: Any, meta: Meta | None, typed: bool) -> bytes:
+    def dump_untyped(self, value: Any, meta: Meta | None, typed: bool) -> bytes:
         """Return the payload of a plain value whose type is not known."""
 
     @abstractmethod

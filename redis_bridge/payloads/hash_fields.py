@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from redis_bridge.messages import cdr_read
 from redis_bridge.messages.paths import field_at, get_at, leaves
 from redis_bridge.messages.types import FieldType, Message, Primitive, String
+from redis_bridge.payloads.codec import ValueCodec
 from redis_bridge.payloads.json_codec import Json
 from redis_bridge.payloads.text_codec import Text
 
@@ -17,10 +18,13 @@ HashEncode = Callable[[bytes], dict[str, bytes]]
 _TEXT, _JSON = Text(), Json()
 
 
+def field_codec(type_: FieldType) -> ValueCodec:
+    """Return the codec of a hash's field: scalars are text, arrays one JSON value each."""
+    return _TEXT if isinstance(type_, (Primitive, String)) else _JSON
+
+
 def hash_encoder(message: Message, fields: Sequence[str] = ()) -> HashEncode:
     """Return a function from CDR to the fields of a hash; it raises PayloadError.
-
-    Scalars are in the text encoding, arrays are one JSON value each.
 
     :param fields: dotted paths; only these are carried. Empty: all.
     :raises InterfaceError: a path is unknown.
@@ -31,7 +35,7 @@ def hash_encoder(message: Message, fields: Sequence[str] = ()) -> HashEncode:
         type_ = field_at(message, path)
         paths.update(leaves(type_, f'{path}.') if isinstance(type_, Message) else {path: type_})
     steps = [
-        (path, (_TEXT if isinstance(type_, (Primitive, String)) else _JSON).dumper(type_))
+        (path, field_codec(type_).dumper(type_))
         for path, type_ in (paths or dict(leaves(message))).items()
     ]
 

@@ -146,7 +146,7 @@ class Json(ValueCodec):
     ).encode
     _decode = json.JSONDecoder(object_pairs_hook=no_duplicates, parse_float=_literal_float).decode
 
-    def dump(self, value: Any, meta: Meta | None, typed: bool) -> bytes:
+    def dump_untyped(self, value: Any, meta: Meta | None, typed: bool) -> bytes:
         return self._encode(with_meta(_untyped_to_json(value), meta)).encode()
 
     def reader(self, message: Message | None, field: str | None) -> Decode:

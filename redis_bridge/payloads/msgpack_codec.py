@@ -106,7 +106,7 @@ class Msgpack(ValueCodec):
         pack = msgpack_direct.to_msgpack(message, typed)
         return lambda cdr, meta=None: pack(cdr, b'' if meta is None else _packed_meta(meta))
 
-    def dump(self, value: Any, meta: Meta | None, typed: bool) -> bytes:
+    def dump_untyped(self, value: Any, meta: Meta | None, typed: bool) -> bytes:
         default = _to_ext if typed else to_list
         payload: bytes = msgpack.packb(with_meta(value, meta), default=default)
         return payload

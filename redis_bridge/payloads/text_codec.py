@@ -107,7 +107,7 @@ class Text(ValueCodec):
         to_text = _TO_TEXT.get(str(type_), str)
         return lambda value: to_text(value).encode()
 
-    def dump(self, value: Any, meta: Meta | None, typed: bool) -> bytes:
+    def dump_untyped(self, value: Any, meta: Meta | None, typed: bool) -> bytes:
         if isinstance(value, bool):
             return b'true' if value else b'false'
         if isinstance(value, (int, float, str)):

@@ -359,6 +359,11 @@ def test_publish_of_no_map_to_a_route_of_whole_messages_is_an_error(db, client, 
     assert not db.exists('robot1:in')
 
 
+def test_publish_of_a_map_whose_names_are_no_strings_is_an_error(client):
+    with pytest.raises(PayloadError, match='expected a string as name of an entry, got 1'):
+        client.publish('x', {'a': [{1: 'x'}]}, encoding='msgpack')
+
+
 @pytest.mark.parametrize('encoding', WHOLE)
 def test_publish_takes_the_scalars_of_numpy(db, client, encoding):
     numpy = pytest.importorskip('numpy')

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from redis_bridge.client.decode import decoder
+from redis_bridge.client.decode import decoder_for
 from redis_bridge.client.publish import Target, find_target
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.mapping.model import SINKS
@@ -86,7 +86,7 @@ def test_an_encoding_of_a_newer_bridge_is_an_error():
     with pytest.raises(InterfaceError, match=r"encoding 'xml'.*update the client"):
         find_target(lookup, 'n', None, None, None)
     with pytest.raises(InterfaceError, match=r"encoding 'xml'.*update the client"):
-        decoder(lookup, 'channel', lookup.name('n')[1])
+        decoder_for(lookup, 'channel', lookup.name('n')[1])
 
 
 def test_metadata_is_in_the_payload_or_in_the_fields_of_an_entry():

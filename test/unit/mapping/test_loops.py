@@ -10,7 +10,7 @@ import re
 import pytest
 from mappings import planned
 
-from redis_bridge.payloads import CODECS
+from redis_bridge.payloads import CODECS, WITH_META
 
 
 def both_ways(out, into, topic_out='/a', topic_in='/a'):
@@ -53,7 +53,7 @@ def test_events_both_ways_are_rejected_where_the_payload_has_no_origin(tmp_path)
         'm.yaml:2: ros_to_redis[0] and m.yaml:3: redis_to_ros[0]: /a -> channel x -> /a is a '
         'loop of events: encoding text carries no origin, so the bridge cannot recognize its own '
         'messages. Use a key if this is state, or two names or two topics; otherwise send whole '
-        'messages as msgpack or json with meta'
+        f'messages as {WITH_META} with meta'
     ]
 
 

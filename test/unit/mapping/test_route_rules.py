@@ -8,6 +8,8 @@ from __future__ import annotations
 import pytest
 from mappings import INBOUND, errors, inbound, load, outbound
 
+from redis_bridge.payloads import WITH_META
+
 ERRORS = [
     (
         outbound(''),
@@ -228,26 +230,26 @@ ERRORS = [
     (
         inbound(f'{INBOUND}, encoding: text, max_age_ms: 5'),
         'm.yaml:3: redis_to_ros[0].max_age_ms: text on a channel carries no stamp, so '
-        'max_age_ms would reject all: send whole messages as msgpack or json, use a '
+        f'max_age_ms would reject all: send whole messages as {WITH_META}, use a '
         "stream, or set 'unstamped: accept'",
     ),
     (
         inbound(f'{INBOUND}, encoding: cdr, max_age_ms: 5'),
         'm.yaml:3: redis_to_ros[0].max_age_ms: cdr on a channel carries no stamp, so '
-        'max_age_ms would reject all: send whole messages as msgpack or json, use a '
+        f'max_age_ms would reject all: send whole messages as {WITH_META}, use a '
         "stream, or set 'unstamped: accept'",
     ),
     (
         inbound('key: k, topic: /a, type: a/B, field: data, max_age_ms: 5'),
         'm.yaml:3: redis_to_ros[0].max_age_ms: a bare field on a key carries no stamp, so '
-        'max_age_ms would reject all: send whole messages as msgpack or json, use a '
+        f'max_age_ms would reject all: send whole messages as {WITH_META}, use a '
         "stream, or set 'unstamped: accept'",
     ),
     (
         inbound('key: k, topic: /a, type: a/B, encoding: text', 'defaults: {max_age_ms: 9}'),
         'm.yaml:3: redis_to_ros[0].max_age_ms: text on a key carries no stamp, so '
-        'max_age_ms (from defaults) would reject all: send whole messages as msgpack or '
-        "json, use a stream, or set 'unstamped: accept'",
+        f'max_age_ms (from defaults) would reject all: send whole messages as {WITH_META}, '
+        "use a stream, or set 'unstamped: accept'",
     ),
     (
         inbound(f'{INBOUND}, max_age_ms: -1'),

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import contextlib
+from array import array
 
 import pytest
 from hypothesis import given, settings
 from mappings import errors, inbound, load, outbound, planned
-from message_types import MESSAGE_TYPES, NESTED, SCALAR
+from message_types import ARRAYS, MESSAGE_TYPES, NESTED, SCALAR
 from strategies import encode_cdr, plain_values, same
 
-from redis_bridge.client.decode import decoder
+from redis_bridge.client.decode import decoder_for
 from redis_bridge.client.publish import find_target
 from redis_bridge.client.stored import Event
 from redis_bridge.errors import InterfaceError, PayloadError
@@ -117,7 +118,7 @@ def test_it_carries_typed_arrays_as_declared(codec):
     if not carries(codec, NESTED):
         assert not codec.carries_arrays
         return
-    message = MESSAGE_TYPES[4]
+    message = ARRAYS
     payload = cdr_write.writer(message)({'b': [1.5, 2.5]})
     typed, plain = (codec.encoder(message, arrays=arrays)(payload) for arrays in ('typed', 'list'))
     assert (typed != plain) is codec.carries_arrays
@@ -130,6 +131,25 @@ def test_it_needs_the_type_as_declared(codec):
             codec.pack(5)
     else:
         assert codec.pack(5)
+
+
+@each_codec
+def test_values_that_it_cannot_carry_raise_a_payload_error(codec):
+    for value in ({'a': object()}, {'a': {1, 2}}, object()):
+        with pytest.raises(PayloadError):
+            codec.pack(value)
+    if not codec.needs_type and not codec.one_scalar:
+        (numbers,) = codec.unpack(codec.pack({'a': array('d', [1.5, 2.5])}))[0].values()
+        assert list(numbers) == [1.5, 2.5]
+
+
+@each_codec
+@pytest.mark.parametrize(
+    'payload', [b'[' * 100_000, b'-' * 100_000, b'{[]:1}', b'{{}:1}', b'\x91' * 100_000]
+)
+def test_hostile_payloads_raise_no_other_error(codec, payload):
+    with contextlib.suppress(PayloadError):
+        codec.unpack(payload)
 
 
 # --- what other parts read from the table ------------------------------------------------------
@@ -235,7 +255,7 @@ def test_a_client_reads_what_it_publishes(codec):
     value = 1.5 if codec.one_scalar else {'data': 1.5}
     payload = target.encode(value, META)
     assert codec.decoder(SCALAR)(payload)[0] == {'data': 1.5}
-    update = decoder(lookup, 'channel', lookup.info).update(Event('n', 'channel', payload))
+    update = decoder_for(lookup, 'channel', lookup.info).update(Event('n', 'channel', payload))
     assert (update.value, update.meta) == (value, META if codec.carries_meta else None)
 
 
