@@ -41,7 +41,7 @@ class MappingError(BridgeError):
 
 
 class InterfaceError(BridgeError):
-    """A message type that is not known here, or that does not have or carry what is asked of it."""
+    """A message type is unknown, or does not have what is asked of it, or cannot be encoded so."""
 
 
 class PayloadError(BridgeError):
