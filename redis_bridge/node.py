@@ -106,6 +106,7 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         spun.setdefault(mapping.executor, []).append(topics)
         for kind, together in spun.items():
             opened.enter_context(spinning(kind, together, log, failed=lambda: stop.put(1)))
+        opened.callback(bridge.close)  # first of all, because it stops the robots
         log.info(
             'robot %s: %d routes to Redis, %d to ROS',
             mapping.robot, len(mapping.ros_to_redis), len(mapping.redis_to_ros),

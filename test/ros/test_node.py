@@ -8,6 +8,7 @@ import json
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
 import pytest
@@ -120,6 +121,51 @@ def test_sigterm_stops_the_robot_before_the_process_ends(ros, redis_server, tmp_
         assert bridge.stop(signal.SIGTERM) == 0
         eventually(lambda: speeds(received)[-3:] == [0.0, 0.0, 0.0])
         assert 'Traceback' not in bridge.output
+
+
+def test_sigint_stops_thirty_robots_at_once(redis_server, tmp_path):
+    count = 30
+    received = [[] for _ in range(count)]  # (speed, time it was published in seconds)
+    routes = ''.join(
+        f"""
+      - channel: cmd_{number}
+        topic: /cmd_{number}
+        type: geometry_msgs/msg/Twist
+        encoding: json
+        stop: {{after_ms: 60000}}"""
+        for number in range(count)
+    )
+    with Graph() as ros:
+        for number, messages in enumerate(received):
+
+            def keep(message, info, messages=messages):
+                messages.append((message.linear.x, info['source_timestamp'] / 1e9))
+
+            ros.node.create_subscription(Twist, f'/cmd_{number}', keep, 10)
+        ros.start()
+        client = redis_server.client()
+        mapping = f'redis_to_ros:{routes}\n'
+        with BridgeProcess(
+            tmp_path, textwrap.dedent(mapping), redis_server, domain=DOMAIN
+        ) as bridge:
+            bridge.ready()
+
+            def all_move():
+                for number, messages in enumerate(received):
+                    if not messages:
+                        client.publish(f'cmd_{number}', '{"linear": {"x": 0.25}}')
+                return all(received)
+
+            eventually(all_move, every=0.1)
+            sent_at = time.time()
+            assert bridge.stop(signal.SIGINT) == 0
+            took = time.time() - sent_at
+            eventually(lambda: all(len(messages) >= 6 for messages in received))
+        stops = [[at for speed, at in messages if speed == 0] for messages in received]
+        assert max(first for first, *_ in stops) < min(second for _, second, *_ in stops)
+        assert max(first for first, *_ in stops) - sent_at < 0.25  # 0.05 where nothing else runs
+        assert [len(times) for times in stops] == [5] * count
+        assert took < 1.5  # 1.0 where nothing else runs
 
 
 def test_a_second_command_stream_keeps_the_dead_man_of_the_topic_quiet(
