@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 from support import eventually
@@ -27,6 +28,7 @@ from std_msgs.msg import Float64, String
 from redis_bridge.payloads import CODECS
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.ros_io.drain import has_publisher_gid
+from redis_bridge.signals import SIGNALS
 
 BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 
@@ -429,13 +431,38 @@ def test_the_process_ends_cleanly_within_two_seconds(redis_server, tmp_path, num
             assert bridge.hash() == {}  # the name is free again
 
 
-@pytest.mark.parametrize('delay_s', [0.15, 0.3, 0.45, 0.6, 0.9])
-def test_a_signal_during_start_up_ends_it_without_a_traceback(redis_server, tmp_path, delay_s):
+def handles_signals(pid):
+    """Return whether a process has a handler of its own for SIGTERM."""
+    status = Path(f'/proc/{pid}/status').read_text()
+    (caught,) = [line for line in status.splitlines() if line.startswith('SigCgt:')]
+    return int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('delay_s', [0, 0.05, 0.1, 0.2, 0.3, 0.6])
+def test_a_signal_during_start_up_ends_it_without_a_traceback(
+    redis_server, tmp_path, delay_s, number
+):
     with BridgeProcess(tmp_path, COMMANDS, redis_server, domain=DOMAIN) as bridge:
-        time.sleep(max(0.0, bridge.started_at + delay_s - time.monotonic()))
-        status = bridge.stop(signal.SIGTERM)
-        assert status in (0, -signal.SIGTERM)  # killed only where Python itself was starting
+        # Before, Python itself is starting, and a signal ends it as any Python process.
+        eventually(lambda: handles_signals(bridge.process.pid), every=0.001)
+        time.sleep(delay_s)
+        assert bridge.stop(number) == 0
         assert 'Traceback' not in bridge.output
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_at_once_waits_if_the_process_is_started_with_signals_blocked(
+    redis_server, tmp_path, number
+):
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        bridge = BridgeProcess(tmp_path, COMMANDS, redis_server, domain=DOMAIN)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with bridge:
+        assert bridge.stop(number) == 0
+        assert bridge.output == ''
 
 
 def test_a_second_bridge_of_the_same_name_stays_closed_until_the_first_ends(
