@@ -3,8 +3,8 @@
 
 """The ROS executable `redis_bridge`, which runs a mapping until a signal ends it.
 
-Whatever takes time to import is imported after the signal handlers are set, so that a signal during
-start-up ends the process as cleanly as a later one, and so that `--help` works without ROS.
+Whatever takes time to import is imported after the signal handlers are set, so that a signal
+during start-up ends the process as cleanly as a later one. `--help` works without ROS.
 """
 
 from __future__ import annotations
@@ -63,9 +63,7 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
     from redis_bridge.redis_io.side import RedisSide
 
     try:
-        import rclpy
-        from rclpy.node import Node
-        from rclpy.signals import SignalHandlerOptions
+        from rclpy.context import Context
 
         from redis_bridge.ros_io import nodes
         from redis_bridge.ros_io.diagnostics import Diagnostics
@@ -79,15 +77,9 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
 
     has_gid = has_publisher_gid()
     with ExitStack() as opened:
-        context = rclpy.Context()
-        rclpy.init(
-            args=['redis_bridge', *args],
-            context=context,
-            signal_handler_options=SignalHandlerOptions.NO,
-        )
+        context = Context()
         opened.callback(context.try_shutdown)
-        # Users see this node, with parameters, diagnostics and the log.
-        services = Node('redis_bridge', context=context)
+        services = nodes.services_node(context, args)
         opened.callback(services.destroy_node)
         log = opened.enter_context(nodes.RosLog(services.get_logger()))
         path, robot, redis_url = (

@@ -591,16 +591,19 @@ def test_namespace_and_remappings_apply_to_the_mapping_s_topics(ros, redis_serve
           - {topic: relative, to: {key: relative}}
           - {topic: /absolute, to: {key: absolute}}
           - {topic: /old, to: {key: remapped}}
+          - {topic: /old2, to: {key: remapped2}}
+          - {topic: /old3, to: {key: remapped3}}
         redis_to_ros:
           - {key: command, topic: command, type: std_msgs/msg/String}
     """
-    for topic in ('/fleet/relative', '/absolute', '/new'):
+    for topic in ('/fleet/relative', '/absolute', '/new', '/new2', '/old3'):
         ros.node.create_publisher(String, topic, LATCHED).publish(String(data=topic))
     commands = ros.collect(String, '/fleet/command', LATCHED)
     ros.start()
     client = redis_server.client()
     client.set('command', 'go')
     ros_args = ('-r', '__ns:=/fleet', '-r', '__node:=mirror', '-r', '/old:=/new')
+    ros_args += ('-r', 'mirror:/old2:=/new2', '-r', 'other_node:/old3:=/new3')
     with BridgeProcess(
         tmp_path, mapping, redis_server, domain=DOMAIN, ros_args=ros_args
     ) as bridge:
@@ -608,6 +611,8 @@ def test_namespace_and_remappings_apply_to_the_mapping_s_topics(ros, redis_serve
         eventually(lambda: client.get('relative') == b'/fleet/relative')
         eventually(lambda: client.get('absolute') == b'/absolute')
         eventually(lambda: client.get('remapped') == b'/new')
+        eventually(lambda: client.get('remapped2') == b'/new2')
+        eventually(lambda: client.get('remapped3') == b'/old3')
         eventually(lambda: [message.data for message in commands] == ['go'])
         assert ('mirror', '/fleet') in ros.node.get_node_names_and_namespaces()
 
@@ -639,6 +644,34 @@ def test_errors_end_the_node_with_their_place(redis_server, tmp_path, mapping, e
         assert 'robot1.yaml:' in text
         assert expected in text
         assert 'Traceback' not in text
+
+
+@pytest.mark.parametrize(
+    ('ros_args', 'expected'),
+    [
+        (('-r', 'garbage'), "Couldn't parse remap rule: '-r garbage'"),
+        (('-r', '__ns:=bad'), "Couldn't parse remap rule: '-r __ns:=bad'"),
+        (
+            ('--params-file', '/missing.yaml'),
+            "params file: '--params-file /missing.yaml'",
+        ),
+        (('--log-level', 'loud'), "Couldn't parse log level: '--log-level loud'"),
+        (('-p', 'use_sim_time:=maybe'), "'use_sim_time' to 'maybe' of type 'STRING', expecting"),
+        (('--unknown',), "unknown arguments ['--unknown']"),
+    ],
+)
+def test_invalid_ros_arguments_end_the_node_with_one_line(
+    redis_server, tmp_path, ros_args, expected
+):
+    mapping = 'ros_to_redis: [{topic: /a, to: {key: b}}]'
+    with BridgeProcess(
+        tmp_path, mapping, redis_server, domain=DOMAIN, ros_args=ros_args
+    ) as bridge:
+        assert bridge.process.wait(20) == 1
+        lines = bridge.text().splitlines()
+        (line,) = [line for line in lines if '] [rcl]: ' not in line]  # what rcl itself logs
+        assert line.startswith('redis_bridge: ROS does not start: ')
+        assert expected in line
 
 
 def test_a_url_with_a_password_is_rejected_as_a_parameter_and_not_printed(tmp_path):
