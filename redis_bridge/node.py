@@ -3,23 +3,24 @@
 
 """The ROS executable `redis_bridge`, which runs a mapping until a signal ends it.
 
-Nothing of ROS is imported before the signal handlers are set, so that a signal during start-up
-ends the process as cleanly as a later one, and so that `--help` works without ROS.
+Whatever takes time to import is imported after the signal handlers are set, so that a signal
+during start-up ends the process as cleanly as a later one. `--help` works without ROS.
 """
 
 from __future__ import annotations
 
 import gc
-import logging
 import sys
 from contextlib import ExitStack
-from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
-from redis_bridge.errors import BridgeError, MappingError, MissingRosError
-from redis_bridge.mapping.load import load
-from redis_bridge.mapping.model import Mapping
-from redis_bridge.mapping.plan import plan
 from redis_bridge.signals import stopped_by_signals
+
+if TYPE_CHECKING:
+    import logging
+    from queue import SimpleQueue
+
+    from redis_bridge.mapping.model import Mapping
 
 USAGE = """\
 usage: redis_bridge --ros-args -p mapping:=FILE [-p robot:=NAME] [-p redis_url:=URL]
@@ -46,6 +47,8 @@ def main(args: list[str] | None = None) -> int:
         print(USAGE)
         return 0
     with stopped_by_signals() as stop:
+        from redis_bridge.errors import BridgeError, MappingError
+
         try:
             return _run(args, stop)
         except BridgeError as error:
@@ -55,10 +58,12 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _run(args: list[str], stop: SimpleQueue[int]) -> int:
+    from redis_bridge.bridge.bridge import Bridge
+    from redis_bridge.errors import MissingRosError
+    from redis_bridge.redis_io.side import RedisSide
+
     try:
-        import rclpy
-        from rclpy.node import Node
-        from rclpy.signals import SignalHandlerOptions
+        from rclpy.context import Context
 
         from redis_bridge.ros_io import nodes
         from redis_bridge.ros_io.diagnostics import Diagnostics
@@ -67,20 +72,14 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         from redis_bridge.ros_io.side import RosSide
     except ImportError as error:
         raise MissingRosError(error) from None
-    from redis_bridge.bridge.bridge import Bridge
-    from redis_bridge.redis_io.side import RedisSide
+    if not stop.empty():
+        return stop.get()
 
     has_gid = has_publisher_gid()
     with ExitStack() as opened:
-        context = rclpy.Context()
-        rclpy.init(
-            args=['redis_bridge', *args],
-            context=context,
-            signal_handler_options=SignalHandlerOptions.NO,
-        )
+        context = Context()
         opened.callback(context.try_shutdown)
-        # Users see this node, with parameters, diagnostics and the log.
-        services = Node('redis_bridge', context=context)
+        services = nodes.services_node(context, args)
         opened.callback(services.destroy_node)
         log = opened.enter_context(nodes.RosLog(services.get_logger()))
         path, robot, redis_url = (
@@ -106,6 +105,7 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         spun.setdefault(mapping.executor, []).append(topics)
         for kind, together in spun.items():
             opened.enter_context(spinning(kind, together, log, failed=lambda: stop.put(1)))
+        opened.callback(bridge.close)  # first of all, because it stops the robots
         log.info(
             'robot %s: %d routes to Redis, %d to ROS',
             mapping.robot, len(mapping.ros_to_redis), len(mapping.redis_to_ros),
@@ -117,6 +117,10 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
 
 def _mapping(path: str, robot: str, redis_url: str, has_gid: bool, log: logging.Logger) -> Mapping:
     """Load and check the whole mapping that the node's parameters name."""
+    from redis_bridge.errors import BridgeError
+    from redis_bridge.mapping.load import load
+    from redis_bridge.mapping.plan import plan
+
     if not path:
         raise BridgeError('no mapping: give the parameter, -p mapping:=FILE')
     mapping = load(path, robot=robot or None, redis_url=redis_url or None)

@@ -18,12 +18,14 @@ def stopped_by_signals() -> Iterator[SimpleQueue[int]]:
     """Yield a queue that gets the exit status, 0, at each signal; only for the main thread.
 
     A queue, not an Event: `Event.set` takes a lock, and a signal handler that interrupts the
-    lock's holder would deadlock. From the end of the context on signals have no effect, because
-    the exit of the interpreter cannot handle any.
+    lock's holder would deadlock. A process may be started with the signals blocked, such as by
+    `env --block-signal=INT,TERM`; one that came before counts as well. From the end of the
+    context on signals have no effect, because the exit of the interpreter cannot handle any.
     """
     stop: SimpleQueue[int] = SimpleQueue()
     for number in SIGNALS:
         signal.signal(number, lambda *_: stop.put(0))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     try:
         yield stop
     finally:

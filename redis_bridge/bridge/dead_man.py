@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from redis_bridge.bridge.timers import CallAt
 from redis_bridge.counters import Counters
@@ -16,6 +16,7 @@ from redis_bridge.mapping.model import Stop
 from redis_bridge.ports import Publisher
 
 REPEAT_EVERY_S = 0.05  # a best-effort subscriber may miss one stop message, hardly five
+REPEAT_WITHIN_S = 0.5  # at the end of the bridge
 
 
 class DeadMan:
@@ -76,16 +77,20 @@ class DeadMan:
             self._log.warning('%s: stop, %s', self.publisher.name, why)
             self._send_next()
 
-    def close(self) -> None:
-        """Reject further commands and, if one was in force, send all stop messages now."""
+    def close(self) -> int:
+        """Reject further commands; return how many stop messages are still to be sent."""
         with self._lock:
             self._closed = True
             left = self.stop.repeat if self._deadline is not None else self._left
             self._deadline, self._left = None, 0
-        for turn in range(left):
-            if turn:
-                time.sleep(REPEAT_EVERY_S)
+            return left
+
+    def publish_stop(self) -> None:
+        """Publish one stop message; an error is logged, so that all other topics stop as well."""
+        try:
             self.publisher.publish(self._message)
+        except Exception:
+            self._log.exception('%s: the stop message was not published', self.publisher.name)
 
     def _check(self) -> None:
         with self._lock:
@@ -101,7 +106,24 @@ class DeadMan:
     def _send_next(self) -> None:
         with self._lock:
             if self._left > 0 and not self._closed:
-                self.publisher.publish(self._message)
+                self.publish_stop()
                 self._left -= 1
                 if self._left > 0:
                     self._call_at(self._clock() + REPEAT_EVERY_S, self._send_next)
+
+
+def close_all(dead_men: Iterable[DeadMan]) -> None:
+    """Close dead-men, and send the stop messages of those in force.
+
+    Every topic gets its first stop message at once. Repetitions take 0.5 s at most, because what
+    started the bridge may kill it if its end takes long.
+    """
+    left = {dead_man: dead_man.close() for dead_man in dead_men}
+    until = time.monotonic() + REPEAT_WITHIN_S
+    while left := {dead_man: count for dead_man, count in left.items() if count > 0}:
+        for dead_man in left:
+            dead_man.publish_stop()
+            left[dead_man] -= 1
+        if not any(left.values()) or time.monotonic() + REPEAT_EVERY_S > until:
+            break
+        time.sleep(REPEAT_EVERY_S)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from redis_bridge.bridge.dead_man import DeadMan
+from redis_bridge.bridge.dead_man import DeadMan, close_all
 from redis_bridge.bridge.describe import describe_source
 from redis_bridge.bridge.encoders import body_encoder, key_of
 from redis_bridge.bridge.inbound import InboundRoute
@@ -24,7 +24,7 @@ from redis_bridge.messages.guards import Guards
 from redis_bridge.messages.types import Message
 from redis_bridge.ports import Publisher, RedisSide, RosSide
 
-STOP_ACKED_WITHIN_S = 0.3
+STOP_ACKED_WITHIN_S = 0.2
 
 RunningRoute = OutboundRoute | InboundRoute
 R = TypeVar('R', OutboundRoute, InboundRoute)
@@ -185,10 +185,10 @@ class RouteSet:
         used = [route.dead_man for route in self.inbound()]
         unused = [dead_man for dead_man in self._dead_men if dead_man not in used]
         self._dead_men = [dead_man for dead_man in self._dead_men if dead_man in used]
+        close_all(unused)
+        deadline = time.monotonic() + STOP_ACKED_WITHIN_S  # for all together
         for dead_man in unused:
-            dead_man.close()
-        for dead_man in unused:
-            dead_man.publisher.wait_for_acked(STOP_ACKED_WITHIN_S)
+            dead_man.publisher.wait_for_acked(max(0.0, deadline - time.monotonic()))
             self._ros.release(dead_man.publisher)
         for route in inbound:
             self._ros.release(route.publisher)

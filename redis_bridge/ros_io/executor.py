@@ -15,7 +15,7 @@ from rclpy.exceptions import InvalidHandle
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.node import Node
 
-SPIN_S = 0.25  # longest time until a stop is noticed; shorter costs idle CPU
+SPIN_S = 0.25  # shorter costs idle CPU
 JOIN_WITHIN_S = 2.0
 
 
@@ -53,6 +53,7 @@ def spinning(
         yield
     finally:
         stop.set()
+        executor.create_task(lambda: None)  # wakes it; `wake` does not wake every executor
         thread.join(JOIN_WITHIN_S)
         for node in nodes:
             executor.remove_node(node)

@@ -6,25 +6,51 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 
+import rclpy
+from rclpy.context import Context
 from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 from redis_bridge.errors import BridgeError
 from redis_bridge.ros_io.graph import BRIDGE_NODE
+
+PLACE = re.compile(r',? at \S+\.c(pp)?:\d+')  # in the source code of ROS, in its errors
+
+
+def services_node(context: Context, args: list[str]) -> Node:
+    """Return the node that users see, with parameters, diagnostics and the log.
+
+    `args` are the ROS arguments of the process; raises BridgeError if ROS rejects them.
+    """
+    try:
+        rclpy.init(
+            args=['redis_bridge', *args],
+            context=context,
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
+        return Node('redis_bridge', context=context)
+    except (RuntimeError, InvalidParameterTypeException) as error:
+        text = ' '.join(PLACE.sub('', str(error)).split())
+        if type(error).__name__ == 'UnknownROSArgsError':
+            text = f'unknown arguments {text}'
+        raise BridgeError(f'ROS does not start: {text}') from None
 
 
 def topics_node(services: Node, args: list[str], boot: str) -> Node:
     """Return the node that carries topics; `args` are the ROS arguments of the process.
 
-    Of these it follows the remappings of topics, not those of nodes or namespaces.
+    Of these it follows the remappings of topics, also those of the node `services` alone, but not
+    those of nodes or namespaces.
     """
     remappings: list[str] = []
-    for flag, rule in zip(args, args[1:]):
-        name = rule.partition(':=')[0].rpartition(':')[2]
-        if flag in ('-r', '--remap') and name not in ('__node', '__name', '__ns'):
+    for flag, given in zip(args, args[1:]):
+        rule = given.removeprefix(f'{services.get_name()}:')
+        if flag in ('-r', '--remap') and not rule.startswith(('__node:=', '__name:=', '__ns:=')):
             remappings += ['-r', rule]
     return Node(
         f'{BRIDGE_NODE}{boot}',

@@ -8,7 +8,9 @@ import json
 import signal
 import subprocess
 import sys
+import textwrap
 import time
+from pathlib import Path
 
 import pytest
 from support import eventually
@@ -26,6 +28,7 @@ from std_msgs.msg import Float64, String
 from redis_bridge.payloads import CODECS
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.ros_io.drain import has_publisher_gid
+from redis_bridge.signals import SIGNALS
 
 BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 
@@ -120,6 +123,51 @@ def test_sigterm_stops_the_robot_before_the_process_ends(ros, redis_server, tmp_
         assert bridge.stop(signal.SIGTERM) == 0
         eventually(lambda: speeds(received)[-3:] == [0.0, 0.0, 0.0])
         assert 'Traceback' not in bridge.output
+
+
+def test_sigint_stops_thirty_robots_at_once(redis_server, tmp_path):
+    count = 30
+    received = [[] for _ in range(count)]  # (speed, time it was published in seconds)
+    routes = ''.join(
+        f"""
+      - channel: cmd_{number}
+        topic: /cmd_{number}
+        type: geometry_msgs/msg/Twist
+        encoding: json
+        stop: {{after_ms: 60000}}"""
+        for number in range(count)
+    )
+    with Graph() as ros:
+        for number, messages in enumerate(received):
+
+            def keep(message, info, messages=messages):
+                messages.append((message.linear.x, info['source_timestamp'] / 1e9))
+
+            ros.node.create_subscription(Twist, f'/cmd_{number}', keep, 10)
+        ros.start()
+        client = redis_server.client()
+        mapping = f'redis_to_ros:{routes}\n'
+        with BridgeProcess(
+            tmp_path, textwrap.dedent(mapping), redis_server, domain=DOMAIN
+        ) as bridge:
+            bridge.ready()
+
+            def all_move():
+                for number, messages in enumerate(received):
+                    if not messages:
+                        client.publish(f'cmd_{number}', '{"linear": {"x": 0.25}}')
+                return all(received)
+
+            eventually(all_move, every=0.1)
+            sent_at = time.time()
+            assert bridge.stop(signal.SIGINT) == 0
+            took = time.time() - sent_at
+            eventually(lambda: all(len(messages) >= 6 for messages in received))
+        stops = [[at for speed, at in messages if speed == 0] for messages in received]
+        assert max(first for first, *_ in stops) < min(second for _, second, *_ in stops)
+        assert max(first for first, *_ in stops) - sent_at < 0.25  # 0.05 where nothing else runs
+        assert [len(times) for times in stops] == [5] * count
+        assert took < 1.5  # 1.0 where nothing else runs
 
 
 def test_a_second_command_stream_keeps_the_dead_man_of_the_topic_quiet(
@@ -383,13 +431,38 @@ def test_the_process_ends_cleanly_within_two_seconds(redis_server, tmp_path, num
             assert bridge.hash() == {}  # the name is free again
 
 
-@pytest.mark.parametrize('delay_s', [0.15, 0.3, 0.45, 0.6, 0.9])
-def test_a_signal_during_start_up_ends_it_without_a_traceback(redis_server, tmp_path, delay_s):
+def handles_signals(pid):
+    """Return whether a process has a handler of its own for SIGTERM."""
+    status = Path(f'/proc/{pid}/status').read_text()
+    (caught,) = [line for line in status.splitlines() if line.startswith('SigCgt:')]
+    return int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('delay_s', [0, 0.05, 0.1, 0.2, 0.3, 0.6])
+def test_a_signal_during_start_up_ends_it_without_a_traceback(
+    redis_server, tmp_path, delay_s, number
+):
     with BridgeProcess(tmp_path, COMMANDS, redis_server, domain=DOMAIN) as bridge:
-        time.sleep(max(0.0, bridge.started_at + delay_s - time.monotonic()))
-        status = bridge.stop(signal.SIGTERM)
-        assert status in (0, -signal.SIGTERM)  # killed only where Python itself was starting
+        # Before, Python itself is starting, and a signal ends it as any Python process.
+        eventually(lambda: handles_signals(bridge.process.pid), every=0.001)
+        time.sleep(delay_s)
+        assert bridge.stop(number) == 0
         assert 'Traceback' not in bridge.output
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_at_once_waits_if_the_process_is_started_with_signals_blocked(
+    redis_server, tmp_path, number
+):
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        bridge = BridgeProcess(tmp_path, COMMANDS, redis_server, domain=DOMAIN)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with bridge:
+        assert bridge.stop(number) == 0
+        assert bridge.output == ''
 
 
 def test_a_second_bridge_of_the_same_name_stays_closed_until_the_first_ends(
@@ -518,16 +591,19 @@ def test_namespace_and_remappings_apply_to_the_mapping_s_topics(ros, redis_serve
           - {topic: relative, to: {key: relative}}
           - {topic: /absolute, to: {key: absolute}}
           - {topic: /old, to: {key: remapped}}
+          - {topic: /old2, to: {key: remapped2}}
+          - {topic: /old3, to: {key: remapped3}}
         redis_to_ros:
           - {key: command, topic: command, type: std_msgs/msg/String}
     """
-    for topic in ('/fleet/relative', '/absolute', '/new'):
+    for topic in ('/fleet/relative', '/absolute', '/new', '/new2', '/old3'):
         ros.node.create_publisher(String, topic, LATCHED).publish(String(data=topic))
     commands = ros.collect(String, '/fleet/command', LATCHED)
     ros.start()
     client = redis_server.client()
     client.set('command', 'go')
     ros_args = ('-r', '__ns:=/fleet', '-r', '__node:=mirror', '-r', '/old:=/new')
+    ros_args += ('-r', 'mirror:/old2:=/new2', '-r', 'other_node:/old3:=/new3')
     with BridgeProcess(
         tmp_path, mapping, redis_server, domain=DOMAIN, ros_args=ros_args
     ) as bridge:
@@ -535,6 +611,8 @@ def test_namespace_and_remappings_apply_to_the_mapping_s_topics(ros, redis_serve
         eventually(lambda: client.get('relative') == b'/fleet/relative')
         eventually(lambda: client.get('absolute') == b'/absolute')
         eventually(lambda: client.get('remapped') == b'/new')
+        eventually(lambda: client.get('remapped2') == b'/new2')
+        eventually(lambda: client.get('remapped3') == b'/old3')
         eventually(lambda: [message.data for message in commands] == ['go'])
         assert ('mirror', '/fleet') in ros.node.get_node_names_and_namespaces()
 
@@ -566,6 +644,34 @@ def test_errors_end_the_node_with_their_place(redis_server, tmp_path, mapping, e
         assert 'robot1.yaml:' in text
         assert expected in text
         assert 'Traceback' not in text
+
+
+@pytest.mark.parametrize(
+    ('ros_args', 'expected'),
+    [
+        (('-r', 'garbage'), "Couldn't parse remap rule: '-r garbage'"),
+        (('-r', '__ns:=bad'), "Couldn't parse remap rule: '-r __ns:=bad'"),
+        (
+            ('--params-file', '/missing.yaml'),
+            "params file: '--params-file /missing.yaml'",
+        ),
+        (('--log-level', 'loud'), "Couldn't parse log level: '--log-level loud'"),
+        (('-p', 'use_sim_time:=maybe'), "'use_sim_time' to 'maybe' of type 'STRING', expecting"),
+        (('--unknown',), "unknown arguments ['--unknown']"),
+    ],
+)
+def test_invalid_ros_arguments_end_the_node_with_one_line(
+    redis_server, tmp_path, ros_args, expected
+):
+    mapping = 'ros_to_redis: [{topic: /a, to: {key: b}}]'
+    with BridgeProcess(
+        tmp_path, mapping, redis_server, domain=DOMAIN, ros_args=ros_args
+    ) as bridge:
+        assert bridge.process.wait(20) == 1
+        lines = bridge.text().splitlines()
+        (line,) = [line for line in lines if '] [rcl]: ' not in line]  # what rcl itself logs
+        assert line.startswith('redis_bridge: ROS does not start: ')
+        assert expected in line
 
 
 def test_a_url_with_a_password_is_rejected_as_a_parameter_and_not_printed(tmp_path):

@@ -37,3 +37,13 @@ def test_what_is_missing_is_named_first_and_how_to_get_it_next():
     first, *advice = done.stderr.splitlines()
     assert first.startswith('redis_bridge: this needs ROS 2, but the Python module rclpy')
     assert 'setup.bash' in ' '.join(advice)
+
+
+def test_the_signal_handlers_are_set_before_anything_that_takes_time_to_import():
+    script = 'import sys; before = {*sys.modules}; import redis_bridge.node; '
+    script += "print(*sorted({name.partition('.')[0] for name in {*sys.modules} - before}))"
+    done = subprocess.run(
+        [sys.executable, '-c', script], capture_output=True, text=True, timeout=30, check=True
+    )
+    heavy = {'yaml', 'jsonschema', 'redis', 'msgpack', 'numpy', 'rclpy', 'logging', 'ssl'}
+    assert not heavy & {*done.stdout.split()}

@@ -4,12 +4,13 @@
 """The dead-man: when it stops a robot, and when it does not."""
 
 import logging
+import time
 
 import pytest
 from fakes import FakeClock, MemoryPublisher
 from samples import TWIST
 
-from redis_bridge.bridge.dead_man import DeadMan
+from redis_bridge.bridge.dead_man import DeadMan, close_all
 from redis_bridge.counters import Counters
 from redis_bridge.mapping.model import Stop
 
@@ -46,7 +47,7 @@ def robot() -> Robot:
 def test_nothing_is_stopped_before_the_first_command(robot):
     robot.clock.move(10)
     robot.dead_man.trigger('Redis is lost')
-    robot.dead_man.close()
+    close_all([robot.dead_man])
     assert robot.published == []
 
 
@@ -86,10 +87,10 @@ def test_the_loss_of_redis_stops_at_once(robot):
 
 def test_closing_sends_all_stops_and_lets_no_command_pass_afterwards(robot):
     robot.command()
-    robot.dead_man.close()
+    close_all([robot.dead_man])
     assert robot.published == ['go', 'stop', 'stop', 'stop']
     assert robot.command() is False
-    robot.dead_man.close()
+    close_all([robot.dead_man])
     robot.clock.move(5)
     assert robot.published == ['go', 'stop', 'stop', 'stop']
 
@@ -97,5 +98,37 @@ def test_closing_sends_all_stops_and_lets_no_command_pass_afterwards(robot):
 def test_closing_while_stops_are_repeated_sends_the_rest(robot):
     robot.command()
     robot.clock.move(0.501)
-    robot.dead_man.close()
+    close_all([robot.dead_man])
     assert robot.published == ['go', 'stop', 'stop', 'stop']
+
+
+def test_closing_many_stops_all_before_it_repeats_any():
+    robots = [Robot() for _ in range(30)]
+    order = []
+    for number, robot in enumerate(robots):
+        robot.command()
+        robot.publisher.publish = lambda _, number=number: order.append(number)
+    close_all(robot.dead_man for robot in robots)
+    assert order == [*range(30)] * 3
+
+
+def test_a_stop_message_that_fails_keeps_no_other_topic_from_its_own(robot, caplog):
+    def fail(_):
+        raise RuntimeError('no publisher')
+
+    broken = Robot()
+    broken.command()
+    robot.command()
+    broken.publisher.publish = fail
+    close_all([broken.dead_man, robot.dead_man])
+    assert robot.published == ['go', 'stop', 'stop', 'stop']
+    assert '/cmd_vel: the stop message was not published' in caplog.text
+
+
+def test_closing_does_not_repeat_for_long():
+    robot = Robot(repeat=1000)
+    robot.command()
+    began = time.monotonic()
+    close_all([robot.dead_man])
+    assert time.monotonic() - began < 2  # 50 s for all of them
+    assert 5 <= robot.published.count('stop') <= 12
