@@ -248,7 +248,6 @@ class _Channel(_Receiver):
 
 class _Key(_Receiver):
     max_bytes = None
-    every_write = False
 
     @property
     def is_hash(self) -> bool:

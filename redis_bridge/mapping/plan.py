@@ -13,12 +13,14 @@ from redis_bridge.mapping import loops
 from redis_bridge.mapping import redis_url as urls
 from redis_bridge.mapping.loops import RouteWarning, place
 from redis_bridge.mapping.model import (
+    KeySourceConfig,
     Mapping,
     Qos,
     RedisToRos,
     RosToRedis,
     SinkConfig,
 )
+from redis_bridge.payloads import CODECS
 from redis_bridge.protocol import keys
 
 _Route = TypeVar('_Route', RosToRedis, RedisToRos)
@@ -191,6 +193,7 @@ def _warnings(mapping: Mapping, distro: str) -> Iterator[RouteWarning]:
     yield from _short_presence(mapping)
     yield from _on_each(mapping.ros_to_redis, _big_payloads)
     yield from _on_each(mapping.redis_to_ros, _unguarded_commands)
+    yield from _on_each(mapping.redis_to_ros, _repeated_commands)
     yield from _plaintext(mapping)
     yield from _on_each(mapping.ros_to_redis, _own_logs)
     yield from _shared_channels(mapping)
@@ -257,6 +260,17 @@ def _unguarded_commands(route: RedisToRos) -> _Found:
             f'command without {missing}',
             f'{route.type} is a type for commands, and the route has no {missing}: '
             f'{", and ".join(risks.values())}',
+        )
+
+
+def _repeated_commands(route: RedisToRos) -> _Found:
+    is_bare = route.field is not None or not CODECS[route.encoding].carries_meta
+    if isinstance(route.source, KeySourceConfig) and route.stop is not None and is_bare:
+        what = 'a bare field' if route.field is not None else route.encoding
+        yield (
+            'repeated commands',
+            f'key {route.source.name}: {what} carries no metadata, so a command that is written '
+            'again unchanged is not noticed, and the robot stops: prefer a channel',
         )
 
 

@@ -5,7 +5,9 @@
 
 The server names the keys that were written (see `tracking`); the values are then read over a
 second connection, because a subscribed one takes no other commands. Fast writes may be seen as
-one; the last one is never missed.
+one; the last one is never missed. Only a value that differs from the last one is handed on: the
+server also names keys that were not written, such as one whose time to live changed, or one of
+that name in another database.
 """
 
 from __future__ import annotations
@@ -35,14 +37,6 @@ class KeyReceiver(SourceReceiver, Protocol):
     def max_bytes(self) -> int | None:
         """Of a longer value (not of a hash) one byte more than this is read; None: all."""
 
-    @property
-    def every_write(self) -> bool:
-        """Whether a value counts that was written again unchanged.
-
-        It does for commands: what repeats keeps the robot moving. A renewed time to live cannot
-        be distinguished from that.
-        """
-
     def receive(self, value: Value | None, is_initial: bool) -> None:
         """Take the value, None if it is gone; `is_initial` if it was there at the connect."""
 
@@ -71,7 +65,7 @@ class KeySource(Source[KeyReceiver]):
             if pings.wait(self.thread.waker):
                 written = set(tracking.written())
                 names = self._applied if None in written else written
-                self._read(values, names or (), written=True)
+                self._read(values, names or ())
 
     def _reconcile(self, tracking: Tracking, values: Connection) -> None:
         """Track what is wanted, and read what nobody has read yet."""
@@ -83,16 +77,14 @@ class KeySource(Source[KeyReceiver]):
         self._last = {r: value for r, value in self._last.items() if r in receivers}
         self._current &= receivers
         if tracking.want(wanted):
-            self._read(values, wanted, written=False)
+            self._read(values, wanted)
         else:
             joined = [
                 name for name, group in wanted.items() if not self._current.issuperset(group)
             ]
-            self._read(values, joined, written=False)
+            self._read(values, joined)
 
-    def _read(
-        self, connection: Connection, names: Iterable[bytes | None], *, written: bool
-    ) -> None:
+    def _read(self, connection: Connection, names: Iterable[bytes | None]) -> None:
         wanted = self._applied or {}
         readers = [
             (name, receiver)
@@ -111,7 +103,7 @@ class KeySource(Source[KeyReceiver]):
                 if isinstance(reply, redis.ResponseError):
                     self._report(receiver, reply)
                 else:
-                    self._hand_on(receiver, _value(receiver, reply), written)
+                    self._hand_on(receiver, _value(receiver, reply))
                     self._report(receiver, None)
 
     def _empty_or_gone(self, connection: Connection, name: bytes, receiver: KeyReceiver) -> Any:
@@ -124,11 +116,10 @@ class KeySource(Source[KeyReceiver]):
         is_there, value = replies[-1]
         return value if is_there else None
 
-    def _hand_on(self, receiver: KeyReceiver, value: Value | None, written: bool) -> None:
+    def _hand_on(self, receiver: KeyReceiver, value: Value | None) -> None:
         is_initial = receiver not in self._current
         self._current.add(receiver)
-        is_repeated = written and not is_initial and receiver.every_write
-        if value != self._last.get(receiver) or is_repeated:
+        if value != self._last.get(receiver):
             self._last[receiver] = value
             receiver.receive(value, is_initial)
 

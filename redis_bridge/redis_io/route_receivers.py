@@ -75,7 +75,7 @@ class ChannelForRoute(_ForRoute):
 
 
 class KeyForRoute(_ForRoute):
-    """Hands on the values of a key."""
+    """Hands on each value of a key that differs from the one before."""
 
     is_hash = False
 
@@ -84,12 +84,16 @@ class KeyForRoute(_ForRoute):
     ) -> None:
         super().__init__(request, log)
         self.max_bytes = request.max_bytes
-        self.every_write = request.is_command
         self._takes_initial = config.initial == 'publish'
+        self._last: bytes | None = None
 
     def receive(self, value: Value | None, is_initial: bool) -> None:
         """See `key_source.KeyReceiver`."""
-        if isinstance(value, bytes) and (self._takes_initial or not is_initial):
+        # A value that comes back after the key was missing, such as renamed away, is not new.
+        if not isinstance(value, bytes) or value == self._last:
+            return
+        self._last = value
+        if self._takes_initial or not is_initial:
             self._receiver.receive([Received(value)])
 
 

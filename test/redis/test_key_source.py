@@ -65,15 +65,57 @@ def test_a_value_that_did_not_change_is_no_news(redis_server, db, redis_side_at)
     assert settled(db, heard, 'k') == [b'1']
 
 
-def test_a_command_written_again_counts_though_its_value_is_the_same(
-    redis_server, db, redis_side_at
+TOUCHES = {
+    'flush of another database': lambda db, other: other.flushdb(),
+    'same key in another database': lambda db, other: other.set('k', '0'),
+    'expire': lambda db, other: db.expire('k', 60),
+    'persist': lambda db, other: (db.expire('k', 60), db.persist('k')),
+    'rename': lambda db, other: (db.rename('k', 'away'), db.rename('away', 'k')),
+    'delete': lambda db, other: (db.delete('k'), db.set('k', '1.5')),
+    'same value': lambda db, other: db.set('k', '1.5'),
+}
+
+
+@pytest.mark.parametrize('initial', ['publish', 'skip'])
+@pytest.mark.parametrize('touch', TOUCHES.values(), ids=TOUCHES)
+def test_a_command_counts_only_if_its_payload_is_another(
+    redis_server, db, redis_side_at, touch, initial
 ):
+    db.set('k', '1.5')
+    endpoints = redis_side_at(redis_server.url)
+    heard, marker = watching(
+        endpoints, KeySourceConfig('k', initial), KeySourceConfig('marker'), command=True
+    )
+    with redis_server.client(db=5) as other:
+        for number in range(5):
+            touch(db, other)
+            db.set('marker', number)
+            eventually(lambda: marker.payloads[-1:] == [b'%d' % number])  # noqa: B023
+    assert settled(db, heard, 'k') == [b'1.5'] * (initial == 'publish')
+
+
+def test_a_command_that_differs_each_time_counts_each_time(redis_server, db, redis_side_at):
     endpoints = redis_side_at(redis_server.url)
     (heard,) = watching(endpoints, KeySourceConfig('k'), command=True)
     for number in range(1, 6):
-        db.set('k', 'forward')
+        db.set('k', f'forward {number}')
         eventually(lambda: len(heard.payloads) == number)  # noqa: B023
-    assert heard.payloads == [b'forward'] * 5
+
+
+def test_a_swapped_database_is_noticed_with_the_next_write(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    heard, marker = watching(
+        endpoints, KeySourceConfig('k'), KeySourceConfig('marker'), command=True
+    )
+    db.set('k', '1')
+    eventually(lambda: heard.payloads == [b'1'])
+    with redis_server.client(db=5) as other:
+        other.set('k', '2')
+    db.swapdb(0, 5)
+    db.set('marker', 'end')
+    eventually(lambda: marker.payloads == [b'end'])
+    db.expire('k', 60)
+    eventually(lambda: heard.payloads == [b'1', b'2'])
 
 
 def test_a_value_that_vanishes_publishes_nothing_and_may_come_back(

@@ -136,6 +136,19 @@ WARNINGS = [
         'm.yaml:2: redis_to_ros[0]: geometry_msgs/msg/TwistStamped is a type for commands, and '
         'the route has no stop: nothing stops the robot if no more commands arrive',
     ),
+    *(
+        (
+            f'redis_to_ros: [{{key: k, topic: /a, type: std_msgs/Float64, {how}, '
+            'stop: {after_ms: 9}}]',
+            f'm.yaml:2: redis_to_ros[0]: key k: {what} carries no metadata, so a command that is '
+            'written again unchanged is not noticed, and the robot stops: prefer a channel',
+        )
+        for how, what in [
+            ('encoding: text', 'text'),
+            ('encoding: cdr', 'cdr'),
+            ('encoding: json, field: data', 'a bare field'),
+        ]
+    ),
     (
         'redis: {url: "redis://10.0.0.7"}',
         'redis: redis://10.0.0.7:6379/0 is on another machine and not encrypted, so others in '
@@ -172,6 +185,10 @@ def test_what_is_unlikely_to_be_meant_is_warned_of(tmp_path, text, warning):
         'to: {key: k, channel: {name: c, send: notice}}}]',
         'ros_to_redis: [{topic: /a, type: sensor_msgs/Image, fields: [width], to: {stream: s}}]',
         'redis_to_ros: [{channel: c, topic: /a, type: geometry_msgs/Twist, max_age_ms: 9, '
+        'stop: {after_ms: 9}}]',
+        'redis_to_ros: [{key: k, topic: /a, type: std_msgs/Float64, stop: {after_ms: 9}}]',
+        'redis_to_ros: [{key: k, topic: /a, type: std_msgs/Float64, encoding: text}]',
+        'redis_to_ros: [{channel: c, topic: /a, type: std_msgs/Float64, encoding: text, '
         'stop: {after_ms: 9}}]',
         'redis: {url: "redis://127.0.0.2"}',
         'redis: {url: "redis://[::1]:1"}',
