@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from redis_bridge.signals import stopped_by_signals
@@ -82,6 +84,7 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         services = nodes.services_node(context, args)
         opened.callback(services.destroy_node)
         log = opened.enter_context(nodes.RosLog(services.get_logger()))
+        threading.excepthook = partial(_end, log, stop)
         path, robot, redis_url = (
             nodes.string_parameter(services, name) for name in ('mapping', 'robot', 'redis_url')
         )
@@ -113,6 +116,13 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         for route in (*mapping.ros_to_redis, *mapping.redis_to_ros):
             log.debug('%s', route)
         return stop.get()
+
+
+def _end(log: logging.Logger, stop: SimpleQueue[int], died: threading.ExceptHookArgs) -> None:
+    """End the bridge because a thread died, whose work would stand still unnoticed."""
+    name = 'without a name' if died.thread is None else died.thread.name
+    log.critical('thread %s died, the bridge ends', name, exc_info=died.exc_value)
+    stop.put(1)
 
 
 def _mapping(path: str, robot: str, redis_url: str, has_gid: bool, log: logging.Logger) -> Mapping:

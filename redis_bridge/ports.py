@@ -170,7 +170,7 @@ class Publisher(Protocol):
         """Return whether all reliable subscribers acknowledged within the time."""
 
     def state(self) -> str:
-        """Return 'open', or which subscriber does not match."""
+        """Return 'open', or which subscriber does not match in type or QoS."""
 
 
 class RosSide(Protocol):

@@ -211,7 +211,6 @@ _VALUES: dict[str, Callable[[_Mismatch, str], str]] = {
     'const': lambda error, got: f'expected {error.expected}, got {got}',
     'minimum': lambda error, got: f'expected at least {error.expected}, got {got}',
     'maximum': lambda error, got: f'expected at most {error.expected}, got {got}',
-    'exclusiveMinimum': lambda error, got: f'expected more than {error.expected}, got {got}',
     'minLength': lambda error, got: 'expected a string, got an empty one',
     'minProperties': lambda error, got: (
         f'expected at least one of {", ".join(error.schema["properties"])}'

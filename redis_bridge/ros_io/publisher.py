@@ -67,6 +67,12 @@ class TopicPublisher:
     def state(self) -> str:
         try:
             found = self._node.get_subscriptions_info_by_topic(self.name)
+            expected = self.message.name
+            for other in sorted({info.topic_type for info in found} - {expected}):
+                return (
+                    f'error: {self.name}: a subscriber expects {other}, '
+                    f'this route publishes {expected}'
+                )
             return graph.first_mismatch(found, partial(qos.mismatch, self._profile)) or 'open'
         except InvalidHandle:
             return 'closed'  # asked from another thread while the bridge ends

@@ -5,6 +5,7 @@
 
 import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -672,6 +673,50 @@ def test_invalid_ros_arguments_end_the_node_with_one_line(
         (line,) = [line for line in lines if '] [rcl]: ' not in line]  # what rcl itself logs
         assert line.startswith('redis_bridge: ROS does not start: ')
         assert expected in line
+
+
+THREAD_DIES = """
+import sys
+from {module} import {cls}
+from redis_bridge.node import main
+
+def die(self):
+    raise ZeroDivisionError('a bug')
+
+{cls}.{method} = die
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ('module', 'cls', 'method', 'thread'),
+    [
+        ('bridge.timers', 'Timers', '_next_due', 'rates'),
+        ('redis_io.connection_thread', 'ConnectionThread', '_hold_session', None),
+        ('redis_io.connection_thread', 'ConnectionThread', '_hang_up', 'redis presence'),
+    ],
+)
+def test_a_thread_that_dies_ends_the_node_loudly(tmp_path, module, cls, method, thread):
+    path = tmp_path / 'm.yaml'
+    path.write_text('version: 1\nros_to_redis: [{topic: /a, to: {key: b}}]\n')
+    script = THREAD_DIES.format(module=f'redis_bridge.{module}', cls=cls, method=method)
+    with subprocess.Popen(
+        [sys.executable, '-c', script, '--ros-args', '-p', f'mapping:={path}', '-p', 'robot:=r'],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, 'ROS_DOMAIN_ID': str(DOMAIN)},
+    ) as process:
+        if thread is None:  # a bug within a session: the thread goes on with the next one
+            for line in process.stderr:
+                if 'internal error: a bug' in line:
+                    break
+            assert process.poll() is None
+            process.terminate()
+        _, text = process.communicate(timeout=20)
+    assert process.returncode == (0 if thread is None else 1)
+    if thread is not None:
+        assert f'thread {thread} died, the bridge ends' in text
+        assert 'ZeroDivisionError: a bug' in text
 
 
 def test_a_url_with_a_password_is_rejected_as_a_parameter_and_not_printed(tmp_path):

@@ -13,6 +13,7 @@ from support import eventually
 
 pytest.importorskip('rclpy')
 
+from geometry_msgs.msg import Twist, TwistStamped
 from graph import DOMAIN, LATCHED, Graph
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
@@ -284,6 +285,23 @@ def test_publishers_offer_state_as_latched_and_events_as_reliable(bridge_graph, 
     assert not event.has_subscribers()
     peer.node.create_subscription(String, '/event', lambda _: None, LATCHED)
     eventually(lambda: event.state().startswith('incompatible QoS with /peer: '))
+
+
+def test_a_subscriber_of_another_type_is_an_error_of_the_publisher(bridge_graph, peer):
+    ros = RosSide(bridge_graph.node, LOG, has_gid=has_publisher_gid())
+    publisher = ros.publisher('/cmd_vel', 'geometry_msgs/msg/Twist', Qos(), latched=False)
+    bridge_graph.start()
+    peer.node.create_subscription(Twist, '/cmd_vel', lambda _: None, 10)
+    eventually(publisher.has_subscribers)
+    assert publisher.state() == 'open'
+    error = (
+        'error: /cmd_vel: a subscriber expects geometry_msgs/msg/TwistStamped, '
+        'this route publishes geometry_msgs/msg/Twist'
+    )
+    with Graph(name='other') as other:  # one participant has one type per topic
+        other.node.create_subscription(TwistStamped, '/cmd_vel', lambda _: None, 10)
+        eventually(lambda: publisher.state() == error)
+    eventually(lambda: publisher.state() == 'open')
 
 
 STORM = """

@@ -45,6 +45,13 @@ def test_a_timer_may_set_the_next_one(timers):
     assert called.wait(5)
 
 
+def test_a_timer_in_the_far_future_does_not_end_the_thread(timers):
+    called = threading.Event()
+    timers.call_at(1e300, lambda: None)
+    timers.call_at(0, called.set)
+    assert called.wait(5)
+
+
 def test_closing_forgets_what_is_not_due_and_ends_the_thread(timers):
     called = []
     timers.call_at(time.monotonic() + 60, lambda: called.append(1))

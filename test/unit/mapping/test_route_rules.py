@@ -100,7 +100,7 @@ ERRORS = [
     ),
     (
         outbound('topic: /a, max_rate_hz: 0, to: {key: x}'),
-        'm.yaml:3: ros_to_redis[0].max_rate_hz: expected more than 0, got 0',
+        'm.yaml:3: ros_to_redis[0].max_rate_hz: expected at least 0.0001, got 0',
     ),
     (
         outbound('topic: /a, max_rate_hz: .inf, to: {key: x}'),
