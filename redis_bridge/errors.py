@@ -44,6 +44,10 @@ class InterfaceError(BridgeError):
     """A message type that is not known here, or a definition that cannot be read."""
 
 
+class MissingTypeError(InterfaceError):
+    """A message type whose package cannot be imported here; the text says how to get it."""
+
+
 class PayloadError(BridgeError):
     """A payload that does not fit its type or its encoding; the text says where and why.
 

@@ -10,14 +10,12 @@ ends the process as cleanly as a later one, and so that `--help` works without R
 from __future__ import annotations
 
 import gc
-import logging
 import sys
 from contextlib import ExitStack
 from queue import SimpleQueue
 
 from redis_bridge.errors import BridgeError, MappingError, MissingRosError
 from redis_bridge.mapping.load import load
-from redis_bridge.mapping.model import Mapping
 from redis_bridge.mapping.plan import plan
 from redis_bridge.signals import stopped_by_signals
 
@@ -60,7 +58,7 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         from rclpy.node import Node
         from rclpy.signals import SignalHandlerOptions
 
-        from redis_bridge.ros_io import nodes
+        from redis_bridge.ros_io import nodes, types
         from redis_bridge.ros_io.diagnostics import Diagnostics
         from redis_bridge.ros_io.drain import has_publisher_gid
         from redis_bridge.ros_io.executor import spinning
@@ -86,7 +84,18 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         path, robot, redis_url = (
             nodes.string_parameter(services, name) for name in ('mapping', 'robot', 'redis_url')
         )
-        mapping = _mapping(path, robot, redis_url, has_gid, log)
+        mapping = load(
+            _given(path),
+            robot=robot or None,
+            redis_url=redis_url or None,
+            resolve=services.resolve_topic_name,
+            describe=types.message,
+        )
+        checked = plan(mapping, 'kilted' if has_gid else 'jazzy', services.resolve_topic_name)
+        if checked.errors:
+            raise BridgeError('\n'.join(checked.errors))
+        for warning in checked.warnings:
+            log.warning(warning)
         redis = RedisSide(mapping.redis, mapping.robot, log=log, presence=mapping.presence)
         opened.callback(redis.close)
         topics = nodes.topics_node(services, args, redis.origin.rpartition('/')[2])
@@ -115,17 +124,10 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         return stop.get()
 
 
-def _mapping(path: str, robot: str, redis_url: str, has_gid: bool, log: logging.Logger) -> Mapping:
-    """Load and check the whole mapping that the node's parameters name."""
+def _given(path: str) -> str:
     if not path:
         raise BridgeError('no mapping: give the parameter, -p mapping:=FILE')
-    mapping = load(path, robot=robot or None, redis_url=redis_url or None)
-    checked = plan(mapping, 'kilted' if has_gid else 'jazzy')
-    if checked.errors:
-        raise BridgeError('\n'.join(checked.errors))
-    for warning in checked.warnings:
-        log.warning(warning)
-    return mapping
+    return path
 
 
 if __name__ == '__main__':
