@@ -6,7 +6,7 @@
     pip install redis
     python examples/drive.py robot1 0.2 0.5 3      # m/s, rad/s, seconds; REDIS_URL as usual
 
-It fits a route such as
+It fits config/teleop.yaml, or a route such as
     - channel: "{robot}:cmd_vel"
       topic: /cmd_vel
       type: geometry_msgs/msg/Twist

@@ -6,7 +6,7 @@
     pip install redis
     python examples/read_pose.py robot1            # REDIS_URL says where Redis is
 
-It fits a route such as
+It fits config/teleop.yaml, or a route such as
     - topic: /odom
       to: {key: {name: "{robot}:odom", encoding: json, ttl_ms: 1000}}
 """

@@ -44,6 +44,10 @@ class InterfaceError(BridgeError):
     """A message type is unknown, or does not have what is asked of it, or cannot be encoded so."""
 
 
+class MissingTypeError(InterfaceError):
+    """A message type whose package cannot be imported here; the text says how to get it."""
+
+
 class PayloadError(BridgeError):
     """A payload that does not fit its type or its encoding; the text says where and why.
 

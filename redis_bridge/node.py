@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import logging
     from queue import SimpleQueue
 
+    from rclpy.node import Node
+
     from redis_bridge.mapping.model import Mapping
 
 USAGE = """\
@@ -85,10 +87,7 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         opened.callback(services.destroy_node)
         log = opened.enter_context(nodes.RosLog(services.get_logger()))
         threading.excepthook = partial(_end, log, stop)
-        path, robot, redis_url = (
-            nodes.string_parameter(services, name) for name in ('mapping', 'robot', 'redis_url')
-        )
-        mapping = _mapping(path, robot, redis_url, has_gid, log)
+        mapping = _mapping(services, has_gid, log)
         redis = RedisSide(mapping.redis, mapping.robot, log=log, presence=mapping.presence)
         opened.callback(redis.close)
         topics = nodes.topics_node(services, args, redis.origin.rpartition('/')[2])
@@ -125,16 +124,27 @@ def _end(log: logging.Logger, stop: SimpleQueue[int], died: threading.ExceptHook
     stop.put(1)
 
 
-def _mapping(path: str, robot: str, redis_url: str, has_gid: bool, log: logging.Logger) -> Mapping:
+def _mapping(services: Node, has_gid: bool, log: logging.Logger) -> Mapping:
     """Load and check the whole mapping that the node's parameters name."""
     from redis_bridge.errors import BridgeError
     from redis_bridge.mapping.load import load
     from redis_bridge.mapping.plan import plan
+    from redis_bridge.ros_io import nodes, types
 
+    path, robot, redis_url = (
+        nodes.string_parameter(services, name) for name in ('mapping', 'robot', 'redis_url')
+    )
     if not path:
         raise BridgeError('no mapping: give the parameter, -p mapping:=FILE')
-    mapping = load(path, robot=robot or None, redis_url=redis_url or None)
-    checked = plan(mapping, 'kilted' if has_gid else 'jazzy')
+    resolve = services.resolve_topic_name
+    mapping = load(
+        path,
+        robot=robot or None,
+        redis_url=redis_url or None,
+        resolve=resolve,
+        describe=types.message,
+    )
+    checked = plan(mapping, 'kilted' if has_gid else 'jazzy', resolve)
     if checked.errors:
         raise BridgeError('\n'.join(checked.errors))
     for warning in checked.warnings:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from redis_bridge.mapping.model import RedisToRos, SinkConfig
 from redis_bridge.messages.definition import definition_text, type_hash
 from redis_bridge.messages.types import Message
-from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
+from redis_bridge.protocol.descriptions import Demands, NameDescription, TypeDescription
 
 
 def describe_sink(sink: SinkConfig, field: str | None, message: Message) -> NameDescription:
@@ -22,8 +22,9 @@ def describe_sink(sink: SinkConfig, field: str | None, message: Message) -> Name
 def describe_source(route: RedisToRos, message: Message) -> NameDescription:
     """Return the description of the name that a route reads."""
     source = route.source
+    demands = Demands(route.limits, route.required, route.must_be_finite, route.max_bytes)
     return NameDescription(
-        source.name, source.kind, True, route.encoding, route.field, _type(message)
+        source.name, source.kind, True, route.encoding, route.field, _type(message), demands
     )
 
 

@@ -65,8 +65,7 @@ class InboundRoute:
         self._counters = Counters()
         self.dead_man = dead_man
         self._is_new = is_new
-        finite = bool(route.limits or route.stop)
-        guards = Guards(route.limits, tuple(route.required), route.set, finite)
+        guards = Guards(route.limits, route.required, route.set, route.must_be_finite)
         self._decode, self._to_cdr = CODECS[route.encoding].inbound(
             publisher.message, route.field, guards, ros_now
         )

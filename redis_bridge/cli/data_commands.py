@@ -133,8 +133,10 @@ class Publish(Command):
     r"""Send a value to a channel, key or stream.
 
     VALUE is YAML or JSON. It is encoded as the bridge that reads NAME expects (json if none does)
-    and, if the bridge described its type, checked first. It carries the Redis server's time, so
-    that it is not rejected as too old. With the encoding text, VALUE is sent unchanged.
+    and, if the bridge described its type, checked first, also against the limits and required
+    fields of the bridge's route. It carries the Redis server's time, so that it is not rejected as
+    too old. With the encoding text, VALUE is sent unchanged. Status 0 means that the value was
+    delivered, not that a robot obeyed: `status` shows what a bridge rejected, and why.
 
     Without --kind, NAME is the kind that the bridge reads it as; else a stream or a key if one is
     stored; else a channel. A command route with a dead-man timeout needs repeated messages:

@@ -9,15 +9,19 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 
 from redis_bridge.cli.options import (
     Command,
     UsageError,
     name_and_value,
+    namespace,
     positive,
     reject_password,
+    remapping,
 )
-from redis_bridge.errors import MissingRosError
+from redis_bridge.errors import MissingRosError, MissingTypeError
+from redis_bridge.messages.types import Message
 
 DISTROS = ('jazzy', 'kilted')
 
@@ -68,11 +72,14 @@ class Check(Command):
 
     Prints every route with its type, names, QoS and encoding, the names that the bridge itself
     writes, and warnings; or all errors at once, each with file, line and path. Needs neither ROS
-    nor Redis.
+    nor Redis. Types, fields and values are checked against the message packages that can be
+    imported here; for the others it prints what was not checked. Start the bridge with the same
+    --namespace and --remap: they decide which routes share a topic.
 
     examples:
       redis-bridge check warehouse.yaml --robot robot1
       redis-bridge check warehouse.yaml --robot robot1 --var floor=2 --distro jazzy
+      redis-bridge check warehouse.yaml --robot robot1 --namespace /robot1 --remap odom:=/odom
     """
 
     connection = ()
@@ -87,6 +94,21 @@ class Check(Command):
             type=name_and_value,
             help='a variable of the mapping; overrides its vars (repeatable)',
         )
+        parser.add_argument(
+            '--namespace',
+            metavar='NAME',
+            default='/',
+            type=namespace,
+            help="the namespace of the bridge's node, as in --ros-args -r __ns:=NAME (default: /)",
+        )
+        parser.add_argument(
+            '--remap',
+            metavar='FROM:=TO',
+            action='append',
+            default=[],
+            type=remapping,
+            help='a remapping of topics, as in --ros-args -r FROM:=TO (repeatable)',
+        )
         distro = os.environ.get('ROS_DISTRO')
         parser.add_argument(
             '--distro',
@@ -97,17 +119,60 @@ class Check(Command):
         )
 
     def run(self, args: argparse.Namespace) -> int:
-        from redis_bridge.mapping import load, plan
+        from redis_bridge.mapping import load, plan, topic_names
 
-        mapping = load.load(args.mapping, robot=args.robot, variables=dict(args.var))
-        found = plan.plan(mapping, distro=args.distro)
+        try:
+            from redis_bridge.ros_io import types
+        except ModuleNotFoundError as error:
+            print(
+                'not checked: message types, fields and values, because ROS 2 cannot be imported '
+                f'here (no module {error.name})',
+                file=sys.stderr,
+            )
+            describe = None
+        else:
+            describe = _Types(types.message)
+        resolve = topic_names.resolver(args.namespace, args.remap)
+        try:
+            mapping = load.load(
+                args.mapping,
+                robot=args.robot,
+                variables=dict(args.var),
+                resolve=resolve,
+                describe=describe,
+            )
+        finally:
+            for text in describe.missing.values() if describe else ():
+                print(f'not checked: {text}', file=sys.stderr)
+        found = plan.plan(mapping, args.distro, resolve)
         for line in found.lines:
             print(line)
+        for route in mapping.ros_to_redis if describe else ():
+            if route.type is None and (route.field or route.fields):
+                print(
+                    f'not checked: {route.where}: fields, because the type is discovered',
+                    file=sys.stderr,
+                )
         for warning in found.warnings:
             print(f'warning: {warning}', file=sys.stderr)
-        for error in found.errors:
-            print(f'error: {error}', file=sys.stderr)
+        for text in found.errors:
+            print(f'error: {text}', file=sys.stderr)
         return 1 if found.errors else 0
+
+
+class _Types:
+    """The message types that can be imported; keeps why the others cannot, by type."""
+
+    def __init__(self, load: Callable[[str], Message]) -> None:
+        self._load = load
+        self.missing: dict[str, str] = {}
+
+    def __call__(self, name: str) -> Message | None:
+        try:
+            return self._load(name)
+        except MissingTypeError as error:
+            self.missing[name] = f'routes of {error}'
+            return None
 
 
 class Demo(Command):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from redis_bridge.errors import BridgeError, RedisError
 from redis_bridge.mapping import redis_url
+from redis_bridge.protocol import names
 
 if TYPE_CHECKING:
     from redis_bridge.client.client import Client
@@ -87,6 +88,27 @@ def name_and_value(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise argparse.ArgumentTypeError(f'expected NAME=VALUE, got {text!r}')
     return name, value
+
+
+def namespace(text: str) -> str:
+    """Return a namespace of ROS with its leading slash."""
+    name = '/' + text.strip('/')
+    if problem := name != '/' and names.topic_problem(name):
+        raise argparse.ArgumentTypeError(problem)
+    return name
+
+
+def remapping(text: str) -> tuple[str, str]:
+    """Return the topics of FROM:=TO."""
+    before, assigned, after = text.partition(':=')
+    if not assigned:
+        raise argparse.ArgumentTypeError(f'expected FROM:=TO, got {text!r}')
+    if before == '__ns':
+        raise argparse.ArgumentTypeError(f'give the namespace as --namespace {after}')
+    for topic in (before, after):
+        if problem := names.topic_problem(topic):
+            raise argparse.ArgumentTypeError(problem)
+    return before, after
 
 
 def count(text: str) -> int:

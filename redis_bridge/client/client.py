@@ -179,14 +179,16 @@ class Client:
         """Send a value to a channel, key or stream, in the format that its bridge expects.
 
         A map is stamped with `_meta` (in a stream: with fields of the entry), so that bridges know
-        its age. If a bridge describes the message type, the value is checked first. For `text`,
-        `value` is one scalar.
+        its age. If a bridge describes the message type, the value is checked first, also against
+        the limits and required fields of the bridge's route. For `text`, `value` is one scalar.
 
         :param kind: default: the kind that bridges read the name as; else stream or key if one is
             stored; else channel.
         :param encoding: one of `payloads.CODECS`; default: what bridges expect, else json.
         :param type: 'pkg/msg/Name', if no bridge names it.
-        :returns: the number of subscribers of the channel; 1 for a key or stream.
+        :returns: the number of subscribers of the channel; 1 for a key or stream. It says that the
+            value was delivered, not that a robot obeyed: a bridge may still reject it, for example
+            as too old.
         :raises PayloadError: the value does not fit, and the text says where; or `kind` is not
             given, and what is stored under the name takes no messages, such as a list.
         """

@@ -81,7 +81,7 @@ def decoder_for(lookup: Lookup, kind: str, info: NameInfo) -> Decoder:
     format_ = info.to_read(kind)
     if format_ is None:
         return Decoder()
-    encoding, type_, type_hash, field = format_
+    encoding, type_, type_hash, field, _ = format_
     if SINKS[kind].encoding is None:
         described = lookup.known_message(type_)
         return Decoder(fields=lambda fields: nested(fields, described))

@@ -14,11 +14,12 @@ from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup, known_codec
 from redis_bridge.errors import InterfaceError, PayloadError, show
 from redis_bridge.mapping.model import SOURCES
 from redis_bridge.messages import cdr_write
+from redis_bridge.messages.guards import Guards
 from redis_bridge.messages.types import Message
 from redis_bridge.payloads import CODECS
 from redis_bridge.payloads.codec import Codec
 from redis_bridge.protocol import names
-from redis_bridge.protocol.descriptions import Format, NameInfo
+from redis_bridge.protocol.descriptions import Demands, Format, NameInfo
 from redis_bridge.protocol.meta import Meta, entry_fields
 from redis_bridge.redis_io.connection import Command
 
@@ -75,7 +76,10 @@ def find_target(
         message = lookup.exact_message(type_, type_hash)
     else:
         message = lookup.known_message(type_) if type_ else None
-    encode = _encoder(message, codec, expected.field)
+    demands = expected.demands
+    if type_ != expected.type:  # whose fields may be others
+        demands = Demands(max_bytes=demands.max_bytes)
+    encode = _encoder(message, codec, expected.field, demands)
     return Target(name, kind, encoding, type_, expected.field, encode)
 
 
@@ -95,12 +99,37 @@ def _kind(name: str, redis_type: str, info: NameInfo) -> str:
     return kind
 
 
-def _encoder(message: Message | None, codec: Codec, field: str | None) -> EncodeValue:
+def _encoder(
+    message: Message | None, codec: Codec, field: str | None, demands: Demands
+) -> EncodeValue:
+    """Return a function that encodes a value as far as its reader will accept it.
+
+    Without the message type only the size is checked.
+    """
+    encode = _typed(message, codec, field, demands)
+    most = demands.max_bytes
+    if most is None:
+        return encode
+
+    def small(value: Any, meta: Meta | None) -> bytes:
+        payload = encode(value, meta)
+        if len(payload) > most:
+            text = f'{len(payload)} bytes, the bridge takes max_bytes {most}'
+            raise PayloadError(text, 'over_size')
+        return payload
+
+    return small
+
+
+def _typed(
+    message: Message | None, codec: Codec, field: str | None, demands: Demands
+) -> EncodeValue:
     """Return a function that encodes a value, and checks it first if its type is known."""
+    guards = Guards(demands.limits, demands.required, finite=demands.finite)
     if codec.needs_type and message is not None:
-        write, to_payload = cdr_write.writer(message), codec.encoder(message)
+        write, to_payload = cdr_write.writer(message, guards), codec.encoder(message)
         return lambda value, meta: to_payload(write(_map(value)), meta)
-    check = None if message is None else _check(message, codec, field)
+    check = None if message is None else _check(message, codec, field, guards)
 
     def encode(value: Any, meta: Meta | None) -> bytes:
         is_map = isinstance(value, dict) and field is None
@@ -112,13 +141,15 @@ def _encoder(message: Message | None, codec: Codec, field: str | None) -> Encode
     return encode
 
 
-def _check(message: Message, codec: Codec, field: str | None) -> Callable[[bytes], object] | None:
+def _check(
+    message: Message, codec: Codec, field: str | None, guards: Guards
+) -> Callable[[bytes], object] | None:
     """Return a function that raises PayloadError for a payload that its reader will reject."""
     try:
         read = codec.decoder(message, field=field)
     except InterfaceError:  # text whose field only the reader knows
         return None
-    write = cdr_write.writer(message)
+    write = cdr_write.writer(message, guards)
     return lambda payload: write(read(payload)[0])
 
 

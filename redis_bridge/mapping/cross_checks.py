@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 from redis_bridge.mapping.model import RedisToRos, RosToRedis, Route, SinkConfig
+from redis_bridge.mapping.topic_names import Resolve
 from redis_bridge.mapping.yaml12 import Path, dotted
 from redis_bridge.payloads import CODECS
 
@@ -20,8 +22,14 @@ _Shared = TypeVar('_Shared')
 _Value = TypeVar('_Value')
 
 
-def errors(outbound: _Outbound, inbound: _Inbound) -> _Found:
-    """Yield each error as its path and text; routes are given by path."""
+def errors(outbound: _Outbound, inbound: _Inbound, resolve: Resolve) -> _Found:
+    """Yield each error as its path and text; routes are given by path.
+
+    Routes share a topic if its full name is the same, however the mapping writes it.
+    """
+    yield from _topics_are_written_alike({**outbound, **inbound})
+    outbound = {at: replace(route, topic=resolve(route.topic)) for at, route in outbound.items()}
+    inbound = {at: replace(route, topic=resolve(route.topic)) for at, route in inbound.items()}
     sinks = [
         ((*path, 'to', sink.kind), route, sink)
         for path, route in outbound.items()
@@ -114,14 +122,15 @@ def _dead_streams_are_free(sinks: _Sinks, inbound: _Inbound) -> _Found:
             yield at, f'{sink.name!r} takes the rejected entries of {source.kind} {source.name!r}'
 
 
-def _topics_agree(routes: dict[Path, Route]) -> _Found:
-    """Without a namespace 'odom' is '/odom', so rules on a topic need one way to write it.
-
-    Routes of one direction share the topic's subscription, or its publisher.
-    """
+def _topics_are_written_alike(routes: dict[Path, Route]) -> _Found:
+    """Without a namespace 'odom' is '/odom', which is easily overlooked."""
     written = (((*p, 'topic'), r.topic.lstrip('/'), r.topic) for p, r in routes.items())
     for at, _, topic, there, other in _differing(written):
         yield at, f'expected {other!r} as in {there}, got {topic!r}'
+
+
+def _topics_agree(routes: dict[Path, Route]) -> _Found:
+    """Routes of one direction share the topic's subscription, or its publisher."""
     types = (((*p, 'type'), r.topic, r.type) for p, r in routes.items() if r.type)
     for at, topic, type_, there, other in _differing(types):
         yield at, f'expected {other} as in {there} for {topic}, got {type_}'

@@ -12,7 +12,15 @@ from collections.abc import Mapping as MappingOf
 from typing import Any
 
 from redis_bridge.errors import MappingError, Problem
-from redis_bridge.mapping import cross_checks, environment, route_rules, schema, yaml12
+from redis_bridge.mapping import (
+    cross_checks,
+    environment,
+    route_rules,
+    schema,
+    topic_names,
+    type_checks,
+    yaml12,
+)
 from redis_bridge.mapping import redis_url as urls
 from redis_bridge.mapping.model import Heartbeat, Mapping, RedisSettings, Tls
 from redis_bridge.mapping.route_rules import RouteReader
@@ -22,6 +30,7 @@ from redis_bridge.protocol import names
 ROBOT = ('vars', 'robot')
 _URL = ('redis', 'url')
 _GIVEN_URL = ('redis_url',)  # not a place in the file
+_FULL_NAMES = topic_names.resolver()
 _ROBOT_ADVICE = (
     'set it with --robot NAME, with the node parameter or launch argument robot:=NAME, or with '
     'robot: ${ROBOT} here, which takes it from the environment'
@@ -39,11 +48,15 @@ def load(
     variables: MappingOf[str, str] | None = None,
     redis_url: str | None = None,
     environ: MappingOf[str, str] = os.environ,
+    resolve: topic_names.Resolve = _FULL_NAMES,
+    describe: type_checks.Describe | None = None,
 ) -> Mapping:
     """Return the checked mapping of a file.
 
-    `robot`, `variables` and `redis_url` win over the file, unless they are empty. Raises
-    MappingError with every error, in the order of the lines; no text shows a password.
+    `robot`, `variables` and `redis_url` win over the file, unless they are empty. `resolve` makes
+    the full names by which rules compare topics. With `describe` the routes are also checked
+    against their message types. Raises MappingError with every error, in the order of the lines;
+    no text shows a password.
     """
     given = {**(variables or {}), **({'robot': robot} if robot else {})}
     document = yaml12.read(path)
@@ -73,7 +86,10 @@ def load(
     valid = [(route, _where(route.path, document)) for route in routes if route.is_valid()]
     outbound = {r.path: route_rules.outbound(r, at) for r, at in valid if r.is_outbound}
     inbound = {r.path: route_rules.inbound(r, at) for r, at in valid if not r.is_outbound}
-    errors.add(Finding(*found) for found in cross_checks.errors(outbound, inbound))
+    if describe is not None:
+        found = type_checks.errors({**outbound, **inbound}, describe)
+        errors.add(Finding(*each) for each in found)
+    errors.add(Finding(*each) for each in cross_checks.errors(outbound, inbound, resolve))
     url_mask = substituted.masks.get(_URL)
     errors.add(_redis_errors(root, redis_url, url_mask, errors))
     errors.add(_presence_errors(root, errors))

@@ -242,6 +242,11 @@ class RedisToRos:
         """Whether the route uses the priority connection."""
         return self.max_age_ms is not None or self.stop is not None
 
+    @property
+    def must_be_finite(self) -> bool:
+        """Whether no number may be NaN or infinite, because the message may move the robot."""
+        return bool(self.limits or self.stop)
+
     def __str__(self) -> str:
         return f'{self.source.kind} {self.source.name} -> {self.topic}'
 

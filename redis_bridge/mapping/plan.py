@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from redis_bridge.mapping import loops
+from redis_bridge.mapping import loops, topic_names
 from redis_bridge.mapping import redis_url as urls
 from redis_bridge.mapping.loops import RouteWarning, place
 from redis_bridge.mapping.model import (
@@ -63,8 +63,19 @@ class Plan:
         return '\n'.join([*self.lines, *warnings, *(f'error: {text}' for text in self.errors)])
 
 
-def plan(mapping: Mapping, distro: str = 'kilted') -> Plan:
-    """Return the plan of a checked mapping for a ROS distribution."""
+def plan(
+    mapping: Mapping, distro: str = 'kilted', resolve: topic_names.Resolve | None = None
+) -> Plan:
+    """Return the plan of a checked mapping for a ROS distribution.
+
+    `resolve` makes the full names of topics, by which loops are found.
+    """
+    resolve = resolve or topic_names.resolver()
+    mapping = replace(
+        mapping,
+        ros_to_redis=tuple(replace(r, topic=resolve(r.topic)) for r in mapping.ros_to_redis),
+        redis_to_ros=tuple(replace(r, topic=resolve(r.topic)) for r in mapping.redis_to_ros),
+    )
     return Plan(
         lines=tuple(_lines(mapping, distro)),
         warnings=tuple(_grouped(_warnings(mapping, distro))),

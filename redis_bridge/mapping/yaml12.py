@@ -29,6 +29,10 @@ MAX_NODES = 100_000  # with every alias written out: a few lines of aliases can 
 _SIMPLE_KEY = re.compile(r'[A-Za-z_][A-Za-z0-9_-]*')
 _TAG = 'tag:yaml.org,2002:'
 
+# A value that begins with a variable, which YAML reads as a map with something behind it.
+_UNQUOTED = re.compile(r'(?:[:,-]\s+|\[\s*)(?P<text>\{\{?[A-Za-z_]\w*\}\}?[^\s,\]}"\']+)')
+_QUOTE = 'put quotes around strings with {{…}}: "{}"'
+
 
 class Finding(NamedTuple):
     """One error: the path that is shown, the text, and where it differs the exact place."""
@@ -153,6 +157,9 @@ def _compose(text: str) -> yaml.Node | None:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        written = ''.join(text.splitlines()[mark.line : mark.line + 1]) if mark else ''
+        if mark and (unquoted := _UNQUOTED.search(written)):
+            raise _UnreadableError(_QUOTE.format(unquoted['text']), mark.line + 1) from None
         problem = error.problem or error.context or 'not YAML'
         if error.context and error.problem:
             problem = f'{error.problem} {error.context}'
@@ -230,10 +237,20 @@ def is_unicode(text: str) -> bool:
     return not any('\ud800' <= character <= '\udfff' for character in text)
 
 
+def _only_name(node: yaml.MappingNode) -> str | None:
+    """Return what is in the braces of `{robot}`, a map of one key without a value."""
+    if not node.flow_style or len(node.value) != 1:
+        return None
+    key, value = node.value[0]
+    is_name = isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode)
+    return str(key.value) if is_name and value.value == '' and not value.style else None
+
+
 class _Reader:
     """Turns nodes into plain values.
 
-    `keeps_zeros` makes 007 a string, because a robot may have that name.
+    `keeps_zeros` makes 007 a string, because a robot may have that name; then `{robot}` is a
+    string without its quotes, too.
     """
 
     def __init__(self, keeps_zeros: bool) -> None:
@@ -269,7 +286,10 @@ class _Reader:
         self._open.add(id(node))
 
     def _map(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
-        value = {}
+        value: dict[str, Any] = {}
+        if self._keeps_zeros and (name := _only_name(node)):
+            self.errors.append(Finding(path, _QUOTE.format(f'{{{name}}}')))
+            return value
         for key, (line, value_node) in self._entries(node, path).items():
             self.lines[(*path, key)] = line
             value[key] = self.plain(value_node, (*path, key))

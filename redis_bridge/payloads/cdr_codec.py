@@ -14,6 +14,7 @@ from redis_bridge.messages.cdr_write import Now
 from redis_bridge.messages.guards import Guards
 from redis_bridge.messages.types import Message
 from redis_bridge.payloads.codec import Codec, Decode, Encode, ToCdr
+from redis_bridge.payloads.looks_like import malformed
 from redis_bridge.protocol.meta import Meta
 
 _PADDED_TO = 4  # bytes
@@ -71,7 +72,10 @@ def _exact(message: Message) -> ToCdr:
     end_of = cdr_read.checker(message)
 
     def exact(payload: bytes) -> bytes:
-        end = end_of(payload)
+        try:
+            end = end_of(payload)
+        except PayloadError as error:
+            raise malformed(payload, 'cdr', str(error)) from None
         if len(payload) - end >= _PADDED_TO:
             raise PayloadError(f'{message.name} ends after {end} bytes, got {len(payload)}')
         return payload[:end]

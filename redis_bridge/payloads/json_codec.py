@@ -18,6 +18,7 @@ from redis_bridge.errors import PayloadError, show
 from redis_bridge.messages.paths import child, get_at
 from redis_bridge.messages.types import FieldType, Message, Primitive, String
 from redis_bridge.payloads.codec import Decode, ValueCodec, no_duplicates
+from redis_bridge.payloads.looks_like import malformed
 from redis_bridge.payloads.msgpack_codec import to_list
 from redis_bridge.protocol.meta import Meta, with_meta
 
@@ -184,7 +185,7 @@ class Json(ValueCodec):
             return self._decode(payload.decode())
         except (ValueError, RecursionError) as error:
             reason = 'nested too deep' if isinstance(error, RecursionError) else str(error)
-            raise PayloadError(f'not JSON as used here: {reason}') from None
+            raise malformed(payload, 'json', f'not JSON as used here: {reason}') from None
 
     def restorer(self, type_: FieldType, path: str) -> Convert:
         return _converter(type_, _FROM_JSON, path, has_base64=True) or (lambda value: value)

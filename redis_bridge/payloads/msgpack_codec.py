@@ -17,6 +17,7 @@ from redis_bridge.errors import PayloadError, show
 from redis_bridge.messages.types import FieldType, Message
 from redis_bridge.payloads import msgpack_direct
 from redis_bridge.payloads.codec import Encode, ValueCodec, no_duplicates
+from redis_bridge.payloads.looks_like import malformed
 from redis_bridge.protocol.meta import META, Meta, take_meta, with_meta
 
 Numbers = Union['array[int]', 'array[float]']
@@ -145,4 +146,4 @@ def _load(payload: bytes, pairs_hook: Callable[..., dict[str, Any]] | None) -> A
         )
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         reason = str(error) or type(error).__name__
-        raise PayloadError(f'not msgpack as used here: {reason}') from None
+        raise malformed(payload, 'msgpack', f'not msgpack as used here: {reason}') from None

@@ -17,6 +17,7 @@ from redis_bridge.messages.paths import field_at, leaves
 from redis_bridge.messages.types import FieldType, Message, Primitive, String
 from redis_bridge.payloads.codec import Decode, ValueCodec
 from redis_bridge.payloads.json_codec import INTEGER, float_name
+from redis_bridge.payloads.looks_like import malformed
 from redis_bridge.protocol.meta import Meta
 
 _FLOAT = re.compile(r'-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?')
@@ -73,7 +74,7 @@ def _parse(type_: Primitive, path: str, text: str) -> bool | int | float:
             if math.isinf(value):
                 raise PayloadError(f'{path}: {text[:40]} is out of range of {type_}')
             return value
-    raise PayloadError(f'{path}: expected {type_} as text, got {show(text)}')
+    raise malformed(text.encode(), 'text', f'{path}: expected {type_} as text, got {show(text)}')
 
 
 class Text(ValueCodec):
@@ -119,7 +120,7 @@ class Text(ValueCodec):
         try:
             return payload.decode()
         except UnicodeDecodeError as error:
-            raise PayloadError(f'the text is not UTF-8: {error}') from None
+            raise malformed(payload, 'text', f'the text is not UTF-8: {error}') from None
 
     def restorer(self, type_: FieldType, path: str) -> Callable[[Any], Any]:
         return partial(_parse, type_, path) if isinstance(type_, Primitive) else str

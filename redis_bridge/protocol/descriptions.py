@@ -5,11 +5,13 @@
 
 A hash per message type holds `definition`, `type_hash` and `protocol`. A hash per Redis name
 holds the `robot`, per kind that a bridge writes its encoding (`key`: `msgpack`), and `type`,
-`type_hash` and `field`. What a bridge reads there has the prefix `from_` in all of these.
+`type_hash` and `field`. What a bridge reads there has the prefix `from_` in all of these, and per
+kind the JSON of what it demands of a payload (`from_channel_demands`: `{"limits": …}`).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
@@ -37,6 +39,36 @@ class TypeDescription(NamedTuple):
         }
 
 
+class Demands(NamedTuple):
+    """What a bridge demands of a payload besides its type; it rejects all others."""
+
+    limits: Mapping[str, tuple[float, float]] = {}  # lowest and highest number, by dotted path
+    required: tuple[str, ...] = ()  # dotted paths
+    finite: bool = False  # neither NaN nor infinity anywhere
+    max_bytes: int | None = None
+
+    def to_json(self) -> str:
+        """Return the text that a description holds; demands that are not made are left out."""
+        made = {name: value for name, value in self._asdict().items() if value}
+        return json.dumps(made, separators=(',', ':'))
+
+    @classmethod
+    def of(cls, text: str) -> Demands:
+        """Return the demands in a text, without those of a kind that is not known here."""
+        try:
+            said = json.loads(text)
+            return cls(
+                {str(at): (float(low), float(high)) for at, (low, high) in said['limits'].items()}
+                if 'limits' in said
+                else {},
+                tuple(map(str, said.get('required', ()))),
+                bool(said.get('finite')),
+                int(said['max_bytes']) if 'max_bytes' in said else None,
+            )
+        except (ValueError, TypeError, AttributeError):
+            return cls()
+
+
 class NameDescription(NamedTuple):
     """What a route writes to, or reads from, one Redis name."""
 
@@ -46,6 +78,7 @@ class NameDescription(NamedTuple):
     encoding: str
     field: str | None  # the payload is the bare value at this path
     type: TypeDescription
+    demands: Demands = Demands()  # of a bridge that reads
 
     def key(self) -> str:
         """Return the hash that holds this description, together with others of the name."""
@@ -60,6 +93,8 @@ class NameDescription(NamedTuple):
             f'{side}type': self.type.name,
             f'{side}type_hash': self.type.type_hash,
         }
+        if self.is_read:  # even if there are none, because there may have been some before
+            fields[f'from_{self.kind}_demands'] = self.demands.to_json()
         if self.field is not None:
             fields[f'{side}field'] = self.field
         return fields
@@ -72,6 +107,7 @@ class Format(NamedTuple):
     type: str | None  # 'pkg/msg/Name'
     type_hash: str | None
     field: str | None  # the payload is the bare value at this path
+    demands: Demands = Demands()
 
 
 class NameInfo(NamedTuple):
@@ -89,7 +125,11 @@ class NameInfo(NamedTuple):
         def formats(side: str, type_: str | None) -> dict[str, Format]:
             rest = type_, said.get(f'{side}type_hash'), said.get(f'{side}field')
             return {
-                kind: Format(said[side + kind], *rest) for kind in kinds if side + kind in said
+                kind: Format(
+                    said[side + kind], *rest, Demands.of(said.get(f'{side}{kind}_demands', ''))
+                )
+                for kind in kinds
+                if side + kind in said
             }
 
         return cls(formats('', type_), formats('from_', said.get('from_type', type_)))

@@ -14,7 +14,7 @@ from typing import Any
 
 from rosidl_parser import definition as rosidl
 
-from redis_bridge.errors import InterfaceError, did_you_mean
+from redis_bridge.errors import InterfaceError, MissingTypeError, did_you_mean
 from redis_bridge.messages.types import (
     PRIMITIVES,
     Array,
@@ -35,7 +35,8 @@ MessageClass = Any  # that rosidl generates, without types
 def load(name: str) -> MessageClass:
     """Return rosidl's class for 'pkg/msg/Name', 'pkg/srv/Name_Request', 'pkg/action/Name_Goal'.
 
-    :raises InterfaceError: it says how to get the type.
+    :raises MissingTypeError: the package of the type cannot be imported.
+    :raises InterfaceError: there is no such type.
     """
     parts = name.split('/')
     if len(parts) != 3 or parts[1] not in _KINDS or not all(map(str.isidentifier, parts)):
@@ -48,13 +49,14 @@ def load(name: str) -> MessageClass:
         if missing == package:
             distro = os.environ.get('ROS_DISTRO', '<distro>')
             debian = f'ros-{distro}-{package.replace("_", "-")}'
-            raise InterfaceError(
+            raise MissingTypeError(
                 f'{name}: the package {package} is not there: install it (apt install {debian}), '
                 f'or source the workspace that has it, before the bridge starts'
             ) from None
         if missing == f'{package}.{kind}':
             raise InterfaceError(f'{name}: the package {package} has no {kind} types') from None
-        raise InterfaceError(f'{name}: the package {package} cannot be loaded: {error}') from error
+        text = f'{name}: the package {package} cannot be loaded: {error}'
+        raise MissingTypeError(text) from error
     found = _find(module, short)
     if found is None:
         known = [word for word in dir(module) if word[0].isupper() and word.isidentifier()]
@@ -84,6 +86,11 @@ _PARTS = {
     'GetResult_Response': ('Impl', 'GetResultService', 'Response'),
     'FeedbackMessage': ('Impl', 'FeedbackMessage'),
 }
+
+
+def message(name: str) -> Message:
+    """Return the description of the message type of a name; raises as `load` and `describe`."""
+    return describe(load(name))
 
 
 def describe(cls: MessageClass) -> Message:

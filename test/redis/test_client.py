@@ -382,6 +382,41 @@ def test_publish_takes_the_scalars_of_numpy(db, client, encoding):
     assert got['inner']['a'] == 2.0
 
 
+DEMANDS = [
+    ({'limits': {'big': [0, 5]}}, {'big': 6}, r'big is 6, allowed is 0\.0 to 5\.0'),
+    ({'required': ['big']}, {}, 'big is required and was left out'),
+    ({'finite': True}, {'x': float('nan')}, 'NaN or infinite'),
+    ({'max_bytes': 20}, {'big': 1, 'text': 'x' * 40}, 'max_bytes 20'),
+]
+
+
+@pytest.mark.parametrize('kind', ['channel', 'key', 'stream'])
+@pytest.mark.parametrize('encoding', WHOLE)
+@pytest.mark.parametrize(('demands', 'value', 'text'), DEMANDS, ids=[str(d[0]) for d in DEMANDS])
+def test_publish_rejects_what_the_bridge_will_reject(
+    db, client, kind, encoding, demands, value, text
+):
+    fields = {f'from_{kind}': encoding, f'from_{kind}_demands': json.dumps(demands)}
+    describe(db, SAMPLE, 'robot1:in', **fields)
+    with pytest.raises(PayloadError, match=text):
+        client.publish('robot1:in', value)
+    assert not db.exists('robot1:in')
+    describe(db, SAMPLE, 'robot1:free', **{f'from_{kind}': encoding, f'from_{kind}_demands': '{}'})
+    client.publish('robot1:free', value)
+
+
+def test_publish_holds_a_bare_field_to_its_limits(db, client):
+    limits = json.dumps({'limits': {'big': [0, 5]}})
+    for encoding in ('text', 'json', 'msgpack'):
+        describe(
+            db, SAMPLE, encoding,
+            from_key=encoding, from_type=SAMPLE.name, from_field='big', from_key_demands=limits,
+        )  # fmt: skip
+        client.publish(encoding, 5)
+        with pytest.raises(PayloadError, match='big is 6'):
+            client.publish(encoding, 6)
+
+
 def test_publish_checks_scalars_as_text(db, client):
     describe(db, SCALAR, 'learning_rate', from_key='text')
     with pytest.raises(PayloadError):

@@ -149,7 +149,7 @@ def test_descriptions_are_written_and_written_again(redis_server, db, redis_side
         assert db.hgetall('redis_bridge:meta:late') == late
         assert db.hgetall('redis_bridge:meta:in') == {
             b'robot': b'robot1', b'from_channel': b'json', b'from_type': string.encode(),
-            b'from_type_hash': b'RIHS01_x',
+            b'from_type_hash': b'RIHS01_x', b'from_channel_demands': b'{}',
         }  # fmt: skip
         redis_server.restart()
 

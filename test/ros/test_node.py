@@ -6,10 +6,12 @@
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -636,6 +638,19 @@ def test_namespace_and_remappings_apply_to_the_mapping_s_topics(ros, redis_serve
             'stop: {after_ms: 100, message: {linear: {x: fast}}}}]',
             'stop.message: linear.x: expected',
         ),
+        (
+            'ros_to_redis: [{topic: /a, type: geometry_msgs/msg/Twist, field: linear.w, '
+            'to: {key: k}}]',
+            ":3: ros_to_redis[0].field: linear.w: geometry_msgs/msg/Vector3 has no field 'w'",
+        ),
+        (
+            'ros_to_redis: [{topic: /a, type: std_msgs/msg/Strin, to: {key: k}}]',
+            ':3: ros_to_redis[0].type: std_msgs/msg/Strin: std_msgs.msg has no type Strin',
+        ),
+        (
+            'ros_to_redis: [{topic: /a, type: no_such_msgs/msg/Thing, to: {key: k}}]',
+            ':3: ros_to_redis[0].type: no_such_msgs/msg/Thing: the package no_such_msgs is not',
+        ),
     ],
 )
 def test_errors_end_the_node_with_their_place(redis_server, tmp_path, mapping, expected):
@@ -692,8 +707,8 @@ sys.exit(main(sys.argv[1:]))
     ('module', 'cls', 'method', 'thread'),
     [
         ('bridge.timers', 'Timers', '_next_due', 'rates'),
-        ('redis_io.connection_thread', 'ConnectionThread', '_hold_session', None),
-        ('redis_io.connection_thread', 'ConnectionThread', '_hang_up', 'redis presence'),
+        ('redis_io.connection_thread', 'ConnectionThread', 'connect', None),
+        ('redis_io.connection_thread', 'ConnectionThread', '_run_session', 'redis '),
     ],
 )
 def test_a_thread_that_dies_ends_the_node_loudly(tmp_path, module, cls, method, thread):
@@ -706,17 +721,54 @@ def test_a_thread_that_dies_ends_the_node_loudly(tmp_path, module, cls, method, 
         text=True,
         env={**os.environ, 'ROS_DOMAIN_ID': str(DOMAIN)},
     ) as process:
+        deadline = threading.Timer(20, process.kill)
+        deadline.start()
         if thread is None:  # a bug within a session: the thread goes on with the next one
             for line in process.stderr:
                 if 'internal error: a bug' in line:
                     break
             assert process.poll() is None
             process.terminate()
-        _, text = process.communicate(timeout=20)
+        _, text = process.communicate()
+        deadline.cancel()
     assert process.returncode == (0 if thread is None else 1)
     if thread is not None:
-        assert f'thread {thread} died, the bridge ends' in text
+        assert re.search(rf'thread {thread}\w* ?died, the bridge ends', text)
         assert 'ZeroDivisionError: a bug' in text
+
+
+@pytest.mark.parametrize(
+    ('ros_args', 'first', 'second'),
+    [
+        (('-r', '__ns:=/bot'), 'cmd_vel', '/bot/cmd_vel'),
+        (('-r', '/x:=/y'), '/x', '/y'),
+    ],
+)
+def test_rules_on_a_topic_hold_after_namespace_and_remappings(
+    redis_server, tmp_path, ros_args, first, second
+):
+    mapping = f"""
+        redis_to_ros:
+          - {{channel: a, topic: {first}, type: geometry_msgs/Twist, stop: {{after_ms: 500}}}}
+          - {{channel: b, topic: {second}, type: geometry_msgs/Twist}}
+    """
+    with BridgeProcess(
+        tmp_path, mapping, redis_server, domain=DOMAIN, ros_args=ros_args
+    ) as bridge:
+        assert bridge.process.wait(20) == 1
+        assert 'robot1.yaml:6: redis_to_ros[1]: all routes to ' in bridge.text()
+    mapping = f"""
+        defaults: {{encoding: text}}
+        ros_to_redis:
+          - {{topic: {first}, type: std_msgs/String, to: {{channel: c}}}}
+        redis_to_ros:
+          - {{channel: c, topic: {second}, type: std_msgs/String}}
+    """
+    with BridgeProcess(
+        tmp_path, mapping, redis_server, domain=DOMAIN, ros_args=ros_args
+    ) as bridge:
+        assert bridge.process.wait(20) == 1
+        assert 'is a loop of events' in bridge.text()
 
 
 def test_a_url_with_a_password_is_rejected_as_a_parameter_and_not_printed(tmp_path):

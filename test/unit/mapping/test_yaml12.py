@@ -34,6 +34,26 @@ ERRORS = [
         "m.yaml:2: not YAML: expected ',' or ']', but got ':' while parsing a flow sequence",
     ),
     (
+        'a:\n  key: {robot}:odom',
+        'm.yaml:2: put quotes around strings with {…}: "{robot}:odom"',
+    ),
+    (
+        'a: {key: {name: {robot}:odom, ttl_ms: 5}}',
+        'm.yaml:1: put quotes around strings with {…}: "{robot}:odom"',
+    ),
+    (
+        'a: [{robot}/odom]',
+        'm.yaml:1: put quotes around strings with {…}: "{robot}/odom"',
+    ),
+    (
+        'a: {{robot}}:odom',
+        'm.yaml:1: put quotes around strings with {…}: "{{robot}}:odom"',
+    ),
+    (
+        'version: 1\nros_to_redis:\n- topic: /a\n  to: {key: {robot}}',
+        'm.yaml:4: ros_to_redis[0].to.key: put quotes around strings with {…}: "{robot}"',
+    ),
+    (
         'a: *b',
         "m.yaml:1: not YAML: found undefined alias 'b'",
     ),

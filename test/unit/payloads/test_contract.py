@@ -83,6 +83,23 @@ def test_malformed_payloads_raise_a_payload_error(codec, payload):
 
 
 @each_codec
+@pytest.mark.parametrize('sent', sorted({*CODECS} - {'text'}))
+def test_a_payload_of_another_encoding_says_what_to_change(codec, sent):
+    payload = CODECS[sent].encoder(SCALAR)(cdr_write.writer(SCALAR)({'data': 2.0}))
+    decode, to_cdr = codec.inbound(SCALAR, None, Guards(), now)
+    if codec.name == sent:
+        assert to_cdr(decode(payload)[0])
+        return
+    with pytest.raises(PayloadError) as raised:
+        to_cdr(decode(payload)[0])
+    found, expected = (name.replace('json', 'JSON') for name in (sent, codec.name))
+    assert str(raised.value) == (
+        f'looks like {found}, this route expects {expected}: send {expected}, or set '
+        f'`encoding: {sent}`'
+    )
+
+
+@each_codec
 def test_a_guarded_value_is_rejected_with_the_reason(codec):
     guards = Guards({'data': (-1, 1)}, finite=True)
     decode, to_cdr = codec.inbound(SCALAR, None, guards, now)

@@ -9,6 +9,7 @@ import pytest
 
 from redis_bridge.errors import InterfaceError
 from redis_bridge.protocol.descriptions import (
+    Demands,
     Format,
     NameDescription,
     NameInfo,
@@ -54,6 +55,7 @@ def test_a_name_is_described_for_both_sides():
     }  # fmt: skip
     assert read.fields('r') == {
         'robot': 'r', 'from_channel': 'cdr', 'from_type': STRING.name, 'from_type_hash': 'y',
+        'from_channel_demands': '{}',
     }  # fmt: skip
     info = NameInfo.of(as_bytes({**written.fields('r'), **read.fields('r')}), ('key', 'channel'))
     assert info.kinds == ['key', 'channel']
@@ -67,3 +69,28 @@ def test_a_name_that_is_read_as_the_type_it_is_written_with():
     fields = {b'type': b'a/msg/B', b'from_key': b'json', b'unknown': b'\xff'}
     info = NameInfo.of(fields, ('channel', 'key'))
     assert info.read_as == {'key': Format('json', 'a/msg/B', None, None)}
+
+
+def test_demands_are_those_of_the_kind_that_a_bridge_reads():
+    demands = Demands({'x': (-0.5, 1.0)}, ('x', 'y.z'), True, 1000)
+    guarded = NameDescription('n', 'channel', True, 'json', None, STRING, demands)
+    free = NameDescription('n', 'key', True, 'json', None, STRING)
+    fields = {**guarded.fields('r'), **free.fields('r')}
+    assert fields['from_channel_demands'] == (
+        '{"limits":{"x":[-0.5,1.0]},"required":["x","y.z"],"finite":true,"max_bytes":1000}'
+    )
+    info = NameInfo.of(as_bytes(fields), ('key', 'channel'))
+    assert info.to_publish('channel').demands == demands
+    assert info.to_publish('key').demands == Demands()
+
+
+@pytest.mark.parametrize(
+    ('text', 'demands'),
+    [
+        ('', Demands()),
+        ('{"finite":true,"newer":[1]}', Demands(finite=True)),
+        *[(text, Demands()) for text in ('[1]', '5', '{"limits":5}', '{"limits":{"x":[1]}}', '{')],
+    ],
+)
+def test_demands_that_cannot_be_read_are_none(text, demands):
+    assert Demands.of(text) == demands
