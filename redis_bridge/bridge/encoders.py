@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from redis_bridge.errors import InterfaceError
 from redis_bridge.mapping.model import KeySinkConfig, RosToRedis, SinkConfig
 from redis_bridge.messages.types import Message
 from redis_bridge.payloads import CODECS
@@ -34,11 +35,14 @@ def sink_encoder(route: RosToRedis, sink: SinkConfig, message: Message) -> Encod
         to_hash = hash_encoder(message, route.fields)
         return lambda sample, _: to_hash(sample)
     if sink.is_notice:
-        key = route.sinks[0].name  # keys come first, and a mapping has no notices without a key
+        key = key_of(route)
+        if key is None:
+            raise InterfaceError('a notice says that the key of its route has changed: add a key')
+        name = key.name
         codec = CODECS[sink.encoding]
         # A notice is a map, which an encoding without metadata cannot carry.
         pack = (codec if codec.carries_meta else CODECS['json']).pack
-        return lambda _, meta: pack({'key': key, 'seq': meta.seq, 'stamp': meta.stamp})
+        return lambda _, meta: pack({'key': name, 'seq': meta.seq, 'stamp': meta.stamp})
     encode = CODECS[sink.encoding].encoder(message, route.field, route.fields, sink.arrays)
     return encode if route.meta else lambda sample, _: encode(sample, None)
 

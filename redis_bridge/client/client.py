@@ -19,7 +19,7 @@ from redis_bridge.client.decode import Update, decoder_for
 from redis_bridge.client.follow import Notice
 from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
 from redis_bridge.client.publish import Target, find_target
-from redis_bridge.client.stored import Event, read_command, stored
+from redis_bridge.client.stored import Event, is_readable, read_command, stored
 from redis_bridge.client.watch import Watch
 from redis_bridge.errors import NotFoundError, PayloadError
 from redis_bridge.mapping.model import RedisSettings, Tls
@@ -117,10 +117,10 @@ class Client:
     def _fetch(self, name: str) -> tuple[Event, NameInfo]:
         """Return what is stored under a name, and what bridges say about the name."""
         redis_type, info = self._lookup.name(name)
-        if redis_type not in (*KIND_OF_TYPE, 'none'):
-            raise PayloadError(f'{name!r} is a {redis_type}, which bridges neither read nor write')
+        kind = KIND_OF_TYPE.get(redis_type, redis_type)
         if redis_type != 'none':
-            kind = KIND_OF_TYPE[redis_type]
+            if not is_readable(kind):
+                raise PayloadError(f'{name!r} is a {kind}, which this client cannot read')
             reply = self._calls.call(*read_command(name, kind))
             event = stored(name, kind, reply)
             if event.payload is not None:

@@ -16,6 +16,7 @@ from typing import Generic, NamedTuple
 import redis
 
 from redis_bridge.client.stored import Event, entry
+from redis_bridge.errors import PayloadError
 from redis_bridge.redis_io.address import Address
 from redis_bridge.redis_io.channel_source import ChannelReceiver, ChannelSource
 from redis_bridge.redis_io.health import Health
@@ -55,6 +56,7 @@ class Follower:
         """Follow (name, kind) pairs too; returns once all are read.
 
         :raises redis.RedisError: Redis cannot be reached, or a channel or stream cannot be read.
+        :raises PayloadError: a kind cannot be watched.
         """
         channels: list[tuple[str, ChannelReceiver]] = []
         keys: list[tuple[str, KeyReceiver]] = []
@@ -64,8 +66,10 @@ class Follower:
                 channels.append((name, _Channel(self._queue, name, kind)))
             elif kind == 'stream':
                 streams.append((name, _Stream(self._queue, name, kind)))
-            else:
+            elif kind in ('key', 'hash'):
                 keys.append((name, _Key(self._queue, name, kind)))
+            else:
+                raise PayloadError(f'{name!r} is a {kind}, which this client cannot watch')
         with self._queue.unbounded():  # or sources that wait for the consumer would not react
             errors = [
                 *self._channels.follow(channels, self._wait),

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from redis_bridge.protocol.meta import DATA, Meta, from_entry
@@ -23,20 +23,32 @@ class Event(NamedTuple):
     id: str | None = None  # of a stream entry
 
 
+# By kind: the command that reads what is stored now (the name goes behind its first word), and
+# what its reply says.
+_READERS: dict[str, tuple[tuple[str | int, ...], Callable[[str, Any], Event]]] = {
+    'key': (('GET',), lambda name, reply: Event(name, 'key', reply)),
+    'hash': (('HGETALL',), lambda name, reply: Event(name, 'hash', pairs(reply) or None)),
+    'stream': (
+        ('XREVRANGE', '+', '-', 'COUNT', 1),
+        lambda name, reply: entry(name, *reply[0]) if reply else Event(name, 'stream', None),
+    ),
+}
+
+
+def is_readable(kind: str) -> bool:
+    """Return whether a client can read what is stored as this kind."""
+    return kind in _READERS
+
+
 def read_command(name: str, kind: str) -> tuple[str | int, ...]:
-    """Return the command that reads what a key, hash or stream holds now."""
-    if kind == 'stream':
-        return ('XREVRANGE', name, '+', '-', 'COUNT', 1)
-    return ('HGETALL' if kind == 'hash' else 'GET', name)
+    """Return the command that reads what a name holds now."""
+    word, *rest = _READERS[kind][0]
+    return (word, name, *rest)
 
 
 def stored(name: str, kind: str, reply: Any) -> Event:
     """Return what a reply to `read_command` says; its payload is None for nothing."""
-    if kind == 'key':
-        return Event(name, kind, reply)
-    if kind == 'stream':
-        return entry(name, *reply[0]) if reply else Event(name, kind, None)
-    return Event(name, kind, pairs(reply) or None)
+    return _READERS[kind][1](name, reply)
 
 
 def entry(name: str, id_: bytes, fields: Sequence[bytes]) -> Event:

@@ -30,6 +30,7 @@ class Qos:
 #   carries_meta beside the payload, whatever its encoding
 # Sinks add:
 #   encoding     of payloads and notices; None if the sink takes fields instead
+#   arrays       whether numeric arrays are lists or typed
 #   is_notice    it sends notices that the route's key has changed, no payloads
 #   ttl_ms       the time to live that each write renews
 #   maxlen       the number of values that are kept; None for the last one or none

@@ -32,7 +32,9 @@ class SinkCommands(ABC):
         self._ttl_ms = config.ttl_ms
 
     @abstractmethod
-    def write(self, payload: Payload, meta: Meta | None, entry_id: StreamId | None) -> Command:
+    def command_for(
+        self, payload: Payload, meta: Meta | None, entry_id: StreamId | None
+    ) -> Command:
         """Return the command for one payload; only streams use the last two."""
 
     def renewal(self) -> Command:
@@ -48,7 +50,9 @@ class KeyCommands(SinkCommands):
         self._options: Command = () if config.ttl_ms is None else ('PX', config.ttl_ms)
         self._prefix = pack_prefix(('SET', config.name), 3 + len(self._options))
 
-    def write(self, payload: Payload, meta: Meta | None, entry_id: StreamId | None) -> Command:
+    def command_for(
+        self, payload: Payload, meta: Meta | None, entry_id: StreamId | None
+    ) -> Command:
         return (self._prefix, payload, *self._options)
 
 
@@ -57,7 +61,9 @@ class HashCommands(SinkCommands):
 
     sets_ttl = False
 
-    def write(self, payload: Payload, meta: Meta | None, entry_id: StreamId | None) -> Command:
+    def command_for(
+        self, payload: Payload, meta: Meta | None, entry_id: StreamId | None
+    ) -> Command:
         if not isinstance(payload, dict):
             raise TypeError(f'hash {self._name}: expected fields, got {type(payload).__name__}')
         return ('HSET', self._name, *(part for pair in payload.items() for part in pair))
@@ -70,7 +76,9 @@ class StreamCommands(SinkCommands):
         super().__init__(config)
         self._head = ('XADD', config.name, 'MAXLEN', '~', config.maxlen)
 
-    def write(self, payload: Payload, meta: Meta | None, entry_id: StreamId | None) -> Command:
+    def command_for(
+        self, payload: Payload, meta: Meta | None, entry_id: StreamId | None
+    ) -> Command:
         if entry_id is None or isinstance(payload, dict):
             raise TypeError('an entry has an id, and bytes as payload')
         return (*self._head, id_text(entry_id), *entry_fields(payload, meta))
@@ -83,7 +91,9 @@ class ChannelCommands(SinkCommands):
         super().__init__(config)
         self._prefix = pack_prefix(('PUBLISH', config.name), 3)
 
-    def write(self, payload: Payload, meta: Meta | None, entry_id: StreamId | None) -> Command:
+    def command_for(
+        self, payload: Payload, meta: Meta | None, entry_id: StreamId | None
+    ) -> Command:
         return (self._prefix, payload)
 
 

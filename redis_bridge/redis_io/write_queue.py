@@ -106,7 +106,7 @@ class PendingWrite:
         """Return what carries it out."""
         if self.payload is None:
             return self.handle.commands.renewal()
-        return self.handle.commands.write(self.payload, self.meta, self.entry_id)
+        return self.handle.commands.command_for(self.payload, self.meta, self.entry_id)
 
     def is_kept(self) -> bool:
         """Return whether it waits while Redis is away or stores nothing."""

@@ -140,11 +140,11 @@ class Writer:
         others: list[PendingWrite] = []
         for write in batch:
             handle = write.handle
-            if handle.ids is None:
+            if handle.keeps_latest or handle.at_most_once:
                 others.append(write)
                 continue
             entries.append(write)
-            if write.entry_id is None:
+            if handle.ids is not None and write.entry_id is None:
                 write.entry_id = handle.ids.next_id(int(self._clock.now() * 1000))
             if handle.durability != 'memory':
                 durable[handle.durability] = DURABLE_COMMANDS[handle.durability]

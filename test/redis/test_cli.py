@@ -306,8 +306,8 @@ def test_get_says_by_its_status_what_went_wrong(shell, nowhere, db):
     status, _, err = nowhere('get', 'nothing')
     assert status == 3
     assert re.fullmatch(r'redis-bridge: Redis at 127\.0\.0\.1:1: .*refused.*\n', err)
-    db.lpush('queue', '1')
-    assert shell('get', 'queue')[0] == 1
+    db.zadd('ranks', {'a': 1})
+    assert shell('get', 'ranks')[0] == 1
 
 
 def test_the_url_is_taken_from_the_option_before_the_environment(shell, nowhere, db):

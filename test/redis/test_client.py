@@ -185,9 +185,9 @@ def test_get_of_a_missing_name_is_a_clear_key_error(db, client):
 
 
 def test_get_rejects_kinds_that_no_bridge_uses(db, client):
-    db.rpush('queue', 'a')
-    with pytest.raises(PayloadError, match=r"'queue' is a list"):
-        client.get('queue')
+    db.zadd('ranks', {'a': 1})
+    with pytest.raises(PayloadError, match=r"'ranks' is a zset"):
+        client.get('ranks')
 
 
 def test_get_says_which_payload_cannot_be_decoded(db, client):

@@ -33,7 +33,7 @@ def numbers(db, heard, config):
         return [int(message['data']) for message in got]
     if isinstance(config, StreamSinkConfig):
         return [int(fields[b'data']) for _, fields in db.xrange('name')]
-    value = db.hget('name', 'number') if config.kind == 'hash' else db.get('name')
+    value = {'key': db.get, 'hash': lambda name: db.hget(name, 'number')}[config.kind]('name')
     return [] if value is None else [int(value)]
 
 

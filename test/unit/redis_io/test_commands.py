@@ -41,12 +41,14 @@ META = Meta('r/1', 7, 12.5)
     ],
 )  # fmt: skip
 def test_a_write_becomes_this_command(config, payload, expected):
-    command = SINK_COMMANDS[type(config)](config).write(payload, META, (5, 1))
+    command = SINK_COMMANDS[type(config)](config).command_for(payload, META, (5, 1))
     assert b''.join(pack([command])) == b''.join(pack([expected]))
 
 
 def test_an_entry_without_metadata_is_only_its_data():
-    command = SINK_COMMANDS[StreamSinkConfig](StreamSinkConfig('s')).write(b'e', None, (5, 1))
+    command = SINK_COMMANDS[StreamSinkConfig](StreamSinkConfig('s')).command_for(
+        b'e', None, (5, 1)
+    )
     assert list(command[5:]) == ['5-1', b'data', b'e']
 
 
