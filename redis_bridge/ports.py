@@ -105,7 +105,13 @@ class RedisSide(Protocol):
     origin: str  # 'robot/boot', by which this start of the bridge is known
 
     def now(self) -> float:
-        """Return the Redis server's time in seconds; our own until the first connection."""
+        """Return the Redis server's time in seconds; our own until the first connection.
+
+        It is the earliest that the server's clock may show.
+        """
+
+    def latest(self) -> float:
+        """Return the latest time that the server's clock may show, to judge ages by."""
 
     def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
         """Return the sink for a Redis name."""

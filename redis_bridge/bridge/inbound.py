@@ -17,7 +17,7 @@ from redis_bridge.mapping.model import RedisToRos
 from redis_bridge.messages.guards import Guards
 from redis_bridge.payloads import CODECS
 from redis_bridge.ports import Publisher, Received, RedisSide, RouteReport, SourceRequest
-from redis_bridge.protocol.meta import GapFinder, Meta
+from redis_bridge.protocol.meta import GapFinder, Meta, wrong_unit
 
 ACKED_WITHIN_S = 30.0  # by then DDS has resent, or given up a subscriber that is gone
 
@@ -157,11 +157,13 @@ class InboundRoute:
             raise Rejection(
                 'unstamped', 'max_age_ms needs a stamp in _meta (or set unstamped: accept)'
             )
-        age_ms = (self._now() - meta.stamp) * 1000
+        age_ms = (self._redis.latest() - meta.stamp) * 1000
         if age_ms > max_age_ms:
             raise Rejection('too_old', f'{age_ms:.0f} ms old, max_age_ms is {max_age_ms}')
-        if age_ms < -max_age_ms:  # a sender whose clock runs ahead would never be too old
-            raise Rejection('from_future', f'stamped {-age_ms:.0f} ms ahead of the Redis server')
+        ahead_ms = (meta.stamp - self._now()) * 1000
+        if ahead_ms > max_age_ms:  # a sender whose clock runs ahead would never be too old
+            hint = wrong_unit(meta.stamp) or f'{ahead_ms:.0f} ms ahead of the Redis server'
+            raise Rejection('from_future', f'the stamp is {hint}')
 
     def _reject(self, received: Received, reason: str, text: str) -> None:
         self._counters.drop(reason)

@@ -20,7 +20,7 @@ from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection import Command, Connection
 from redis_bridge.redis_io.resp import Reply
 
-CLOCK_FRESH_S = 10.0
+CLOCK_FRESH_S = 1.0
 
 T = TypeVar('T')
 
@@ -57,7 +57,7 @@ class Calls:
         return replies
 
     def now(self) -> float:
-        """Return the Redis server's time in seconds, from its TIME at most 10 s ago."""
+        """Return the Redis server's time in seconds, from its TIME at most 1 s ago."""
         with self._lock:
             if time.monotonic() - self._clock_read_at >= CLOCK_FRESH_S:
                 self._on_connection(self._measure)

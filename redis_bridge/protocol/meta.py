@@ -36,7 +36,16 @@ def checked(origin: object, seq: object, stamp: object) -> Meta:
         raise PayloadError(f'_meta.seq: expected a count, got {show(seq)}')
     if (type(stamp) is int or type(stamp) is float) and abs(stamp) < STAMP_LIMIT:
         return Meta(origin, seq, float(stamp))
-    raise PayloadError(f'_meta.stamp: expected seconds, got {show(stamp)}')
+    hint = wrong_unit(stamp) if type(stamp) is int or type(stamp) is float else ''
+    raise PayloadError(f'_meta.stamp: expected seconds, got {show(stamp)}{hint and f": {hint}"}')
+
+
+def wrong_unit(stamp: float) -> str:
+    """Return what a stamp is that is far beyond all dates in seconds; '' if it may be one."""
+    for unit, low in (('nanoseconds', 1e17), ('microseconds', 1e14), ('milliseconds', 1e11)):
+        if stamp >= low:
+            return f'in {unit}, as it looks: it must be in seconds'
+    return ''
 
 
 def take_meta(value: dict[str, Any]) -> Meta | None:

@@ -23,7 +23,7 @@ from redis_bridge.protocol import keys
 
 OWNER = 'boot'  # the field whose value names the holder
 _ROUTE = 'route:'
-_NUMBERS = ('protocol', 'since', 'stamp', 'pid')
+_NUMBERS = ('protocol', 'since', 'stamp', 'pid', 'clock_uncertainty_ms')
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,9 @@ class Robot:
     """A robot whose heartbeat is in Redis, and what its bridge reports.
 
     `status` holds the other fields of the robot's hash: `host`, `pid`, `since` (seconds since
-    1970), `state` (of each connection), and in `routes` what each route carries. `age` is the
-    time since the last heartbeat in seconds, None if the bridge does not report it.
+    1970), `clock_uncertainty_ms`, `state` (of each connection), and in `routes` what each route
+    carries. `age` is the time since the last heartbeat in seconds, None if the bridge does not
+    report it.
     """
 
     name: str
@@ -52,8 +53,14 @@ def status_fields(
     }
 
 
-def claim_fields(boot: str, host: str, pid: int, since: float, stamp: float) -> dict[str, str]:
-    """Return the fields that name the holder and date the heartbeat."""
+def claim_fields(
+    boot: str, host: str, pid: int, since: float, stamp: float, uncertainty_s: float
+) -> dict[str, str]:
+    """Return the fields that name the holder and date the heartbeat.
+
+    :param uncertainty_s: by which the Redis server's clock may be ahead of `stamp`; commands
+        count as so much older.
+    """
     return {
         OWNER: boot,
         'protocol': str(keys.PROTOCOL),
@@ -61,6 +68,7 @@ def claim_fields(boot: str, host: str, pid: int, since: float, stamp: float) -> 
         'pid': str(pid),
         'since': f'{since:.3f}',
         'stamp': f'{stamp:.3f}',
+        'clock_uncertainty_ms': f'{uncertainty_s * 1000:.1f}',
     }
 
 

@@ -117,7 +117,12 @@ class Presence:
         fields = {
             **self._current_status(),
             **robot_status.claim_fields(
-                self._boot, socket.gethostname(), os.getpid(), self._since, self._clock.now()
+                self._boot,
+                socket.gethostname(),
+                os.getpid(),
+                self._since,
+                self._clock.now(),
+                self._clock.uncertainty_s(),
             ),
         }
         before = self._claim.other

@@ -96,6 +96,9 @@ class RedisSide:
     def now(self) -> float:
         return self._clock.now()
 
+    def latest(self) -> float:
+        return self._clock.latest()
+
     def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
         where = (self._topology.node_of(config.name), config.durability != 'memory')
         with self._lock:

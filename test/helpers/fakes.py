@@ -89,11 +89,15 @@ class FakeRedis:
         self.described: list[NameDescription] = []
         self.by_role = {'writer': 'connected', 'presence': 'connected'}
         self.holder = True
+        self.uncertainty_s = 0.0
         self.calls: list[str] = []
         self.connected: list[Callable[[bool], None]] = []
 
     def now(self) -> float:
         return SERVER_TIME
+
+    def latest(self) -> float:
+        return SERVER_TIME + self.uncertainty_s
 
     def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
         self.sinks[config.name] = MemorySink()

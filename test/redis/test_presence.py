@@ -167,7 +167,10 @@ def test_the_clock_is_that_of_the_server(redis_server, db, redis_side_at, monkey
 def test_the_hash_has_the_claim_and_the_status(redis_server, db, redis_side_at):
     endpoints = redis_side_at(redis_server.url)
     endpoints.start(lambda: {'state': '{}', 'route:0': '{}'})
-    fields = {b'state', b'route:0', b'boot', b'protocol', b'host', b'pid', b'since', b'stamp'}
+    fields = {
+        b'state', b'route:0', b'boot', b'protocol', b'host', b'pid', b'since', b'stamp',
+        b'clock_uncertainty_ms',
+    }  # fmt: skip
     eventually(lambda: set(db.hkeys(KEY)) == fields)
 
 

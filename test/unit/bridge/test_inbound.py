@@ -159,6 +159,21 @@ def test_age_limits_reject_the_old_the_unstamped_and_the_future():
     assert inbound.dropped == {'too_old': 1, 'unstamped': 1, 'from_future': 1}
 
 
+def test_a_command_counts_as_old_as_it_can_be():
+    inbound = Inbound(max_age_ms=200)
+    inbound.redis.uncertainty_s = 0.05
+    inbound.carry({'data': 1, '_meta': meta(age_s=0.14)}, {'data': 2, '_meta': meta(age_s=0.16)})
+    assert inbound.values == [{'data': 1.0}]
+    assert inbound.dropped == {'too_old': 1}
+
+
+def test_a_stamp_in_milliseconds_is_named(caplog):
+    inbound = Inbound(max_age_ms=200)
+    inbound.carry({'data': 1, '_meta': {**meta(), 'stamp': SERVER_TIME * 1000}})
+    assert inbound.dropped == {'from_future': 1}
+    assert 'the stamp is in milliseconds, as it looks: it must be in seconds' in caplog.text
+
+
 def test_a_stamp_that_is_no_number_is_never_young_enough():
     inbound = Inbound(max_age_ms=200)
     for stamp in (math.nan, math.inf, -math.inf, 'NaN', None, True, [1]):

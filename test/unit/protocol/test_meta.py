@@ -65,7 +65,16 @@ def test_metadata_of_an_entry_is_optional_and_checked(fields, meta):
         (('a', -1, 1.0), '_meta.seq: expected a count, got -1'),
         (('a', 10**5000, 1.0), '_meta.seq: expected a count, got an integer of 16610 bits'),
         (('a', 0, math.nan), '_meta.stamp: expected seconds, got nan'),
-        (('a', 0, 10**5000), '_meta.stamp: expected seconds, got an integer of 16610 bits'),
+        (
+            ('a', 0, 10**5000),
+            '_meta.stamp: expected seconds, got an integer of 16610 bits: in '
+            'nanoseconds, as it looks: it must be in seconds',
+        ),
+        (
+            ('a', 0, 1795628772164449),
+            '_meta.stamp: expected seconds, got 1795628772164449: in microseconds, as it looks: '
+            'it must be in seconds',
+        ),
         (('a', 0, None), '_meta.stamp: expected seconds, got None'),
         (('a', 0, [1]), '_meta.stamp: expected seconds, got a list of 1'),
     ],

@@ -21,14 +21,15 @@ def test_a_robot_is_read_as_it_was_written():
     }
     fields = {
         **robot_status.status_fields({'writer': 'connected'}, routes),
-        **robot_status.claim_fields('12e4', 'host', 5, 1000.25, 1010.0),
+        **robot_status.claim_fields('12e4', 'host', 5, 1000.25, 1010.0, 0.0125),
     }
     assert {'state', 'route:key z -> /c', 'boot', 'stamp'} < set(fields)
     robot = robot_status.read('r', as_bytes(fields), 1012.5)
     assert robot == Robot(
         'r', '12e4', 1, 2.5,
         {
-            'host': 'host', 'pid': 5, 'since': 1000.25, 'state': {'writer': 'connected'},
+            'host': 'host', 'pid': 5, 'since': 1000.25, 'clock_uncertainty_ms': 12.5,
+            'state': {'writer': 'connected'},
             'routes': [{'route': 'a'}, {'route': 'b'}, {'route': 'c'}],
         },
     )  # fmt: skip
