@@ -198,6 +198,44 @@ def test_what_a_bridge_published_is_not_carried_to_redis(bridge_graph, peer):
     eventually(lambda: heard.dropped.get('own_origin') == 3 and len(heard.samples) == 3)
 
 
+FAST = """
+import os, sys, time
+import rclpy
+from rclpy.duration import Duration
+from std_msgs.msg import Int32
+rclpy.init(domain_id=int(sys.argv[1]))
+node = rclpy.create_node('fast', enable_rosout=False, start_parameter_services=False)
+publisher = node.create_publisher(Int32, '/fast', 1000)
+def subscribed():
+    return [info.qos_profile.reliability.name for info in
+            node.get_subscriptions_info_by_topic('/fast')]
+while publisher.get_subscription_count() != 1 or subscribed() != ['RELIABLE']:
+    time.sleep(0.01)
+for number in range(int(sys.argv[2])):
+    publisher.publish(Int32(data=number))
+    if number % 2 == 0:
+        time.sleep(0.0001)
+publisher.wait_for_all_acked(Duration(seconds=10))
+time.sleep(0.5)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not has_publisher_gid(), reason='this ROS does not identify publishers')
+def test_a_fast_publisher_loses_nothing_beside_a_bridge_on_its_topic(bridge_graph, peer):
+    (heard,) = listening(bridge_graph, '/fast', type_name='std_msgs/msg/Int32')
+    bridges = peer.add_node(f'{BRIDGE_NODE}other').create_publisher(Int32, '/fast', 10)
+    peer.until_matched(bridges)
+    count = 6000
+    # In a process of its own, because its messages have to come at any moment.
+    with subprocess.Popen([sys.executable, '-c', FAST, str(DOMAIN), str(count)]) as fast:
+        assert fast.wait(30) == 0
+    eventually(lambda: len(heard.samples) + sum(heard.dropped.values()) >= count)
+    assert heard.dropped == {}
+    got = [deserialize_message(sample, Int32).data for sample in heard.samples]
+    assert got == list(range(count))
+
+
 def test_without_publisher_ids_another_bridge_on_the_topic_is_an_error(bridge_graph, peer):
     (heard,) = listening(bridge_graph, '/risk', type_name='std_msgs/msg/String', has_gid=False)
     other_bridge = peer.add_node(f'{BRIDGE_NODE}other')
