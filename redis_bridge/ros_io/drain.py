@@ -3,11 +3,11 @@
 
 """A subscription that hands over all waiting messages at once, with message info, on any executor.
 
-rclpy runs one callback per message. But every executor reads `subscription.raw` just before it takes
-a message. `Drained.raw` uses this moment to take all messages itself; the executor then mostly finds
-none and calls nothing. What it does take is a message that came just then, or one that was left so
-that other topics have their turn; it comes with info as well. All this depends on the inside of
-rclpy, so it has a module of its own, with a test for each distribution.
+rclpy runs one callback per message. But every executor reads `subscription.raw` just before it
+takes a message. `Drained.raw` uses this moment to take all messages itself; the executor then
+mostly finds none and calls nothing. What it does take is a message that came just then, or one
+that was left so that other topics have their turn; it comes with info as well. All this depends
+on the inside of rclpy, so it has a module of its own, with a test for each distribution.
 """
 
 from __future__ import annotations

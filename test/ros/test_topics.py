@@ -205,12 +205,13 @@ from rclpy.duration import Duration
 from std_msgs.msg import Int32
 rclpy.init(domain_id=int(sys.argv[1]))
 node = rclpy.create_node('fast', enable_rosout=False, start_parameter_services=False)
-publisher = node.create_publisher(Int32, '/fast', 1000)
+publisher = node.create_publisher(Int32, '/fast', 6000)
 def subscribed():
     return [info.qos_profile.reliability.name for info in
             node.get_subscriptions_info_by_topic('/fast')]
 while publisher.get_subscription_count() != 1 or subscribed() != ['RELIABLE']:
     time.sleep(0.01)
+time.sleep(0.2)  # until the subscription has found the publisher, too
 for number in range(int(sys.argv[2])):
     publisher.publish(Int32(data=number))
     if number % 2 == 0:
@@ -223,7 +224,9 @@ os._exit(0)
 
 @pytest.mark.skipif(not has_publisher_gid(), reason='this ROS does not identify publishers')
 def test_a_fast_publisher_loses_nothing_beside_a_bridge_on_its_topic(bridge_graph, peer):
-    (heard,) = listening(bridge_graph, '/fast', type_name='std_msgs/msg/Int32')
+    (heard,) = listening(
+        bridge_graph, '/fast', type_name='std_msgs/msg/Int32', asked=Qos(depth=6000)
+    )
     bridges = peer.add_node(f'{BRIDGE_NODE}other').create_publisher(Int32, '/fast', 10)
     peer.until_matched(bridges)
     count = 6000
