@@ -3,12 +3,11 @@
 
 """A subscription that hands over all waiting messages at once, with message info, on any executor.
 
-rclpy runs one callback per message, and its EventsExecutor cannot call back with message info.
-But every executor reads `subscription.raw` just before it takes a message. `Drained.raw` uses this
-moment to take all messages itself; the executor then finds none and calls nothing. Only if
-messages come faster than they are carried, it stops after a while so that other topics have
-their turn, and the executor takes the next message, without info. The trick depends on an order
-inside rclpy, so it has a module of its own, with a test for each distribution.
+rclpy runs one callback per message. But every executor reads `subscription.raw` just before it
+takes a message. `Drained.raw` uses this moment to take all messages itself; the executor then
+mostly finds none and calls nothing. What it does take is a message that came just then, or one
+that was left so that other topics have their turn; it comes with info as well. All this depends
+on the inside of rclpy, so it has a module of its own, with a test for each distribution.
 """
 
 from __future__ import annotations
@@ -76,12 +75,14 @@ def create(
     made = node.create_subscription(
         message_class,
         topic,
-        lambda message: deliver([(message, {})]),
+        lambda *taken: deliver([taken if len(taken) == 2 else taken[0]]),
         qos,
         raw=True,
         # An entity with event callbacks that is destroyed during discovery crashes EventsExecutor.
         event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
     )
     made.__class__ = Drained
+    # EventsExecutor then calls with a tuple of message and info, others with both as arguments.
+    vars(made)['_callback_type'] = Subscription.CallbackType.WithMessageInfo
     vars(made)['deliver'] = deliver
     return made

@@ -24,7 +24,7 @@ class PublisherWatch:
 
     def __init__(self, node: Node, topic: str) -> None:
         self._node = node
-        self._topic = topic
+        self.topic = topic
         self._count: int | None = None
 
     def poll(self, turn: int, may_rest: bool) -> list[TopicEndpointInfo] | None:
@@ -34,7 +34,7 @@ class PublisherWatch:
         """
         if self._count is not None and may_rest and turn % (TURNS // 2):
             return None
-        count = self._node.count_publishers(self._topic)
+        count = self._node.count_publishers(self.topic)
         if count == self._count and turn:
             return None
         self._count = count
@@ -46,7 +46,7 @@ class PublisherWatch:
 
     def all(self) -> list[TopicEndpointInfo]:
         """Return all publishers."""
-        return list(self._node.get_publishers_info_by_topic(self._topic))
+        return list(self._node.get_publishers_info_by_topic(self.topic))
 
 
 def is_bridge(info: TopicEndpointInfo) -> bool:

@@ -65,8 +65,6 @@ class OriginFilter:
 
     def _is_bridges(self, info: Info) -> bool | None:
         """Return whether a bridge published; None if the graph has not named the node yet."""
-        if not info:  # one bridge on the topic makes all suspect that come without info
-            return any(self._is_bridge.values())
         return self._is_bridge.get(gid_of(info))
 
     def _identify(self) -> None:

@@ -45,6 +45,20 @@ def for_subscription(asked: Qos, offered: Collection[QoSProfile], message: Messa
     )
 
 
+def for_subscriptions(
+    asked: Qos, offered: Collection[QoSProfile], message: Message
+) -> list[QoSProfile]:
+    """Return the profiles of the subscriptions that a topic needs; the first matches all.
+
+    If only some publishers are latched, a second one hears their history.
+    """
+    profiles = [for_subscription(asked, offered, message)]
+    latched = [qos for qos in offered if qos.durability == DurabilityPolicy.TRANSIENT_LOCAL]
+    if asked.durability is None and 0 < len(latched) < len(offered):
+        profiles.append(for_subscription(asked, latched, message))
+    return profiles
+
+
 def for_publisher(asked: Qos, latched: bool) -> QoSProfile:
     """Return a reliable profile, transient_local of depth 1 if `latched` (state)."""
     if latched:

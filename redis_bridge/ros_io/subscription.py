@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Collection
 
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import QoSProfile
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from redis_bridge.errors import InterfaceError
@@ -18,115 +17,163 @@ from redis_bridge.mapping.model import Qos
 from redis_bridge.messages.types import Message
 from redis_bridge.ports import TopicReceiver, TopicRequest
 from redis_bridge.ros_io import drain, graph, qos, types
-from redis_bridge.ros_io.origin import OriginFilter, gid_of
-
-REMEMBERED = 1000  # latched samples, to recognise them when the subscription is made anew
+from redis_bridge.ros_io.origin import OriginFilter
+from redis_bridge.ros_io.readers import Readers
 
 
 class Topic:
-    """A topic whose type and QoS follow its publishers; used in the executor's thread."""
+    """A topic whose type and QoS follow its publishers; used in the executor's thread.
+
+    Routes may disagree about its type. One type is carried at a time, because DDS allows a
+    process no more: one that is asked for and published, if there is any.
+    """
 
     def __init__(self, node: Node, name: str, has_gid: bool, log: logging.Logger) -> None:
         self.name = name
         self._node = node
         self._log = log
-        self._receivers: list[TopicReceiver] = []
-        self._type: str | None = None
+        self._requests: list[TopicRequest] = []
         self._asked = Qos()
-        self._loaded: tuple[type, Message] | None = None  # the type, once it is known
-        self._subscription: drain.RawSubscription | None = None
-        self._profile: QoSProfile | None = None
-        self._state = ''
+        self._type: str | None = None
+        self._loaded: dict[str, tuple[type, Message]] = {}
+        self._carrying: list[TopicReceiver] = []  # the receivers of this type
+        self._states: dict[TopicReceiver, str] = {}
         self._publishers = graph.PublisherWatch(node, name)
         self._origins = OriginFilter(self._publishers, self._drop) if has_gid else None
+        self._readers = Readers(node, self._publishers, has_gid, self._deliver)
         self._loop_risk = False
-        self._seen: OrderedDict[tuple[graph.Gid, object], None] = OrderedDict()
 
     def want(self, requests: Collection[TopicRequest]) -> None:
         """Serve exactly these requests; each may set what others leave open."""
-        before = self._receivers
-        self._receivers = [request.receiver for request in requests]
-        type_name = next((request.type for request in requests if request.type), self._type)
-        if type_name != self._type:
-            self.close()
-            self._type, self._loaded = type_name, None
+        self._requests = list(requests)
         self._asked = _merged([request.qos for request in requests])
+        receivers = [request.receiver for request in requests]
+        self._carrying = [receiver for receiver in self._carrying if receiver in receivers]
+        self._states = {
+            receiver: state for receiver, state in self._states.items() if receiver in receivers
+        }
         self._publishers.expect_change()
-        for receiver in self._receivers:
-            if receiver not in before:
-                if self._loaded is not None:
-                    receiver.opened(self._loaded[1])
-                if self._state:
-                    receiver.set_state(self._state)
 
     def poll_graph(self, turn: int) -> None:
         """Follow what the graph says of the topic; `turn` counts up to graph.TURNS."""
-        may_rest = self._state == 'open'
+        may_rest = {*self._states.values()} == {'open'}
         if self._origins is not None and self._origins.waiting:
             self._deliver([])
             may_rest = False
-        infos = self._publishers.poll(turn, may_rest)
-        if infos is None:
-            return
+        infos = self._publishers.poll(turn, may_rest and not self._readers.is_changing)
+        if infos is not None:
+            self._follow(infos)
+        self._readers.poll()
+
+    def close(self) -> None:
+        """End the subscriptions."""
+        self._readers.close()
+
+    def _follow(self, infos: list[TopicEndpointInfo]) -> None:
         own = self._node.get_name()
         others = [info for info in infos if info.node_name != own]
+        self._readers.learn(infos)
         if self._origins is not None:
             self._origins.learn(infos)
         else:
             self._loop_risk = any(map(graph.is_bridge, others))
-        try:
-            self._follow(others)
-        except InterfaceError as error:
-            self._set_state(f'error: {error}')
+        kinds = {info.topic_type for info in others}
+        problems = self._load({request.type for request in self._requests if request.type})
+        chosen = self._choose(kinds)
+        if chosen is not None:
+            problems.update(self._load({chosen}))
+        state = 'waiting for a publisher'
+        if chosen is None or chosen in problems:
+            if len(kinds) > 1:
+                state = f'error: publishers of several types: {", ".join(sorted(kinds))}'
+            elif chosen is not None:
+                state = f'error: {problems[chosen]}'
+        else:
+            state = self._carry(chosen, others)
+        for request in self._requests:
+            self._set_state(request.receiver, self._state_of(request, kinds, problems, state))
 
-    def close(self) -> None:
-        """End the subscription."""
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = None
+    def _load(self, names: Collection[str]) -> dict[str, str]:
+        """Load types; return the problems of those that cannot be loaded."""
+        problems = {}
+        for name in names:
+            if name not in self._loaded:
+                try:
+                    message_class = types.load(name)
+                    self._loaded[name] = message_class, types.describe(message_class)
+                except InterfaceError as error:
+                    problems[name] = str(error)
+        return problems
 
-    def _follow(self, publishers: list[TopicEndpointInfo]) -> None:
-        kinds = {info.topic_type for info in publishers}
-        if self._type is None:
-            if len(kinds) != 1:
-                several = f'error: publishers of several types: {", ".join(sorted(kinds))}'
-                self._set_state(several if kinds else 'waiting for a publisher')
-                return
-            self._type = kinds.pop()
-        if self._loaded is None:
-            message_class = types.load(self._type)
-            self._loaded = message_class, types.describe(message_class)
-            for receiver in self._receivers:
-                receiver.opened(self._loaded[1])
-        message_class, message = self._loaded
+    def _choose(self, kinds: Collection[str]) -> str | None:
+        """Return the type to carry, of which one is published; None if it is unknown."""
+        asked = [request.type for request in self._requests if request.type in self._loaded]
+        candidates = [name for name in asked if name in kinds] or asked
+        if not candidates and all(request.type for request in self._requests):
+            return None  # no type that was asked for can be loaded
+        if not candidates:  # discovered
+            if not kinds or self._type in kinds:
+                return self._type
+            return next(iter(kinds)) if len(kinds) == 1 else None
+        return self._type if self._type in candidates else candidates[0]
+
+    def _carry(self, chosen: str, publishers: list[TopicEndpointInfo]) -> str:
+        """Subscribe as the publishers and the requests want it; return the topic's state."""
+        message_class, message = self._loaded[chosen]
+        if chosen != self._type:
+            self._readers.close()
+            self._type, self._carrying = chosen, []
+        for request in self._requests:
+            if request.type in (None, chosen) and request.receiver not in self._carrying:
+                request.receiver.opened(message)
+                self._carrying.append(request.receiver)
         offered = [info.qos_profile for info in publishers]
-        wanted = qos.for_subscription(self._asked, offered, message)
-        if self._subscription is None or (offered and wanted != self._profile):
-            self.close()  # first, because two subscriptions would deliver everything twice
-            self._profile = wanted
-            self._subscription = drain.create(
-                self._node, message_class, self.name, wanted, self._deliver
-            )
-        self._set_state(self._describe(publishers, kinds - {self._type}, self._profile or wanted))
+        if offered or not self._readers.profiles:
+            try:
+                self._readers.want(
+                    message_class,
+                    qos.for_subscriptions(self._asked, offered, message),
+                    is_placeholder=not offered,
+                    follows_durability=self._asked.durability is None,
+                )
+            except RuntimeError as error:  # DDS allows one type of a topic per process
+                return f'error: {" ".join(str(error).split())}'
+        return self._describe(publishers)
 
-    def _describe(
-        self, publishers: list[TopicEndpointInfo], strangers: set[str], profile: QoSProfile
-    ) -> str:
+    def _describe(self, publishers: list[TopicEndpointInfo]) -> str:
         if self._loop_risk:
             return (
                 'error: another bridge publishes on this topic and this ROS distribution does '
                 'not identify publishers; nothing is forwarded, to avoid a loop'
             )
+        strangers = {info.topic_type for info in publishers} - {self._type}
         if strangers:
             return f'error: expected {self._type}, a publisher sends {", ".join(strangers)}'
-        mismatch = graph.first_mismatch(publishers, lambda theirs: qos.mismatch(theirs, profile))
+        mismatch = graph.first_mismatch(publishers, self._mismatch)
         return mismatch or ('open' if publishers else 'waiting for a publisher')
+
+    def _mismatch(self, theirs: QoSProfile) -> str | None:
+        """Return why no subscription matches a publisher, or None if one does."""
+        reasons = [qos.mismatch(theirs, profile) for profile in self._readers.profiles]
+        return None if None in reasons else reasons[0]
+
+    def _state_of(
+        self, request: TopicRequest, kinds: set[str], problems: dict[str, str], state: str
+    ) -> str:
+        """Return the state of one route; `state` is that of the type that is carried."""
+        if request.type in problems:
+            return f'error: {problems[request.type]}'
+        if request.type in (None, self._type):
+            return state
+        if kinds - {request.type}:
+            return f'error: expected {request.type}, a publisher sends {", ".join(sorted(kinds))}'
+        return 'waiting for a publisher'
 
     def _deliver(self, taken: drain.Taken) -> None:
         try:
             batch = self._admitted(taken)
             if batch:
-                for receiver in self._receivers:
+                for receiver in self._carrying:
                     receiver.forward(batch)
         except Exception:  # an executor that sees an exception may take the process down
             self._log.exception('%s: a batch was lost', self.name)
@@ -138,33 +185,16 @@ class Topic:
             return []
         if self._origins is not None:
             taken = self._origins.admit(taken)
-        if self._profile is not None and (
-            self._profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
-        ):
-            taken = [sample for sample in taken if self._is_new(sample[1])]
         return [message for message, _ in taken]
 
-    def _is_new(self, info: drain.Info) -> bool:
-        """Return whether a latched sample is not one that a new subscription delivers again."""
-        if not info:
-            return True
-        mark = (gid_of(info), info['source_timestamp'])
-        if mark in self._seen:
-            return False
-        self._seen[mark] = None
-        if len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
-        return True
-
     def _drop(self, reason: str, count: int) -> None:
-        for receiver in self._receivers:
+        for receiver in self._carrying:
             receiver.drop(reason, count)
 
-    def _set_state(self, state: str) -> None:
-        if state != self._state:
-            self._state = state
-            for receiver in self._receivers:
-                receiver.set_state(state)
+    def _set_state(self, receiver: TopicReceiver, state: str) -> None:
+        if state != self._states.get(receiver):
+            self._states[receiver] = state
+            receiver.set_state(state)
 
 
 def _merged(asked: Collection[Qos]) -> Qos:

@@ -198,6 +198,47 @@ def test_what_a_bridge_published_is_not_carried_to_redis(bridge_graph, peer):
     eventually(lambda: heard.dropped.get('own_origin') == 3 and len(heard.samples) == 3)
 
 
+FAST = """
+import os, sys, time
+import rclpy
+from rclpy.duration import Duration
+from std_msgs.msg import Int32
+rclpy.init(domain_id=int(sys.argv[1]))
+node = rclpy.create_node('fast', enable_rosout=False, start_parameter_services=False)
+publisher = node.create_publisher(Int32, '/fast', 6000)
+def subscribed():
+    return [info.qos_profile.reliability.name for info in
+            node.get_subscriptions_info_by_topic('/fast')]
+while publisher.get_subscription_count() != 1 or subscribed() != ['RELIABLE']:
+    time.sleep(0.01)
+time.sleep(0.2)  # until the subscription has found the publisher, too
+for number in range(int(sys.argv[2])):
+    publisher.publish(Int32(data=number))
+    if number % 2 == 0:
+        time.sleep(0.0001)
+publisher.wait_for_all_acked(Duration(seconds=10))
+time.sleep(0.5)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not has_publisher_gid(), reason='this ROS does not identify publishers')
+def test_a_fast_publisher_loses_nothing_beside_a_bridge_on_its_topic(bridge_graph, peer):
+    (heard,) = listening(
+        bridge_graph, '/fast', type_name='std_msgs/msg/Int32', asked=Qos(depth=6000)
+    )
+    bridges = peer.add_node(f'{BRIDGE_NODE}other').create_publisher(Int32, '/fast', 10)
+    peer.until_matched(bridges)
+    count = 6000
+    # In a process of its own, because its messages have to come at any moment.
+    with subprocess.Popen([sys.executable, '-c', FAST, str(DOMAIN), str(count)]) as fast:
+        assert fast.wait(30) == 0
+    eventually(lambda: len(heard.samples) + sum(heard.dropped.values()) >= count)
+    assert heard.dropped == {}
+    got = [deserialize_message(sample, Int32).data for sample in heard.samples]
+    assert got == list(range(count))
+
+
 def test_without_publisher_ids_another_bridge_on_the_topic_is_an_error(bridge_graph, peer):
     (heard,) = listening(bridge_graph, '/risk', type_name='std_msgs/msg/String', has_gid=False)
     other_bridge = peer.add_node(f'{BRIDGE_NODE}other')
@@ -302,6 +343,129 @@ def test_a_subscriber_of_another_type_is_an_error_of_the_publisher(bridge_graph,
         other.node.create_subscription(TwistStamped, '/cmd_vel', lambda _: None, 10)
         eventually(lambda: publisher.state() == error)
     eventually(lambda: publisher.state() == 'open')
+
+
+STEADY = """
+import os, sys, time
+import rclpy
+from rclpy.duration import Duration
+from std_msgs.msg import Int32
+rclpy.init(domain_id=int(sys.argv[1]))
+node = rclpy.create_node('steady', enable_rosout=False, start_parameter_services=False)
+publisher = node.create_publisher(Int32, '/steady', 3000)
+def subscribed():
+    return [info.qos_profile.reliability.name for info in
+            node.get_subscriptions_info_by_topic('/steady')]
+while publisher.get_subscription_count() != 1 or subscribed() != ['RELIABLE']:
+    time.sleep(0.01)
+time.sleep(0.2)  # until the subscription has found the publisher, too
+for number in range(int(sys.argv[2])):
+    publisher.publish(Int32(data=number))
+    time.sleep(0.001)
+publisher.wait_for_all_acked(Duration(seconds=10))
+time.sleep(0.5)
+os._exit(0)
+"""
+
+
+def numbers(heard):
+    return [deserialize_message(sample, Int32).data for sample in heard.samples]
+
+
+def test_a_best_effort_publisher_that_joins_and_leaves_costs_the_others_no_message(
+    bridge_graph, peer
+):
+    (heard,) = listening(
+        bridge_graph, '/steady', type_name='std_msgs/msg/Int32', asked=Qos(depth=3000)
+    )
+    count = 3000
+    with subprocess.Popen([sys.executable, '-c', STEADY, str(DOMAIN), str(count)]) as steady:
+        eventually(lambda: len(heard.samples) > 300)
+        weak = peer.node.create_publisher(Int32, '/steady', BEST_EFFORT)
+        eventually(lambda: peer.subscribed('/steady') == [ReliabilityPolicy.BEST_EFFORT])
+        seen = len(heard.samples)
+        eventually(lambda: len(heard.samples) > seen + 100)
+        peer.node.destroy_publisher(weak)
+        eventually(lambda: peer.subscribed('/steady') == [ReliabilityPolicy.RELIABLE])
+        assert len(heard.samples) < count  # all of this while it published
+        assert steady.wait(30) == 0
+    eventually(lambda: len(heard.samples) >= count)
+    assert numbers(heard) == list(range(count))
+
+
+def test_latched_samples_arrive_once_and_in_order_whoever_joins_and_leaves(bridge_graph, peer):
+    (heard,) = listening(bridge_graph, '/history', type_name='std_msgs/msg/Int32')
+    history = QoSProfile(depth=20, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    publisher = peer.node.create_publisher(Int32, '/history', history)
+    for number in range(20):
+        publisher.publish(Int32(data=number))
+        if number == 10:  # from here on the first subscription gets them as well
+            eventually(lambda: publisher.get_subscription_count() == 1, every=0.001)
+    eventually(lambda: len(heard.samples) >= 20)
+    volatile = peer.node.create_publisher(Int32, '/history', 10)
+    eventually(lambda: volatile.get_subscription_count() >= 1)
+    publisher.publish(Int32(data=20))
+    eventually(lambda: len(heard.samples) >= 21)
+    peer.node.destroy_publisher(volatile)
+    eventually(lambda: len(peer.subscribed('/history')) == 1)
+    publisher.publish(Int32(data=21))
+    eventually(lambda: len(heard.samples) >= 22)
+    if has_publisher_gid():
+        assert numbers(heard) == list(range(22))
+    else:  # what is live and what is history cannot be told apart
+        assert sorted(numbers(heard)) == list(range(22))
+
+
+def test_a_latched_value_is_read_beside_a_volatile_publisher(bridge_graph, peer):
+    latched = peer.node.create_publisher(String, '/halves', LATCHED)
+    latched.publish(String(data='latched'))
+    volatile = peer.node.create_publisher(String, '/halves', 10)
+    eventually(lambda: bridge_graph.node.count_publishers('/halves') == 2)
+    (heard,) = listening(bridge_graph, '/halves')
+    eventually(lambda: heard.texts() == ['latched'])
+    assert heard.states == ['open']
+    eventually(lambda: volatile.get_subscription_count() == 1)
+    volatile.publish(String(data='live'))
+    eventually(lambda: 'live' in heard.texts())
+    latched.publish(String(data='latched again'))
+    eventually(lambda: len(heard.samples) >= 3)
+    latched.publish(String(data='end'))
+    eventually(lambda: heard.texts()[-1] == 'end')
+    assert heard.texts() == ['latched', 'live', 'latched again', 'end']
+
+
+@pytest.mark.parametrize('wrong', ['std_msgs/msg/Int32', 'no_such_msgs/msg/Thing'])
+@pytest.mark.parametrize('order', [1, -1])
+def test_a_route_with_a_wrong_type_leaves_the_others_of_its_topic_alone(
+    bridge_graph, peer, wrong, order
+):
+    ros = RosSide(bridge_graph.node, LOG, has_gid=has_publisher_gid())
+    bad, good, open_ = Heard(), Heard(), Heard()
+    asked = [(wrong, bad), ('std_msgs/msg/String', good), (None, open_)][::order]
+    ros.want([TopicRequest('/disagreed', name, Qos(), heard) for name, heard in asked])
+    ros.start()
+    bridge_graph.start()
+    publisher = peer.node.create_publisher(String, '/disagreed', LATCHED)
+    publisher.publish(String(data='x'))
+    eventually(lambda: good.texts() == open_.texts() == ['x'])
+    assert good.states[-1] == open_.states[-1] == 'open'
+    eventually(lambda: bad.states[-1].startswith('error: '))
+    assert wrong in bad.states[-1]
+    assert bad.samples == []
+
+
+def test_a_discovered_type_is_discovered_anew_when_its_last_publisher_is_gone(bridge_graph, peer):
+    (heard,) = listening(bridge_graph, '/replaced')
+    with Graph(name='old') as old:
+        old.node.create_publisher(String, '/replaced', LATCHED).publish(String(data='old'))
+        eventually(lambda: heard.texts() == ['old'])
+        new = peer.node.create_publisher(Int32, '/replaced', LATCHED)
+        new.publish(Int32(data=7))
+        eventually(lambda: 'a publisher sends std_msgs/msg/Int32' in heard.states[-1])
+    eventually(lambda: heard.message.name == 'std_msgs/msg/Int32')
+    eventually(lambda: len(heard.samples) == 2)
+    assert deserialize_message(heard.samples[1], Int32).data == 7
+    assert heard.states[-1] == 'open'
 
 
 STORM = """
