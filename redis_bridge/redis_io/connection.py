@@ -12,7 +12,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import redis
@@ -131,14 +131,26 @@ class Connection:
     def reply(self) -> Reply:
         """Return the next reply; a rejected command's is a ResponseError, not raised."""
         while (reply := self._reader.gets()) is False:
-            try:
-                self._receive(self._socket().recv)
-            except NOTHING_YET:
-                seconds = self._redis_py.socket_timeout
-                raise redis.TimeoutError(f'no answer within {seconds:g} s') from None
+            self._receive_reply()
         if isinstance(reply, redis.ConnectionError):
             raise reply
         return reply
+
+    def reply_in_parts(self, size: int) -> Iterator[Reply]:
+        """Yield the next reply, one to XREAD in parts: each time that `size` bytes came.
+
+        All parts must be taken; an entry is never divided.
+        """
+        came = 0
+        while (reply := self._reader.gets()) is False:
+            if came >= size:
+                came = 0
+                if part := self._reader.take_entries():
+                    yield part
+            came += self._receive_reply()
+        if isinstance(reply, redis.ConnectionError):
+            raise reply
+        yield reply
 
     def replies(self, most: int) -> list[Message | Reply]:
         """Return the next reply and what came right after it; messages of channels are tuples.
@@ -198,8 +210,16 @@ class Connection:
             return False
         return True
 
-    def _receive(self, read: Callable[[int], bytes]) -> None:
-        """Read once from the socket."""
+    def _receive_reply(self) -> int:
+        """Wait for what comes next and read once; return how many bytes came."""
+        try:
+            return self._receive(self._socket().recv)
+        except NOTHING_YET:
+            seconds = self._redis_py.socket_timeout
+            raise redis.TimeoutError(f'no answer within {seconds:g} s') from None
+
+    def _receive(self, read: Callable[[int], bytes]) -> int:
+        """Read once from the socket; return how many bytes came."""
         most = max(CHUNK, min(self._reader.missing, LARGEST_CHUNK))
         try:
             data = read(most)
@@ -212,6 +232,7 @@ class Connection:
         # What comes over TLS comes in records, however much more there is.
         self._is_drained = len(data) < most and not isinstance(self._socket(), ssl.SSLSocket)
         self._reader.feed(data)
+        return len(data)
 
     def _socket(self) -> socket.socket:
         sock: socket.socket | None = self._redis_py._sock  # no version has a public way to it
