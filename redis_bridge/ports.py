@@ -28,8 +28,9 @@ class Received(NamedTuple):
 
     payload: bytes
     meta: Meta | None = None  # of a stream entry; other payloads carry theirs inside
-    # Called with True once published, with False if given up as invalid.
-    acknowledge: Callable[[bool], None] | None = None
+    # Of an entry of a consumer group; called with True once subscribers have it, with False if it
+    # is given up as invalid, with None if it is to be handed on again.
+    acknowledge: Callable[[bool | None], None] | None = None
 
 
 class Write(NamedTuple):
@@ -73,11 +74,14 @@ class Sink(Protocol):
 class Receiver(Protocol):
     """The route behind a source; all methods are called from the source's thread."""
 
-    def has_subscribers(self) -> bool:
-        """Return whether entries may be taken from a consumer group now."""
+    def room(self) -> int:
+        """Acknowledge what subscribers have; return how many entries of a group may come now."""
 
     def receive(self, batch: list[Received]) -> None:
         """Take all payloads that waited, oldest first. Invalid ones are counted, never raised."""
+
+    def drop(self, reason: str, text: str) -> None:
+        """Count an entry that cannot be handed on, and log why."""
 
     def gap(self, missed: int | None) -> None:
         """Count missed messages; None if their number is unknown."""
@@ -165,6 +169,11 @@ class Publisher(Protocol):
 
     name: str  # the topic's full name in the graph
     message: Message
+    depth: int  # as many messages are kept for reliable subscribers that do not have them yet
+
+    @property
+    def count(self) -> int:
+        """How many messages were published so far."""
 
     def publish(self, cdr: bytes) -> None:
         """Publish one serialized message."""
@@ -173,7 +182,11 @@ class Publisher(Protocol):
         """Return whether anybody subscribes."""
 
     def wait_for_acked(self, seconds: float) -> bool:
-        """Return whether all reliable subscribers acknowledged within the time."""
+        """Return whether all reliable subscribers acknowledged within the time.
+
+        What is no longer kept, because as many messages as `depth` came after it, counts as
+        acknowledged.
+        """
 
     def state(self) -> str:
         """Return 'open', or which subscriber does not match in type or QoS."""

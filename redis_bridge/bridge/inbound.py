@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice, takewhile
+from typing import NamedTuple
 
 from redis_bridge.bridge.dead_man import DeadMan
 from redis_bridge.bridge.report import route_report
@@ -32,6 +35,14 @@ class Rejection(Exception):
     def __init__(self, reason: str, text: str = '') -> None:
         super().__init__(text)
         self.reason = reason
+
+
+class _Published(NamedTuple):
+    """A published entry of a group."""
+
+    acknowledge: Callable[[bool | None], None]
+    before: int  # messages that were published before it
+    since: float
 
 
 class InboundRoute:
@@ -71,10 +82,31 @@ class InboundRoute:
         )
         counts_each = route.source.is_event and route.deliver == 'all'
         self._gaps = GapFinder() if counts_each else None
+        self._clock = clock
+        self._waiting: deque[_Published] = deque()  # for subscribers to acknowledge them
+        self._unacked = 0  # of those, counted as not acknowledged in time
         self._closed = False
 
-    def has_subscribers(self) -> bool:
-        return not self._closed and self.publisher.has_subscribers()
+    def room(self) -> int:
+        """Acknowledge what subscribers have, and return how many entries of a group may come.
+
+        Only so many are published at a time as the publisher keeps for its subscribers.
+        """
+        publisher = self.publisher
+        if self._waiting and publisher.wait_for_acked(0):
+            # What left the history counts as acknowledged too, and without subscribers all does.
+            is_kept = publisher.has_subscribers()
+            for entry in self._waiting:
+                is_kept_still = is_kept and publisher.count - entry.before <= publisher.depth
+                entry.acknowledge(True if is_kept_still else None)
+            self._waiting.clear()
+            self._unacked = 0
+        if self._closed or not publisher.has_subscribers():
+            return 0
+        if not self._waiting:
+            return publisher.depth
+        self._count_unacked()
+        return max(0, publisher.depth - (publisher.count - self._waiting[0].before))
 
     def receive(self, batch: list[Received]) -> None:
         if self._closed:
@@ -86,6 +118,7 @@ class InboundRoute:
         published: list[Received] = []
         stamps: list[float] = []
         for received in batch:
+            before = self.publisher.count
             try:
                 meta = self._publish(received)
             except (PayloadError, Rejection) as error:
@@ -97,8 +130,19 @@ class InboundRoute:
                 published.append(received)
                 if meta is not None:
                     stamps.append(meta.stamp)
+                if received.acknowledge is not None:
+                    entry = _Published(received.acknowledge, before, self._clock())
+                    self._waiting.append(entry)
         if published:
-            self._finish(published, stamps)
+            now = self._now()
+            size = sum(len(received.payload) for received in published)
+            latency_s = sum(max(0.0, now - stamp) for stamp in stamps)
+            self._counters.carry(len(published), size, latency_s)
+
+    def drop(self, reason: str, text: str) -> None:
+        self._counters.drop(reason)
+        if text:
+            self._drops.warn(reason, text)
 
     def gap(self, missed: int | None) -> None:
         self._counters.count_event('gap')
@@ -166,22 +210,18 @@ class InboundRoute:
             raise Rejection('from_future', f'the stamp is {hint}')
 
     def _reject(self, received: Received, reason: str, text: str) -> None:
-        self._counters.drop(reason)
-        if text:
-            self._drops.warn(reason, text)
+        self.drop(reason, text)
         if reason != 'closed':  # such an entry stays in its group for the next reader
             _acknowledge([received], reason in NOT_DEAD_LETTERED)
 
-    def _finish(self, published: Sequence[Received], stamps: Sequence[float]) -> None:
-        """Count what was published, and acknowledge it once the subscribers have it."""
-        now = self._now()
-        size = sum(len(received.payload) for received in published)
-        self._counters.carry(len(published), size, sum(max(0.0, now - stamp) for stamp in stamps))
-        if any(received.acknowledge for received in published):
-            if self.publisher.wait_for_acked(ACKED_WITHIN_S):
-                _acknowledge(published, True)
-            else:
-                self._counters.count_event('unacked', len(published))
+    def _count_unacked(self) -> None:
+        """Count, once each, the entries that subscribers did not acknowledge in time."""
+        late = self._clock() - ACKED_WITHIN_S
+        waiting = islice(self._waiting, self._unacked, None)
+        count = sum(1 for _ in takewhile(lambda entry: entry.since <= late, waiting))
+        if count:
+            self._unacked += count
+            self._counters.count_event('unacked', count)
 
 
 def _acknowledge(batch: Sequence[Received], is_done: bool) -> None:

@@ -25,6 +25,9 @@ from redis_bridge.messages.types import Message
 from redis_bridge.ports import Publisher, RedisSide, RosSide
 
 STOP_ACKED_WITHIN_S = 0.2
+# How many entries of a consumer group may wait for subscribers to acknowledge them. Fast DDS asks
+# for that when the history is full, else only every 3 s.
+GROUP_DEPTH = 10_000
 
 RunningRoute = OutboundRoute | InboundRoute
 R = TypeVar('R', OutboundRoute, InboundRoute)
@@ -145,7 +148,10 @@ class RouteSet:
 
     def _publisher(self, route: RedisToRos) -> Publisher:
         latched = not route.source.is_event
-        return self._ros.publisher(route.topic, route.type, route.qos, latched)
+        qos = route.qos
+        if route.source.group is not None and qos.depth is None:
+            qos = replace(qos, depth=GROUP_DEPTH)
+        return self._ros.publisher(route.topic, route.type, qos, latched)
 
     def _dead_man(self, route: RedisToRos, of_route: Publisher) -> DeadMan | None:
         """Return the dead-man of the route's topic; None without a stop."""

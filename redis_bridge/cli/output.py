@@ -102,5 +102,5 @@ def span(seconds: float) -> str:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a number (true and false are none)."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Return whether a value is a number of usual size (true, false and NaN are none)."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e18

@@ -43,7 +43,10 @@ class Status(Command):
 
     def run(self, args: argparse.Namespace) -> None:
         with connect(args) as client:
-            robots = [client.robot(args.robot)] if args.robot else client.robots()
+            if args.robot:
+                robots = [client.robot(args.robot)]
+            else:
+                robots = client.robots(on_notice=complain)
         if args.json:
             found = [_fields(robot) for robot in robots]
             print(to_json(found[0] if args.robot else found))
@@ -83,7 +86,7 @@ def _lines(robot: Robot) -> Iterator[str]:
             yield f'  connected: {", ".join(connections)}'
     elif connections is not None:
         yield f'  state: {connections}'
-    routes = state.get('routes') or []
+    routes = [route for route in state.get('routes') or () if isinstance(route, dict)]
     if routes:
         for line in table([COLUMNS, *map(_cells, routes)], right=(3, 4, 5)):
             yield f'  {line}'

@@ -50,11 +50,15 @@ class Calls:
 
     def pipe(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands at once and return their replies."""
-        replies = self._on_connection(lambda connection: connection.pipe(commands))
+        replies = self.replies(commands)
         for reply in replies:
             if isinstance(reply, redis.ResponseError):
                 raise self.error(reply)
         return replies
+
+    def replies(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send commands at once and return their replies; those of denied ones are errors."""
+        return self._on_connection(lambda connection: connection.pipe(commands))
 
     def now(self) -> float:
         """Return the Redis server's time in seconds, from its TIME at most 1 s ago."""

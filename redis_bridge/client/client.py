@@ -227,15 +227,15 @@ class Client:
 
     # -- robots ---------------------------------------------------------------------------------
 
-    def robots(self) -> list[Robot]:
+    def robots(self, *, on_notice: Callable[[Notice], None] | None = None) -> list[Robot]:
         """Return all robots whose heartbeat is in Redis, by name.
 
         They are found by SCAN, which needs a permission of the user.
+
+        :param on_notice: called for a robot's name that holds something else; default: the log
+            `redis_bridge.client`.
         """
-        found = (
-            robots.read_robot(self._calls, name) for name in robots.names_of_robots(self._calls)
-        )
-        return [robot for robot in found if robot is not None]
+        return robots.read_robots(self._calls, on_notice or _log_notice)
 
     def robot(self, name: str) -> Robot:
         """Return one robot.

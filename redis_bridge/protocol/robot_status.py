@@ -88,7 +88,8 @@ def read(name: str, fields: Mapping[bytes, bytes], now: float) -> Robot:
             said[text] = field
     boot, protocol, stamp = (said.pop(key, None) for key in (OWNER, 'protocol', 'stamp'))
     said['routes'] = [routes[id_] for id_ in sorted(routes, key=_route_order)]
-    age = max(0.0, round(now - stamp, 3)) if isinstance(stamp, (int, float)) else None
+    is_time = isinstance(stamp, (int, float)) and abs(stamp) < 1e18  # not so: NaN
+    age = max(0.0, round(now - stamp, 3)) if is_time else None
     return Robot(name, boot, protocol, age, said)
 
 

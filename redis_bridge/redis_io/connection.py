@@ -12,7 +12,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import redis
@@ -123,12 +123,26 @@ class Connection:
     def reply(self) -> Reply:
         """Return the next reply; a rejected command's is a ResponseError, not raised."""
         while (reply := self._reader.gets()) is False:
-            if not self._receive(self._socket().recv):
-                seconds = self._redis_py.socket_timeout
-                raise redis.TimeoutError(f'no answer within {seconds:g} s')
+            self._receive_reply()
         if isinstance(reply, redis.ConnectionError):
             raise reply
         return reply
+
+    def reply_in_parts(self, size: int) -> Iterator[Reply]:
+        """Yield the next reply, one to XREAD in parts: each time that `size` bytes came.
+
+        All parts must be taken; an entry is never divided.
+        """
+        came = 0
+        while (reply := self._reader.gets()) is False:
+            if came >= size:
+                came = 0
+                if part := self._reader.take_entries():
+                    yield part
+            came += self._receive_reply()
+        if isinstance(reply, redis.ConnectionError):
+            raise reply
+        yield reply
 
     def replies(self, most: int) -> list[Message | Reply]:
         """Return the next reply and what came right after it; messages of channels are tuples.
@@ -182,20 +196,27 @@ class Connection:
         sock = self._socket()
         if not isinstance(sock, ssl.SSLSocket):
             # The socket has a timeout: `recv` would ask the system twice.
-            return self._receive(lambda most: os.read(sock.fileno(), most))
+            return self._receive(lambda most: os.read(sock.fileno(), most)) > 0
         sock.settimeout(0)
         try:
-            return self._receive(sock.recv)
+            return self._receive(sock.recv) > 0
         finally:
             sock.settimeout(self._redis_py.socket_timeout)
 
-    def _receive(self, read: Callable[[int], bytes]) -> bool:
-        """Read once from the socket; return whether there was anything in time."""
+    def _receive_reply(self) -> int:
+        """Wait for what comes next and read once; return how many bytes came."""
+        if came := self._receive(self._socket().recv):
+            return came
+        seconds = self._redis_py.socket_timeout
+        raise redis.TimeoutError(f'no answer within {seconds:g} s')
+
+    def _receive(self, read: Callable[[int], bytes]) -> int:
+        """Read once from the socket; return how many bytes came in time."""
         most = max(CHUNK, min(self._reader.missing, LARGEST_CHUNK))
         try:
             data = read(most)
         except NOTHING_YET:
-            return False
+            return 0
         except OSError as error:
             raise redis.ConnectionError(f'the connection broke: {error}') from error
         if not data:
@@ -203,7 +224,7 @@ class Connection:
         # What comes over TLS comes in records, however much more there is.
         self._is_drained = len(data) < most and not isinstance(self._socket(), ssl.SSLSocket)
         self._reader.feed(data)
-        return True
+        return len(data)
 
     def _socket(self) -> socket.socket:
         sock: socket.socket | None = self._redis_py._sock  # no version has a public way to it

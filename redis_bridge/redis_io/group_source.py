@@ -1,48 +1,67 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Streams as a member of a consumer group: an entry is acknowledged once it is dealt with."""
+"""Streams as a member of a consumer group: an entry is acknowledged once it is dealt with.
+
+Reading never waits for that. What its receiver has no room for yet stays in the group's list of
+pending entries, and is read again from there.
+"""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 import redis
 
 from redis_bridge.protocol import keys
-from redis_bridge.protocol.stream_ids import StreamId, id_number
+from redis_bridge.protocol.stream_ids import StreamId, id_number, id_text
 from redis_bridge.redis_io.connection import Command, Connection
 from redis_bridge.redis_io.resp import code_of
 from redis_bridge.redis_io.source import Setup, SourceReceiver
-from redis_bridge.redis_io.stream_source import COUNT, Entry, Followed, Info, StreamReading
+from redis_bridge.redis_io.stream_source import (
+    ACK_WAIT_MS,
+    COUNT,
+    Entry,
+    Followed,
+    Info,
+    StreamReading,
+    before,
+)
 
-ACK_WAIT_MS = 50  # of a blocking read while entries may be acknowledged from other threads
+NO_ROOM_MS = 10  # how often receivers that wait for subscribers to acknowledge are asked again
 NO_SUBSCRIBERS_MS = 200  # how often receivers without subscribers are asked again
-REDELIVER_S = 10.0
+HELD_BYTES = 16 << 20  # of a stream's entries that are not acknowledged, and one entry more
+ENTRY_BYTES = 1000  # about what an empty entry takes in memory
 DEAD_MAXLEN = 10_000
+DEAD_RETRY_S = 1.0
 
 
 class Delivery(NamedTuple):
-    """An entry of a group, to be acknowledged with True, or with False if given up as invalid."""
+    """An entry of a group, to be acknowledged by its receiver, from any thread.
+
+    With True if it is done, with False if it is given up as invalid, with None if it is to be
+    handed on again.
+    """
 
     entry: Entry
-    acknowledge: Callable[[bool], None]
+    acknowledge: Callable[[bool | None], None]
 
 
 class GroupReceiver(SourceReceiver, Protocol):
     """What follows one stream as a member of a group."""
 
-    def has_subscribers(self) -> bool:
-        """Return whether entries may be taken from the group now."""
+    def room(self) -> int:
+        """Acknowledge what is done by now; return how many entries may be handed on."""
 
     def receive(self, deliveries: list[Delivery]) -> None:
-        """Take all entries that waited, oldest first."""
+        """Take entries, oldest first."""
 
 
 class Member(Followed[GroupReceiver]):
@@ -51,38 +70,53 @@ class Member(Followed[GroupReceiver]):
     def __init__(self, name: bytes, receiver: GroupReceiver) -> None:
         super().__init__(name, receiver)
         self.pending_from: bytes | None = b'0-0'  # our own pending entries come first; None: done
-        self.unacknowledged: dict[bytes, float] = {}  # id -> when it is handed on again
+        self.held: dict[bytes, int] = {}  # id -> bytes, of what was handed on and is pending
+        self.held_bytes = 0
+        self.room = 0
+        self.has_group = False  # has ever been there
+        self.last: StreamId = (0, 0)  # that the group was given
+        self.gone: int | None = None  # entries trimmed before a group that was given none
         self.trimmed_reported: StreamId | None = None
 
+    def has_room(self) -> bool:
+        """Return whether an entry may be handed on."""
+        return self.room > 0 and self.held_bytes < HELD_BYTES
 
-class _Done(NamedTuple):
-    """An entry that its receiver is done with."""
+    def hold(self, entry: Entry) -> None:
+        """Note that an entry is handed on."""
+        self.room -= 1
+        self.held[entry.id] = size = entry.size + ENTRY_BYTES
+        self.held_bytes += size
+
+    def release(self, entry: Entry) -> None:
+        """Note that an entry is pending no more, or is to be handed on again."""
+        self.held_bytes -= self.held.pop(entry.id, 0)
+
+
+@dataclass
+class _Done:
+    """An entry that its receiver is done with; see Delivery."""
 
     member: Member
     entry: Entry
-    is_good: bool
+    verdict: bool | None = True
+    is_reported: bool = False  # that its dead letter cannot be stored
 
 
 class GroupSource(StreamReading[GroupReceiver, Member]):
     """XREADGROUP."""
 
     def __init__(
-        self,
-        role: str,
-        setup: Setup,
-        *,
-        group: str,
-        consumer: str,
-        log: logging.Logger,
-        redeliver_s: float = REDELIVER_S,
+        self, role: str, setup: Setup, *, group: str, consumer: str, log: logging.Logger
     ) -> None:
         super().__init__(role, setup)
         self._group = group
         self._consumer = consumer
         self._log = log
-        self._redeliver_s = redeliver_s
-        self._done_lock = threading.Lock()
-        self._done: deque[_Done] = deque()
+        self._done: deque[_Done] = deque()  # filled by other threads too
+        self._letters: deque[_Done] = deque()  # given up, and not stored as dead letters yet
+        self._letters_at = 0.0
+        self._unacknowledged: deque[_Done] = deque()  # Redis is to be told of
 
     def _followed(self, name: bytes, receiver: GroupReceiver) -> Member:
         return Member(name, receiver)
@@ -91,7 +125,9 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
         for member in self._streams.values():
             member.pending_from = b'0-0'
         super()._session(connection)
-        self._acknowledge(connection)
+        for member in self._streams.values():
+            member.receiver.room()
+        self._settle(connection)
 
     def _look(self, connection: Connection) -> None:
         infos = self._infos(connection, self._streams.values())
@@ -99,158 +135,195 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
         for (member, info), reply in zip(infos, replies):
             ours = _group_info(reply, self._group)
             if ours is None:
-                self._create(connection, member)
+                self._create(connection, member, info)
             else:
+                member.has_group = True
                 self._check(member, info, ours)
-        now = time.monotonic()
-        for member in self._streams.values():
-            # What was not acknowledged for long is read, and handed on, again.
-            with self._done_lock:
-                stale = [id_ for id_, until in member.unacknowledged.items() if until < now]
-                for id_ in stale:
-                    del member.unacknowledged[id_]
-            if stale:
-                member.pending_from = b'0-0'
 
-    def _create(self, connection: Connection, member: Member) -> None:
+    def _create(self, connection: Connection, member: Member, info: Info) -> None:
         """Create the group at the stream's beginning: what is there is work to be done."""
         try:
             connection.call('XGROUP', 'CREATE', member.name, self._group, '0', 'MKSTREAM')
         except redis.ResponseError as error:
             if code_of(error) != 'BUSYGROUP':
                 self._mark(member, error)
-        member.pending_from = None
+            return
+        gone = None if info.added is None else info.added - info.length
+        if member.has_group:
+            # A stream that still has what was read was not deleted, only its group was.
+            is_other = info.first is None or info.first > member.last
+            missed = gone if is_other else None
+            member.receiver.gap(missed or None, 'the stream or its group was deleted')
+        member.has_group = True
+        member.last, member.gone, member.pending_from = (0, 0), gone, None
 
     def _check(self, member: Member, info: Info, group: dict[bytes, Any]) -> None:
         """Look for entries that were trimmed before the group was given them."""
-        delivered = id_number(group[b'last-delivered-id'])
-        if info.first is None or not (0, 0) < delivered < info.first:
+        member.last = delivered = id_number(group[b'last-delivered-id'])
+        gone = None if info.added is None else info.added - info.length
+        if delivered == (0, 0):
+            if gone is not None and member.gone is not None and gone > member.gone:
+                member.receiver.gap(gone - member.gone, 'trimmed before they were read')
+                member.gone = gone
+            return
+        if info.first is None or delivered >= info.first:
             return
         read = group.get(b'entries-read')
-        missed = None
-        if read is not None and info.added is not None:
-            missed = info.added - info.length - read
+        missed = None if gone is None or read is None else gone - read
         if missed != 0 and member.trimmed_reported != delivered:
             member.trimmed_reported = delivered
             member.receiver.gap(missed, 'trimmed before they were read')
 
     def _read(self, connection: Connection, block_ms: int) -> None:
-        self._acknowledge(connection)
-        ready = [
-            member
-            for member in self._streams.values()
-            if member.is_readable
-            and len(member.unacknowledged) < COUNT
-            and member.receiver.has_subscribers()
-        ]
+        for member in self._streams.values():
+            member.room = member.receiver.room()
+        self._settle(connection)
+        ready = [m for m in self._streams.values() if m.is_readable and m.has_room()]
+        block_ms = self._block_ms(block_ms, ready)
         if not ready:
-            connection.pause(min(block_ms, NO_SUBSCRIBERS_MS) / 1000, self.thread.waker)
+            connection.pause(block_ms / 1000, self.thread.waker)
             return
         for member in ready:
             if member.pending_from is not None:
-                for _, entries in self._ask_group(connection, [member], 0):
-                    self._hand_on_pending(member, entries)
-        fresh = [member for member in ready if member.pending_from is None]
+                self._read_streams(connection, [member], 0)
+        fresh = [m for m in ready if m.pending_from is None and m.has_room()]
         if fresh:
-            block_ms = self._block_ms(block_ms, ready)
-            for member, entries in self._ask_group(connection, fresh, block_ms):
-                self._hand_on(member, entries)
-        self._acknowledge(connection)
+            is_behind = any(member.pending_from is not None for member in ready)
+            self._read_streams(connection, fresh, 0 if is_behind else block_ms)
+        self._settle(connection)
 
     def _block_ms(self, longest_ms: int, ready: list[Member]) -> int:
         """Return for how long a read may block while other things may become due."""
-        if any(member.pending_from is not None for member in ready):
-            return 0
-        with self._done_lock:
-            if self._done or any(member.unacknowledged for member in self._streams.values()):
-                return min(longest_ms, ACK_WAIT_MS)
-        all_ready = len(ready) == len(self._streams)
-        return longest_ms if all_ready else min(longest_ms, NO_SUBSCRIBERS_MS)
+        others = [member for member in self._streams.values() if member not in ready]
+        if any(member.held for member in others):
+            return min(longest_ms, NO_ROOM_MS)
+        if self._done or any(member.held for member in ready):
+            return min(longest_ms, ACK_WAIT_MS)
+        return min(longest_ms, NO_SUBSCRIBERS_MS) if others else longest_ms
 
-    def _ask_group(
-        self, connection: Connection, members: list[Member], block_ms: int
-    ) -> list[tuple[Member, list[Entry]]]:
+    def _read_streams(
+        self, connection: Connection, members: Sequence[Member], block_ms: int
+    ) -> None:
+        """Read streams, and hand on what there is room for."""
         places = [(member.name, member.pending_from or b'>') for member in members]
-        command = read_command(self._group, self._consumer, places, block_ms)
+        count = min(self._count, max(member.room for member in members))
+        command = read_command(self._group, self._consumer, places, count, block_ms)
         by_name = {member.name: member for member in members}
+        full = set()
         try:
-            answers = self._ask(connection, command, block_ms)
+            for name, entries in self._ask(connection, command, block_ms):
+                member = by_name[name]
+                if member not in full and not self._hand_on(member, entries):
+                    full.add(member)
         except redis.ResponseError as error:
-            is_gone = code_of(error) == 'NOGROUP'
-            if is_gone:
-                for member in members:
-                    member.receiver.gap(None, 'the stream or its group was deleted')
             self._look(connection)
-            if not is_gone and all(member.is_readable for member in members):
+            if code_of(error) != 'NOGROUP' and all(member.is_readable for member in members):
                 raise
-            return []
-        return [(by_name[name], entries) for name, entries in answers]
 
-    def _hand_on_pending(self, member: Member, entries: list[Entry]) -> None:
-        """Hand on again what we had been given before and did not acknowledge."""
-        member.pending_from = entries[-1].id if entries else None
-        self._hand_on(member, [e for e in entries if e.id not in member.unacknowledged])
-
-    def _hand_on(self, member: Member, entries: list[Entry]) -> None:
+    def _hand_on(self, member: Member, entries: list[Entry]) -> bool:
+        """Hand on entries; return whether there was room for all."""
         deliveries = []
-        until = time.monotonic() + self._redeliver_s
-        for entry in entries:
+        free = len(entries)
+        for number, entry in enumerate(entries):
+            if entry.id in member.held:  # read again as pending
+                continue
             if entry.fields is None:
                 member.receiver.gap(1, f'{entry.id.decode()} was trimmed before it was done')
-                self._done.append(_Done(member, entry, True))
+                self._unacknowledged.append(_Done(member, entry))
             elif entry in member.seen:  # done before; the server came back without knowing
-                self._done.append(_Done(member, entry, True))
-            else:
-                with self._done_lock:
-                    member.unacknowledged[entry.id] = until
+                self._unacknowledged.append(_Done(member, entry))
+            elif member.has_room():
+                member.hold(entry)
                 deliveries.append(Delivery(entry, partial(self._mark_done, member, entry)))
+            else:
+                free = number
+                break
+        if free < len(entries):
+            member.pending_from = _before(entries[free])
+        elif member.pending_from is not None:
+            member.pending_from = entries[-1].id if entries else None
         if deliveries:
             member.receiver.receive(deliveries)
+        return free == len(entries)
 
-    def _mark_done(self, member: Member, entry: Entry, is_good: bool) -> None:
-        """Queue an acknowledgement; may be called from any thread."""
-        with self._done_lock:
-            if member.unacknowledged.pop(entry.id, None) is None:
-                return
-            self._done.append(_Done(member, entry, is_good))
+    def _mark_done(self, member: Member, entry: Entry, verdict: bool | None) -> None:
+        """Queue what is to be done with an entry; may be called from any thread."""
+        self._done.append(_Done(member, entry, verdict))
         self.thread.waker.set()
 
-    def _acknowledge(self, connection: Connection) -> None:
+    def _settle(self, connection: Connection) -> None:
         """Acknowledge what is done; it is kept until the server has replied."""
         while self._done:
-            some = [self._done[i] for i in range(min(len(self._done), COUNT))]
+            done = self._done.popleft()
+            if done.verdict is None:
+                self._give_back(done.member, done.entry)
+            else:
+                (self._unacknowledged if done.verdict else self._letters).append(done)
+        self._store_letters(connection)
+        while self._unacknowledged:
+            some = list(islice(self._unacknowledged, COUNT))
             replies = connection.pipe([
-                command
-                for member, entry, is_good in some
-                for command in done_commands(self._group, member.name, entry, is_good)
+                ('XACK', done.member.name, self._group, done.entry.id) for done in some
             ])  # fmt: skip
-            for reply in replies:
+            for done, reply in zip(some, replies):
+                self._unacknowledged.popleft()
+                done.member.release(done.entry)
+                if done.entry.fields is not None:
+                    done.member.seen.add(done.entry)
                 if isinstance(reply, redis.ResponseError):
                     self._log.warning('group %s: %s', self._group, self.thread.redact(reply))
-            for member, entry, _ in some:
-                self._done.popleft()
-                if entry.fields is not None:
-                    member.seen.add(entry)
+
+    def _give_back(self, member: Member, entry: Entry) -> None:
+        """Have an entry read, and handed on, again."""
+        member.release(entry)
+        place = member.pending_from
+        if place is None or id_number(entry.id) <= id_number(place):
+            member.pending_from = _before(entry)
+
+    def _store_letters(self, connection: Connection) -> None:
+        """Store what was given up as dead letters; what cannot be stored now stays pending."""
+        while self._letters and time.monotonic() >= self._letters_at:
+            some = list(islice(self._letters, COUNT))
+            replies = connection.pipe([letter_command(d.member.name, d.entry) for d in some])
+            for done, reply in zip(some, replies):
+                self._letters.popleft()
+                if not isinstance(reply, redis.ResponseError):
+                    self._unacknowledged.append(done)
+                    continue
+                self._letters.append(done)
+                self._letters_at = time.monotonic() + DEAD_RETRY_S
+                if not done.is_reported:
+                    done.is_reported = True
+                    name = done.member.name.decode()
+                    self._log.warning(
+                        'stream %s: entry %s stays pending, because it cannot be stored in %s: %s',
+                        name,
+                        done.entry.id.decode(),
+                        keys.dead_stream(name),
+                        self.thread.redact(reply),
+                    )
 
 
 def read_command(
-    group: str, consumer: str, places: Sequence[tuple[bytes, bytes]], block_ms: int
+    group: str, consumer: str, places: Sequence[tuple[bytes, bytes]], count: int, block_ms: int
 ) -> Command:
     """Return what reads streams from places: `>` for new entries, an id for pending ones."""
     block: Command = ('BLOCK', block_ms) if block_ms else ()
     streams = (*(name for name, _ in places), *(place for _, place in places))
-    head = ('XREADGROUP', 'GROUP', group, consumer, 'COUNT', COUNT)
+    head = ('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count)
     return (*head, *block, 'STREAMS', *streams)
 
 
-def done_commands(group: str, stream: bytes, entry: Entry, is_good: bool) -> list[Command]:
-    """Return what acknowledges an entry, and keeps one that was given up as a dead letter."""
-    commands: list[Command] = [('XACK', stream, group, entry.id)]
-    if not is_good and entry.fields is not None:
-        dead = keys.dead_stream(stream.decode())
-        letter = (*entry.fields, b'id', entry.id)
-        commands.insert(0, ('XADD', dead, 'MAXLEN', '~', DEAD_MAXLEN, '*', *letter))
-    return commands
+def letter_command(stream: bytes, entry: Entry) -> Command:
+    """Return what keeps an entry that was given up as a dead letter."""
+    dead = keys.dead_stream(stream.decode())
+    fields = (*(entry.fields or ()), b'id', entry.id)
+    return ('XADD', dead, 'MAXLEN', '~', DEAD_MAXLEN, '*', *fields)
+
+
+def _before(entry: Entry) -> bytes:
+    """Return the place from which an entry is read as the first one."""
+    return id_text(before(id_number(entry.id))).encode()
 
 
 def _group_info(reply: Any, group: str) -> dict[bytes, Any] | None:

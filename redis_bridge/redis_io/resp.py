@@ -130,6 +130,18 @@ class Reader:
             else:
                 return reply
 
+    def take_entries(self) -> Reply:
+        """Return what came of an incomplete reply to XREAD; later replies have the rest.
+
+        Such a reply is an array of pairs of a stream's name and an array of entries.
+        """
+        if len(self._arrays) < 3:
+            return []
+        (streams, stream_count), (pair, _), (entries, entry_count) = self._arrays[:3]
+        self._arrays[0] = ([], stream_count - len(streams))
+        self._arrays[2] = ([], entry_count - len(entries))
+        return [*streams, [pair[0], entries]] if entries else streams
+
     def messages(self, most: int) -> list[Message]:
         """Return the messages of channels that come next and were fed whole."""
         messages: list[Message] = []

@@ -24,7 +24,6 @@ class _ForRoute:
         self._receiver = request.receiver
         self._name = f'{request.config.kind} {request.config.name}'
         self._log = log
-        self._has_data_warning = False
 
     def gap(self, missed: int | None, why: str) -> None:
         """See `source.SourceReceiver`."""
@@ -44,23 +43,18 @@ class _ForRoute:
         """See `source.SourceReceiver`."""
         self._receiver.on_disconnect()
 
-    def has_subscribers(self) -> bool:
+    def room(self) -> int:
         """See `group_source.GroupReceiver`."""
-        return self._receiver.has_subscribers()
+        return self._receiver.room()
 
     def _received(
-        self, entry: Entry, acknowledge: Callable[[bool], None] | None = None
+        self, entry: Entry, acknowledge: Callable[[bool | None], None] | None = None
     ) -> Received | None:
         """Return what the route takes of an entry; None if there is no field `data`."""
         fields = entry.as_dict()
         if DATA in fields:
             return Received(fields[DATA], from_entry(fields), acknowledge)
-        if not self._has_data_warning:
-            self._has_data_warning = True
-            self._log.warning(
-                '%s: entry %s has no field `data` (logged once)', self._name, entry.id.decode()
-            )
-        self._receiver.gap(1)
+        self._receiver.drop('bad_payload', f'entry {entry.id.decode()} has no field `data`')
         if acknowledge is not None:
             acknowledge(False)
         return None

@@ -11,7 +11,7 @@ than we had read (the cursor is ahead of the stream and would see nothing any mo
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import redis
@@ -22,7 +22,9 @@ from redis_bridge.redis_io.replay import REPLAY_S
 from redis_bridge.redis_io.resp import raise_if_error
 from redis_bridge.redis_io.source import R, Setup, Source, SourceReceiver
 
-COUNT = 100
+COUNT = 100  # at most so many entries of a stream are asked for at once
+READ_BYTES = 4 << 20  # about so much of a reply is held at once
+ACK_WAIT_MS = 50  # of a blocking read of a group while entries wait to be acknowledged
 REMEMBERED = 10_000
 REMEMBERED_S = 2 * REPLAY_S
 REMEMBERED_MOST = 100_000
@@ -40,6 +42,11 @@ class Entry(NamedTuple):
         """Return the fields by name."""
         fields = self.fields or []
         return dict(zip(fields[::2], fields[1::2]))
+
+    @property
+    def size(self) -> int:
+        """The bytes of all fields."""
+        return sum(map(len, self.fields or ()))
 
 
 class StreamReceiver(SourceReceiver, Protocol):
@@ -119,6 +126,7 @@ class StreamReading(Source[R], Generic[R, F]):
         super().__init__(role, setup)
         self._applied: Mapping[bytes, Sequence[R]] = {}
         self._streams: dict[R, F] = {}
+        self._count = COUNT  # asked for next; less while entries are large
 
     def _session(self, connection: Connection) -> None:
         self._reconcile()
@@ -162,26 +170,37 @@ class StreamReading(Source[R], Generic[R, F]):
 
     def _ask(
         self, connection: Connection, command: Command, block_ms: int
-    ) -> list[tuple[bytes, list[Entry]]]:
-        """Send a reading command; return the entries by stream; raises ResponseError."""
+    ) -> Iterator[tuple[bytes, list[Entry]]]:
+        """Send a reading command; yield entries by stream, as they come; raises ResponseError.
+
+        A large reply comes in parts of about READ_BYTES, and all must be taken before the next
+        command.
+        """
         connection.send([command])
         deadline = time.monotonic() + block_ms / 1000 + self._timing.reply_s
         while not connection.wait(deadline - time.monotonic(), self.thread.waker):
-            if block_ms and not self._goes_on():
-                return []  # the connection ends, and with it the command
+            if block_ms > ACK_WAIT_MS and not self._goes_on():
+                raise redis.ConnectionError('the read was given up')
             if time.monotonic() >= deadline:
                 raise redis.ConnectionError('no reply to a blocking read')
-        reply = raise_if_error(connection.reply())
-        if not self._goes_on():
-            return []  # what was read comes again, by our cursor or as pending
-        return [(name, [Entry(*entry) for entry in entries]) for name, entries in reply or ()]
+        largest = 1
+        goes_on = True
+        for part in connection.reply_in_parts(READ_BYTES):
+            goes_on = goes_on and self._goes_on()
+            for name, listed in raise_if_error(part) or ():
+                entries = [Entry(*entry) for entry in listed]
+                largest = max([largest, *(entry.size for entry in entries)])
+                if goes_on:  # else what was read comes again, by our cursor or as pending
+                    yield name, entries
+        self._count = max(1, min(2 * self._count, COUNT, READ_BYTES // largest))
 
     def _infos(self, connection: Connection, streams: Iterable[F]) -> list[tuple[F, Info]]:
         """Ask about streams; those that cannot be read are reported, and left out."""
         streams = list(streams)
-        replies = connection.pipe([('XINFO', 'STREAM', stream.name) for stream in streams])
+        connection.send([('XINFO', 'STREAM', stream.name) for stream in streams])
         infos = []
-        for stream, reply in zip(streams, replies):
+        for stream in streams:  # each reply holds two entries, which may be large
+            reply = connection.reply()
             if isinstance(reply, redis.ResponseError):
                 if 'no such key' not in str(reply):
                     self._mark(stream, reply)
@@ -250,6 +269,10 @@ class StreamSource(StreamReading[StreamReceiver, Cursor]):
             if cursor.at > (0, 0) and info.first is not None and cursor.at < info.first:
                 receiver.gap(None, 'trimmed before they were read, perhaps')
                 cursor.at = before(info.first)
+        elif info.added < cursor.read and info.first is not None and cursor.at < info.first:
+            if gone := info.added - info.length:
+                receiver.gap(gone, 'the stream was deleted, and trimmed before they were read')
+            cursor.read = gone
         else:
             gone = info.added if info.last == cursor.at else info.added - info.length
             if gone > cursor.read:
@@ -287,9 +310,17 @@ class StreamSource(StreamReading[StreamReceiver, Cursor]):
             return False
         block: Command = ('BLOCK', block_ms) if block_ms else ()
         places = (*cursors, *(id_text(cursor.at) for cursor in cursors.values()))
-        command = ('XREAD', 'COUNT', COUNT, *block, 'STREAMS', *places)
+        command = ('XREAD', 'COUNT', self._count, *block, 'STREAMS', *places)
+        came = set()
         try:
-            answers = self._ask(connection, command, block_ms)
+            for name, entries in self._ask(connection, command, block_ms):
+                came.add(name)
+                cursor = cursors[name]
+                cursor.at = id_number(entries[-1].id)
+                if cursor.read is not None:
+                    cursor.read += len(entries)
+                cursor.is_behind = True
+                self._hand_on(cursor, entries)
         except redis.ResponseError:
             self._look(connection)  # finds which one it is
             if all(cursor.is_readable for cursor in cursors.values()):
@@ -297,14 +328,6 @@ class StreamSource(StreamReading[StreamReceiver, Cursor]):
             return False
         if not self._goes_on():
             return False
-        for name, entries in answers:
-            cursor = cursors[name]
-            cursor.at = id_number(entries[-1].id)
-            if cursor.read is not None:
-                cursor.read += len(entries)
-            cursor.is_behind = True
-            self._hand_on(cursor, entries)
-        came = {name for name, _ in answers}
         now = time.monotonic()
         behind = [
             cursor
@@ -314,7 +337,7 @@ class StreamSource(StreamReading[StreamReceiver, Cursor]):
         if behind:
             for cursor, info in self._infos(connection, behind):
                 self._check(cursor, info)
-        return bool(answers)
+        return bool(came)
 
     def _hand_on(self, cursor: Cursor, entries: list[Entry]) -> None:
         new = []

@@ -27,6 +27,8 @@ class TopicPublisher:
     def __init__(self, node: Node, name: str, message_class: type, profile: QoSProfile) -> None:
         self.name = name
         self.message = types.describe(message_class)
+        self.depth = profile.depth
+        self.count = 0  # published so far
         self.users = 0  # routes that share it
         self._node = node
         self._profile = profile
@@ -42,6 +44,7 @@ class TopicPublisher:
     def publish(self, cdr: bytes) -> None:
         try:
             self._publisher.publish(cdr)
+            self.count += 1
         except RuntimeError:  # InvalidHandle or RCLError, which say little once ROS is shut down
             if self._node.context.ok():
                 raise
@@ -57,7 +60,7 @@ class TopicPublisher:
         try:
             # Asks repeatedly instead of waiting inside rclpy, which holds the GIL meanwhile.
             while not self._publisher.wait_for_all_acked(Duration()):
-                if time.monotonic() > deadline:
+                if time.monotonic() >= deadline:
                     return False
                 time.sleep(ASK_EVERY_S)
             return True

@@ -136,9 +136,14 @@ class MemoryPublisher:
         self.name = name
         self.message = message
         self.published: list[bytes] = []
+        self.depth = 10
         self.subscribers = 1
         self.acknowledges = True
         self.users = 1
+
+    @property
+    def count(self) -> int:
+        return len(self.published)
 
     def publish(self, cdr: bytes) -> None:
         self.published.append(cdr)

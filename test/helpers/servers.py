@@ -29,6 +29,7 @@ class Recorder:
     def __init__(self, verdict: bool | None = True, wants: bool = True) -> None:
         self.arrivals: list[Received] = []
         self.gaps: list[int | None] = []
+        self.drops: list[tuple[str, str]] = []
         self.losses = 0
         self.verdict = verdict  # on each arrival; None: not done with it
         self.wants = wants
@@ -38,9 +39,9 @@ class Recorder:
         """What came, oldest first."""
         return [arrival.payload for arrival in self.arrivals]
 
-    def has_subscribers(self) -> bool:
+    def room(self) -> int:
         """See `ports.Receiver`."""
-        return self.wants
+        return 1000 if self.wants else 0
 
     def receive(self, arrivals: list[Received]) -> None:
         """See `ports.Receiver`."""
@@ -48,6 +49,10 @@ class Recorder:
         for arrival in arrivals:
             if arrival.acknowledge is not None and self.verdict is not None:
                 arrival.acknowledge(self.verdict)
+
+    def drop(self, reason: str, text: str) -> None:
+        """See `ports.Receiver`."""
+        self.drops.append((reason, text))
 
     def gap(self, missed: int | None) -> None:
         """See `ports.Receiver`."""

@@ -575,6 +575,27 @@ def test_status_as_json(shell, robot):
     assert one['state']['writer'] == 'connected'
 
 
+def test_a_foreign_value_hides_no_robot(shell, robot, db):
+    db.set(keys.robot_key('foo'), 'foreign')
+    db.rpush(keys.robot_key('list'), 'foreign')
+    db.hset(b'redis_bridge:robot:\xff', 'boot', 'x')
+    strange = {'since': 'NaN', 'stamp': '9' * 400, 'pid': '[]', 'route:x': '5', 'state': '[1]'}
+    db.hset(keys.robot_key('strange'), mapping=strange)
+    status, out, err = shell('status')
+    assert status == 0
+    for name in ('robot1', 'strange', r'\xff'):
+        assert f'\n{name}, ' in f'\n{out}'
+    assert err.splitlines() == [
+        f'redis-bridge: {name}: this is no robot: the stored value is no hash'
+        for name in ('foo', 'list')
+    ]
+    found = json.loads(shell('status', '--json')[1])
+    assert [each['name'] for each in found] == ['robot1', 'strange', r'\xff']
+    status, out, err = shell('status', 'foo')
+    assert (status, out) == (3, '')
+    assert err == 'redis-bridge: foo: this is no robot: the stored value is no hash\n'
+
+
 def test_status_of_nobody(shell):
     status, out, err = shell('status')
     assert (status, out) == (0, '')

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 
 import pytest
 from servers import Recorder, all_connected, request
@@ -13,8 +14,8 @@ from support import eventually
 
 from redis_bridge.counters import Counters
 from redis_bridge.errors import RedisError
-from redis_bridge.mapping.model import StreamSinkConfig, StreamSourceConfig
-from redis_bridge.ports import Write
+from redis_bridge.mapping.model import Heartbeat, StreamSinkConfig, StreamSourceConfig
+from redis_bridge.ports import Received, Write
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.stream_source import DeliveredEntries, Entry
 
@@ -299,3 +300,200 @@ def test_a_stream_of_another_kind_hides_no_other(redis_server, db, redis_side_at
     eventually(lambda: cursor.payloads == group.payloads == texts(1))
     told = [r.getMessage() for r in caplog.records if 'stream wrong: cannot be read' in r.message]
     assert len(told) == 2
+
+
+DEAD_FAULTS = {
+    'out of memory': (
+        lambda db: db.config_set('maxmemory', '1'),
+        lambda db: db.config_set('maxmemory', '0'),
+        'OOM',
+    ),
+    'denied': (
+        lambda db: db.acl_setuser('default', enabled=True, commands=['+@all', '-xadd']),
+        lambda db: db.acl_setuser('default', enabled=True, commands=['+@all']),
+        'NOPERM',
+    ),
+    'wrong type': (
+        lambda db: db.set('s:dead', 'x'),
+        lambda db: db.delete('s:dead'),
+        'WRONGTYPE',
+    ),
+}
+
+
+@pytest.mark.parametrize('fault', DEAD_FAULTS.values(), ids=DEAD_FAULTS)
+def test_an_entry_given_up_is_acknowledged_only_once_it_is_stored(
+    redis_server, db, redis_side_at, fault, caplog
+):
+    begin, end, code = fault
+    for number in range(1, 6):
+        db.xadd('s', {'data': f'bad {number}'}, id=f'{number}-0')
+    db.xadd('good', {'data': 'good'})
+    endpoints = redis_side_at(redis_server.url, presence=Heartbeat(every_ms=1000, ttl_ms=60_000))
+    bad, good = Recorder(verdict=False, wants=False), Recorder()
+    other = StreamSourceConfig('good', 'group', 'g')
+    endpoints.want([request(GROUP, bad), request(other, good)])
+    endpoints.start(dict)
+    eventually(lambda: all_connected(endpoints))
+    begin(db)
+    bad.wants = True
+    eventually(lambda: len(bad.payloads) == 5)
+    eventually(lambda: good.payloads and db.xpending('good', 'g')['pending'] == 0)
+    assert db.xpending('s', 'g')['pending'] == 5
+    told = [record.getMessage() for record in caplog.records if 's:dead' in record.getMessage()]
+    for number in range(1, 6):
+        (line,) = [text for text in told if f'stream s: entry {number}-0 stays pending' in text]
+        assert code in line
+    end(db)
+    eventually(lambda: db.xpending('s', 'g')['pending'] == 0)
+    assert sorted(fields[b'id'] for _, fields in db.xrange('s:dead')) == [
+        b'%d-0' % number for number in range(1, 6)
+    ]
+    assert len(bad.payloads) == 5
+
+
+def test_what_a_receiver_gives_back_comes_again(redis_server, db, redis_side_at):
+    add(db, 's', *range(5))
+    endpoints = redis_side_at(redis_server.url)
+    (heard,) = reading(endpoints, GROUP, verdict=None)
+    eventually(lambda: len(heard.payloads) == 5)
+    for number, verdict in enumerate([True, None, True, None, True]):
+        heard.arrivals[number].acknowledge(verdict)
+    eventually(lambda: len(heard.payloads) == 7)
+    assert heard.payloads[5:] == texts(1, 3)
+    for arrival in heard.arrivals[5:]:
+        arrival.acknowledge(True)
+    eventually(lambda: db.xpending('s', 'g')['pending'] == 0)
+
+
+def test_no_more_is_handed_on_than_there_is_room_for_and_others_go_on(
+    redis_server, db, redis_side_at
+):
+    class Narrow(Recorder):
+        """Has room for three entries that are not acknowledged."""
+
+        def room(self):
+            return 3 - (len(self.arrivals) - self.done)
+
+        done = 0
+
+    add(db, 's', *range(50))
+    narrow, other = Narrow(verdict=None), Recorder()
+    endpoints = redis_side_at(redis_server.url)
+    endpoints.want([
+        request(GROUP, narrow), request(StreamSourceConfig('other', 'group', 'g'), other),
+    ])  # fmt: skip
+    endpoints.start(dict)
+    for number in range(50):
+        add(db, 'other', number)
+        eventually(lambda: other.payloads[-1:] == texts(number))  # noqa: B023
+        eventually(lambda: len(narrow.arrivals) == min(50, number + 3))  # noqa: B023
+        assert narrow.room() >= 0
+        narrow.done += 1
+        narrow.arrivals[number].acknowledge(True)
+    assert narrow.payloads == texts(*range(50))
+    eventually(lambda: db.xpending('s', 'g')['pending'] == 0)
+
+
+class Sizes(Recorder):
+    """Remembers only how large payloads were."""
+
+    def receive(self, arrivals):
+        self.arrivals += [Received(b'%d' % len(arrival.payload)) for arrival in arrivals]
+        for arrival in arrivals:
+            if arrival.acknowledge is not None:
+                arrival.acknowledge(self.verdict)
+
+
+@pytest.mark.parametrize(
+    ('source', 'verdict'),
+    [
+        (StreamSourceConfig('s', 'beginning'), None),
+        (GROUP, True),
+        (GROUP, False),
+    ],
+    ids=['cursor', 'group', 'group, all rejected'],
+)
+@pytest.mark.parametrize('small', [0, 500])
+def test_large_entries_take_little_memory(redis_server, db, redis_side_at, source, verdict, small):
+    add(db, 's', *range(small))
+    size, count = 3_000_000, 40
+    for _ in range(count):
+        db.xadd('s', {'data': b'x' * size})
+    heard = Sizes(verdict)
+    endpoints = redis_side_at(redis_server.url)
+    endpoints.want([request(source, heard)])
+    tracemalloc.start()
+    try:
+        endpoints.start(dict)
+        eventually(lambda: len(heard.arrivals) == small + count, 30)
+        if source.group is not None:
+            eventually(lambda: db.xpending('s', 'g')['pending'] == 0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert heard.payloads[small:] == [b'%d' % size] * count
+    assert peak < 45_000_000
+
+
+def test_entries_without_data_are_dropped_and_counted(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    cursor, group = reading(endpoints, StreamSourceConfig('s'), GROUP)
+    db.xadd('s', {'other': 'field'}, id='5-0')
+    add(db, 's', 1)
+    eventually(lambda: cursor.payloads == group.payloads == texts(1))
+    for heard in (cursor, group):
+        assert heard.drops == [('bad_payload', 'entry 5-0 has no field `data`')]
+        assert heard.gaps == []
+    eventually(lambda: [fields[b'id'] for _, fields in db.xrange('s:dead')] == [b'5-0'])
+
+
+def test_what_was_trimmed_from_a_stream_made_again_is_counted(
+    redis_server, db, proxy, redis_side_at
+):
+    endpoints = redis_side_at(proxy.url)
+    cursor, group = reading(endpoints, StreamSourceConfig('s', 'new'), GROUP)
+    add(db, 's', *range(600))
+    eventually(lambda: len(cursor.payloads) == len(group.payloads) == 600)
+    eventually(lambda: db.xpending('s', 'g')['pending'] == 0)
+    proxy.stall()
+    eventually(lambda: cursor.losses == group.losses == 1)
+    db.delete('s')
+    add(db, 's', *range(600, 1100))
+    db.xtrim('s', maxlen=10, approximate=False)
+    proxy.flow()
+    proxy.cut()
+    for heard in (cursor, group):
+        eventually(lambda: heard.payloads == texts(*range(600), *range(1090, 1100)))  # noqa: B023
+        assert heard.gaps == [490]
+
+
+def test_what_was_trimmed_before_a_group_was_given_anything_is_counted(
+    redis_server, db, redis_side_at
+):
+    add(db, 's', *range(100))
+    db.xtrim('s', maxlen=0, approximate=False)
+    endpoints = redis_side_at(redis_server.url)
+    (heard,) = reading(endpoints, GROUP, wants=False)
+    eventually(lambda: db.xinfo_groups('s'))
+    add(db, 's', *range(100, 600))
+    db.xtrim('s', maxlen=10, approximate=False)
+    eventually(lambda: heard.gaps == [490])
+    heard.wants = True
+    eventually(lambda: heard.payloads == texts(*range(590, 600)))
+    assert heard.gaps == [490]
+
+
+def test_a_destroyed_group_is_noted_on_its_stream_only(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    one, two = reading(
+        endpoints, StreamSourceConfig('s', 'group', 'g'), StreamSourceConfig('t', 'group', 'g')
+    )
+    add(db, 's', 1)
+    add(db, 't', 1)
+    eventually(lambda: one.payloads == two.payloads == texts(1))
+    db.xgroup_destroy('s', 'g')
+    add(db, 's', 2)
+    add(db, 't', 2)
+    eventually(lambda: one.payloads == two.payloads == texts(1, 2))
+    assert (one.gaps, two.gaps) == ([None], [])

@@ -785,3 +785,102 @@ def test_a_url_with_a_password_is_rejected_as_a_parameter_and_not_printed(tmp_pa
     assert ended.returncode == 1
     assert 'password' in ended.stderr
     assert 'hunter2' not in ended.stdout + ended.stderr
+
+
+GROUP = """
+    redis_to_ros:
+      - stream: {name: "{robot}:tasks", from: group, group: "{robot}"}
+        topic: /tasks
+        type: std_msgs/msg/String
+        encoding: json
+"""
+
+
+class Subscriber:
+    """A process of its own that subscribes, and publishes the time when each number arrives.
+
+    Within one process Fast DDS acknowledges at once.
+    """
+
+    PROGRAM = """
+import sys, time, rclpy
+from rclpy.qos import QoSProfile
+from std_msgs.msg import String
+rclpy.init()
+node = rclpy.create_node('subscriber')
+def heard(message):
+    print(message.data[:20].split()[0], time.time(), flush=True)
+node.create_subscription(String, '/tasks', heard, QoSProfile(depth=100_000))
+rclpy.spin(node)
+"""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, '-c', self.PROGRAM],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, 'ROS_DOMAIN_ID': str(DOMAIN)},
+        )
+        self.heard = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            number, when = line.split()
+            self.heard.append((int(number), float(when)))
+
+    @property
+    def numbers(self) -> list[int]:
+        return [number for number, _ in self.heard]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def add_task(client, number, size=10):
+    data = f'{number} ' + 'x' * size
+    client.xadd('robot1:tasks', {'data': json.dumps({'data': data})})
+
+
+def test_entries_of_a_group_are_published_at_once(redis_server, tmp_path):
+    client = redis_server.client()
+    with (
+        BridgeProcess(tmp_path, GROUP, redis_server, domain=DOMAIN) as bridge,
+        Subscriber() as subscriber,
+    ):
+        bridge.ready()
+        add_task(client, 0)
+        eventually(lambda: subscriber.heard)
+        sent = {}
+        for number in range(1, 31):
+            sent[number] = time.time()
+            add_task(client, number)
+            time.sleep(0.1)  # the rate of the entries
+        eventually(lambda: len(subscriber.heard) == 31)
+        late = sorted(when - sent[number] for number, when in subscriber.heard[1:])
+        assert late[len(late) // 2] < 0.05
+        assert late[-1] < 0.5
+        eventually(lambda: client.xpending('robot1:tasks', 'robot1')['pending'] == 0)
+
+
+@pytest.mark.parametrize('depth', ['', 'qos: {depth: 10}'])
+def test_no_entry_of_a_group_leaves_the_history_before_subscribers_have_it(
+    redis_server, tmp_path, depth
+):
+    client = redis_server.client()
+    mapping = GROUP + f'        {depth}\n'
+    with (
+        BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge,
+        Subscriber() as subscriber,
+    ):
+        bridge.ready()
+        for number in range(500):
+            add_task(client, number, 100_000)
+        eventually(lambda: len(subscriber.heard) >= 500, 30)
+        eventually(lambda: client.xpending('robot1:tasks', 'robot1')['pending'] == 0)
+        assert subscriber.numbers == list(range(500))

@@ -302,29 +302,94 @@ def test_nothing_is_published_after_closing():
     inbound.route.close()
     inbound.carry({'data': 1})
     assert inbound.values == []
-    assert not inbound.route.has_subscribers()
+    assert inbound.route.room() == 0
 
 
-def test_group_entries_are_done_after_publishing_and_given_up_when_bad():
-    inbound = Inbound(source=StreamSourceConfig('s', start='group', group='g'))
-    done = []
-    inbound.route.receive(
-        [
-            Received(payload, acknowledge=lambda good, n=n: done.append((n, good)))
-            for n, payload in enumerate([b'{"data": 1}', b'bad', b'{"data": 2}'])
-        ]
-    )
-    assert sorted(done) == [(0, True), (1, False), (2, True)]
+def group_route(**options):
+    return Inbound(source=StreamSourceConfig('s', start='group', group='g'), **options)
+
+
+class Entries:
+    """Hands entries of a group to a route and keeps how each was acknowledged."""
+
+    def __init__(self, inbound):
+        self.inbound = inbound
+        self.done = []
+        self.count = 0
+
+    def hand_on(self, *payloads):
+        batch = []
+        for payload in payloads:
+            number, self.count = self.count, self.count + 1
+            batch.append(
+                Received(
+                    _bytes(payload), acknowledge=lambda good, n=number: self.done.append((n, good))
+                )
+            )
+        self.inbound.route.receive(batch)
+
+
+def test_group_entries_are_done_once_subscribers_have_them_and_given_up_when_bad():
+    inbound = group_route()
+    entries = Entries(inbound)
+    inbound.publisher.acknowledges = False
+    entries.hand_on({'data': 1}, b'bad', {'data': 2})
     assert len(inbound.values) == 2
+    assert inbound.route.room() == inbound.publisher.depth - 2
+    assert entries.done == [(1, False)]
+    inbound.publisher.acknowledges = True
+    assert inbound.route.room() == inbound.publisher.depth
+    assert entries.done == [(1, False), (0, True), (2, True)]
+
+
+def test_as_many_group_entries_are_published_as_the_history_keeps():
+    inbound = group_route()
+    entries = Entries(inbound)
+    inbound.publisher.acknowledges = False
+    entries.hand_on(*[{'data': 1}] * inbound.publisher.depth)
+    assert inbound.route.room() == 0
+    assert entries.done == []
+
+
+def test_group_entries_that_others_pushed_out_of_the_history_come_again():
+    inbound = group_route()
+    entries = Entries(inbound)
+    entries.hand_on({'data': 1}, {'data': 2})
+    for _ in range(inbound.publisher.depth - 1):  # a stop message, or another group's entry
+        inbound.publisher.publish(b'')
+    assert inbound.route.room() == inbound.publisher.depth
+    assert entries.done == [(0, None), (1, True)]
+
+
+def test_group_entries_come_again_if_the_subscribers_left_before_they_acknowledged():
+    inbound = group_route()
+    entries = Entries(inbound)
+    inbound.publisher.acknowledges = False
+    entries.hand_on({'data': 1})
+    assert inbound.route.room() > 0
+    inbound.publisher.acknowledges = True  # as nobody is left who has not
+    inbound.publisher.subscribers = 0
+    assert inbound.route.room() == 0
+    assert entries.done == [(0, None)]
 
 
 def test_group_entries_stay_open_while_subscribers_have_not_acknowledged():
-    inbound = Inbound(source=StreamSourceConfig('s', start='group', group='g'))
+    inbound = group_route()
+    entries = Entries(inbound)
     inbound.publisher.acknowledges = False
-    done = []
-    inbound.route.receive([Received(b'{"data": 1}', acknowledge=done.append)])
-    assert done == []
-    assert inbound.noted == {'unacked': 1}
+    entries.hand_on({'data': 1}, {'data': 2})
+    inbound.clock.move(29)
+    entries.hand_on({'data': 3})
+    inbound.route.room()
+    assert inbound.noted == {}
+    inbound.clock.move(2)
+    for _ in range(3):
+        assert inbound.route.room() == inbound.publisher.depth - 3
+    assert entries.done == []
+    assert inbound.noted == {'unacked': 2}
+    inbound.clock.move(29)
+    inbound.route.room()
+    assert inbound.noted == {'unacked': 3}
 
 
 def test_group_entries_that_are_rejected_are_kept_as_dead_and_echoes_are_not():
@@ -363,9 +428,16 @@ def test_a_command_that_comes_while_closing_stays_in_its_group():
 
 def test_groups_are_only_read_while_someone_subscribes():
     inbound = Inbound()
-    assert inbound.route.has_subscribers()
+    assert inbound.route.room() > 0
     inbound.publisher.subscribers = 0
-    assert not inbound.route.has_subscribers()
+    assert inbound.route.room() == 0
+
+
+def test_what_the_source_drops_is_counted_and_logged(caplog):
+    inbound = Inbound(source=StreamSourceConfig('s'))
+    inbound.route.drop('bad_payload', 'entry 5-0 has no field `data`')
+    assert inbound.dropped == {'bad_payload': 1}
+    assert 'stream s -> /n: dropped a sample, bad_payload: entry 5-0 has no' in caplog.text
 
 
 def test_a_mirrored_value_settles_between_both_directions():

@@ -103,6 +103,11 @@ def test_warnings_follow_the_lines(tmp_path):
     assert str(made).splitlines()[:-1] == list(made.lines)
 
 
+def test_only_groups_have_dead_letters(tmp_path):
+    made = planned(tmp_path, 'redis_to_ros: [{stream: s, topic: /a, type: std_msgs/String}]')
+    assert 's:dead' not in str(made)
+
+
 # --- warnings ------------------------------------------------------------------------------------
 WARNINGS = [
     (

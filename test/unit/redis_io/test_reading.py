@@ -151,6 +151,34 @@ def test_what_is_larger_than_one_reading_comes_whole(ends, size):
     sender.join(5)
 
 
+def entry(number, size):
+    return [b'%d-0' % number, [b'data', b'x' * size]]
+
+
+def test_a_large_reply_to_xread_comes_in_parts_of_whole_entries(ends):
+    streams = [
+        [b'a', [entry(number, 50_000) for number in range(100)]],
+        [b'b', [entry(number, 10) for number in range(100)]],
+        [b'c', [entry(number, 3_000_000) for number in range(3)]],
+    ]
+    sender = ends.send(written(streams))
+    got: dict[bytes, list[Any]] = {}
+    largest = 0
+    for part in ends.connection.reply_in_parts(1 << 20):
+        for name, entries in part:
+            got.setdefault(name, []).extend(entries)
+        largest = max(largest, sum(len(e[1][1]) for _, entries in part for e in entries))
+    assert [[name, entries] for name, entries in got.items()] == streams
+    assert 1 << 20 < largest < 4_500_000
+    sender.join(5)
+
+
+@pytest.mark.parametrize('reply', [None, [], [[b'a', [entry(1, 10)]]], b'x' * 5_000_000])
+def test_other_replies_come_in_one_part(ends, reply):
+    ends.send(written(reply))
+    assert list(ends.connection.reply_in_parts(1 << 20)) == [reply]
+
+
 def test_messages_do_not_wait_for_the_rest_of_the_next_one(ends):
     first, second, third = (message(b'c', payload) for payload in (b'1', b'2', b'3' * 1000))
     ends.server.sendall(first + second + third[:-500])
