@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""A helper process of the benchmark: does what it is told over Redis lists."""
+"""A helper process of the benchmark: takes its tasks from Redis lists."""
 
 from __future__ import annotations
 

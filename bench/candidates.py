@@ -38,7 +38,7 @@ class Candidate:
 
     @property
     def slug(self) -> str:
-        """The name as it may stand in names of ROS and Redis."""
+        """The name in a form that ROS and Redis accept in names."""
         return f'bench_{self.name.replace(" ", "_")}'
 
     @property

@@ -16,7 +16,7 @@ from redis_bridge.messages import cdr_read, cdr_write
 from redis_bridge.payloads import CODECS
 from redis_bridge.ros_io import types
 
-# Values that stand where a stamp goes until it is known, chosen so that they are found again.
+# Values in the place of a stamp until it is known, chosen so that they are found again.
 SEC, NANOSEC = 305419896, 591751049
 STAMP = {'sec': SEC, 'nanosec': NANOSEC}
 TEXT = '@' * 20
@@ -38,7 +38,7 @@ class Kind:
     first_hz: float = 16000  # where the search for the sustained rate begins
 
     def read_stamp(self, value: dict[str, Any]) -> int:
-        """Return the nanoseconds that stand in a decoded message."""
+        """Return the nanoseconds of the stamp in a decoded message."""
         found: Any = value
         for part in self.stamp.split('.'):
             found = found[part]

@@ -82,7 +82,7 @@ def _executor() -> Executor:
 
 
 def spin(node: Node, stop: threading.Event) -> None:
-    """Spin until told to stop."""
+    """Spin until it is to stop."""
     executor = _executor()
     executor.add_node(node)
     try:

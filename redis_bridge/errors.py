@@ -81,15 +81,15 @@ class RedisError(BridgeError):
 
 
 class NotFoundError(BridgeError, KeyError):
-    """There is nothing under that name; also a KeyError, as names are looked up like keys."""
+    """There is nothing under that name; also a KeyError, because names are looked up like keys."""
 
     def __str__(self) -> str:
         return Exception.__str__(self)  # KeyError would quote the text
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `, did you mean 'x'?` for the known word nearest to a mistyped one, else ''."""
-    near = difflib.get_close_matches(word, list(known), n=1)
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `, did you mean 'x'?` for the known name nearest to a mistyped one, else ''."""
+    near = difflib.get_close_matches(name, list(known), n=1)
     return f', did you mean {near[0]!r}?' if near else ''
 
 

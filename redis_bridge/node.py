@@ -118,7 +118,7 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
 
 
 def _end(log: logging.Logger, stop: SimpleQueue[int], died: threading.ExceptHookArgs) -> None:
-    """End the bridge because a thread died, whose work would stand still unnoticed."""
+    """End the bridge because a thread died: its work would be missing unnoticed."""
     name = 'without a name' if died.thread is None else died.thread.name
     log.critical('thread %s died, the bridge ends', name, exc_info=died.exc_value)
     stop.put(1)

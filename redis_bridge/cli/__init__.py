@@ -1,4 +1,4 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The command line; only `run` and `demo` import what needs ROS."""
+"""The command line; imports all but rclpy: only `run` and `demo` need ROS."""

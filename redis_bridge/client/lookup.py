@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from redis_bridge.client.calls import Calls
-from redis_bridge.client.stored import pairs
 from redis_bridge.errors import InterfaceError
 from redis_bridge.mapping.model import SINKS
 from redis_bridge.messages.definition import parse_definition, type_hash
@@ -15,6 +14,7 @@ from redis_bridge.payloads import CODECS
 from redis_bridge.payloads.codec import Codec
 from redis_bridge.protocol import keys
 from redis_bridge.protocol.descriptions import NameInfo, type_description
+from redis_bridge.redis_io.resp import pairs
 
 # By the reply of TYPE, the kind of name.
 KIND_OF_TYPE = {sink.redis_type: kind for kind, sink in SINKS.items() if sink.redis_type}

@@ -11,11 +11,10 @@ import redis
 
 from redis_bridge.client.calls import Calls
 from redis_bridge.client.follow import Notice
-from redis_bridge.client.stored import pairs
 from redis_bridge.errors import RedisError
 from redis_bridge.protocol import keys, robot_status
 from redis_bridge.protocol.robot_status import Robot
-from redis_bridge.redis_io.resp import code_of
+from redis_bridge.redis_io.resp import code_of, pairs
 
 
 def read_robots(calls: Calls, notify: Callable[[Notice], None]) -> list[Robot]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from redis_bridge.protocol.meta import DATA, Meta, from_entry
+from redis_bridge.redis_io.resp import pairs
 
 Payload = bytes | dict[bytes, bytes]  # a dict of fields for a hash and for plain stream entries
 
@@ -55,8 +56,3 @@ def entry(name: str, id_: bytes, fields: Sequence[bytes]) -> Event:
     """Return a stream entry; its payload is all fields if there is no field `data`."""
     named = pairs(fields)
     return Event(name, 'stream', named.get(DATA, named), from_entry(named), id_.decode())
-
-
-def pairs(reply: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Return a dict of a flat list of keys and values."""
-    return dict(zip(reply[::2], reply[1::2], strict=True))

@@ -128,7 +128,7 @@ class Monitor:
         except PayloadError:
             return  # somebody tries what the bridge does about it: it rejects and counts that
         if meta is not None:
-            # The stamp is of the server's clock, which is ours, as it runs on this machine.
+            # The stamp is of the server's clock, which is ours, because it runs on this machine.
             view.commands.append((time.monotonic(), time.time() - meta.stamp))
 
     def _read_keys(self) -> None:

@@ -58,7 +58,7 @@ def substitute_all(document: Any, environ: Mapping[str, str]) -> Substituted:
 
 
 def substitute(text: str, environ: Mapping[str, str]) -> str:
-    """Return a text with its variables replaced; the default also replaces an empty variable.
+    """Return a string with its variables replaced; the default also replaces an empty variable.
 
     Raises LookupError for a variable that is not set, ValueError for anything else in `${`.
     """

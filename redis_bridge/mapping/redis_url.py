@@ -21,7 +21,7 @@ _NOT_A_URL = (
 
 
 class RedisUrlError(BridgeError, ValueError):
-    """A text that is no URL of a Redis server; the error's text shows nothing of it."""
+    """A string that is no URL of a Redis server; the error's text shows nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def parse(url: str) -> RedisUrl:
 
 
 def has_password(url: str) -> bool:
-    """Return whether a text has a password where a URL would have it, valid or not.
+    """Return whether a string has a password where a URL would have it, valid or not.
 
     NULs do not count: they take the place of environment variables.
     """

@@ -122,7 +122,7 @@ def _checked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class _UnreadableError(Exception):
-    """A text that is not YAML, or whose aliases expand to more than anybody could mean."""
+    """A string that is not YAML, or whose aliases expand to more than anybody could mean."""
 
     def __init__(self, text: str, line: int | None = None) -> None:
         super().__init__(text)

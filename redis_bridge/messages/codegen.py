@@ -9,7 +9,7 @@ generated that does what the walk would do for just one type: neighbouring numbe
 
 The format is XCDR1 (plain CDR) as Fast DDS and Cyclone DDS carry it: 4 bytes of header, then
 numbers aligned to their size, counted from behind the header. Only little-endian CDR is
-supported, as all platforms of ROS 2 are little-endian.
+supported, because all platforms of ROS 2 are little-endian.
 
 For `bool ok`, `float64 x`, `string name`, `float32[] ranges`, the reader of CDR is, without the
 frame that names errors (`unpack1` reads '<?7xdI', because positions are known up to `name`)::

@@ -1,4 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The Redis world; imports `mapping.model`, `protocol`, `ports` and `counters`, never rclpy."""
+"""The Redis world, never rclpy.
+
+Imports `mapping.model`, `mapping.redis_url`, `protocol`, `ports` and `counters`.
+"""

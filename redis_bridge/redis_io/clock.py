@@ -38,7 +38,7 @@ class Clock:
         seconds, micros = connection.call('TIME')
         after = time.monotonic()
         earliest, round_trip = int(seconds) + int(micros) / 1e6 - after, after - before
-        # Where this one cannot be reconciled with the others, a clock was set, or it is another
+        # If this one cannot be reconciled with the others, a clock was set, or it is another
         # server: then those are worth nothing.
         if any(
             earliest > old + trip or earliest + round_trip < old for trip, old in self._samples

@@ -101,7 +101,7 @@ class ConnectionThread:
         self._thread.join(max(0.0, deadline - time.monotonic()))
         last = time.monotonic() + CUT_S
         while self._thread.is_alive() and time.monotonic() < last:
-            self.interrupt()  # again and again, as a connection may just be coming about
+            self.interrupt()  # again and again, because a connection may just be made
             self._thread.join(0.01)
 
     def _run(self) -> None:

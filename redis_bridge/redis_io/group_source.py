@@ -23,7 +23,7 @@ import redis
 from redis_bridge.protocol import keys
 from redis_bridge.protocol.stream_ids import StreamId, id_number, id_text
 from redis_bridge.redis_io.connection import Command, Connection
-from redis_bridge.redis_io.resp import code_of
+from redis_bridge.redis_io.resp import code_of, pairs
 from redis_bridge.redis_io.source import Setup, SourceReceiver
 from redis_bridge.redis_io.stream_source import (
     ACK_WAIT_MS,
@@ -330,5 +330,5 @@ def _group_info(reply: Any, group: str) -> dict[bytes, Any] | None:
     """Return what XINFO GROUPS reports about a group; None if there is none of that name."""
     if isinstance(reply, redis.ResponseError):
         return None
-    groups = (dict(zip(fields[::2], fields[1::2])) for fields in reply)
+    groups = map(pairs, reply)
     return next((found for found in groups if found[b'name'] == group.encode()), None)

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import redis
 
 from redis_bridge.redis_io.connection import Command, Connection, Pings
+from redis_bridge.redis_io.resp import pairs
 from redis_bridge.redis_io.source import Setup, Source, SourceReceiver
 from redis_bridge.redis_io.tracking import Tracking
 
@@ -136,6 +137,6 @@ def _read_command(name: bytes, receiver: KeyReceiver) -> Command:
 def _value(receiver: KeyReceiver, reply: Any) -> Value | None:
     """Return what a reply to the reading command says; None for nothing."""
     if receiver.is_hash:
-        return dict(zip(reply[::2], reply[1::2])) or None
+        return pairs(reply) or None
     value: bytes | None = reply
     return value

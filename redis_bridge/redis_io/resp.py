@@ -12,6 +12,7 @@ eight times as long.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import redis
@@ -25,7 +26,7 @@ Message = tuple[bytes, bytes]  # channel, payload
 MESSAGE = re.compile(rb'\*3\r\n\$7\r\nmessage\r\n\$\d+\r\n([^\r]*)\r\n\$(\d{1,12})\r\n')
 STRING, INTEGER, BULK, ARRAY, ERROR = b'+:$*-'
 
-# Where it matters to callers. redis-py has more, and cuts these codes off the text.
+# Those that matter to callers. redis-py has more, and cuts these codes off the text.
 ERRORS: dict[str, type[redis.RedisError]] = {
     'LOADING': redis.BusyLoadingError,
     'NOAUTH': redis.AuthenticationError,
@@ -44,6 +45,11 @@ def raise_if_error(reply: Reply) -> Reply:
     if isinstance(reply, redis.ResponseError):
         raise reply
     return reply
+
+
+def pairs(reply: Sequence[bytes]) -> dict[bytes, Any]:
+    """Return a dict of a flat list of names and values."""
+    return dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 class Reader:

@@ -19,7 +19,7 @@ import redis
 from redis_bridge.protocol.stream_ids import StreamId, id_number, id_text
 from redis_bridge.redis_io.connection import Command, Connection
 from redis_bridge.redis_io.replay import REPLAY_S
-from redis_bridge.redis_io.resp import raise_if_error
+from redis_bridge.redis_io.resp import pairs, raise_if_error
 from redis_bridge.redis_io.source import R, Setup, Source, SourceReceiver
 
 COUNT = 100  # at most so many entries of a stream are asked for at once
@@ -41,7 +41,7 @@ class Entry(NamedTuple):
     def as_dict(self) -> dict[bytes, bytes]:
         """Return the fields by name."""
         fields = self.fields or []
-        return dict(zip(fields[::2], fields[1::2]))
+        return pairs(fields)
 
     @property
     def size(self) -> int:
@@ -64,7 +64,7 @@ class Info:
     """What XINFO STREAM reports; all zero for a stream that does not exist."""
 
     def __init__(self, reply: Any) -> None:
-        fields = {} if reply is None else dict(zip(reply[::2], reply[1::2]))
+        fields = {} if reply is None else pairs(reply)
         self.last = id_number(fields.get(b'last-generated-id', b'0-0'))
         first = fields.get(b'first-entry')
         self.first = id_number(first[0]) if first else None

@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Real servers for tests, and a proxy that makes what stands between them and us fail."""
+"""Real servers for tests, and a proxy that makes the connection to them fail."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from redis_bridge.redis_io.side import RedisSide
 
 
 class Recorder:
-    """A listener that remembers what it was told."""
+    """A receiver that remembers what it got."""
 
     def __init__(self, verdict: bool | None = True, wants: bool = True) -> None:
         self.arrivals: list[Received] = []
@@ -256,9 +256,9 @@ class Proxy:
             with self._lock:
                 self._pairs.add(pair)
             losing = threading.Event()
-            for source, target, inward in ((near, far, True), (far, near, False)):
+            for source, target, to_server in ((near, far, True), (far, near, False)):
                 thread = threading.Thread(
-                    target=self._pump, args=(pair, source, target, inward, losing), daemon=True
+                    target=self._pump, args=(pair, source, target, to_server, losing), daemon=True
                 )
                 self._threads.append(thread)
                 thread.start()
@@ -268,16 +268,16 @@ class Proxy:
         pair: tuple[socket.socket, socket.socket],
         source: socket.socket,
         target: socket.socket,
-        inward: bool,
+        to_server: bool,
         losing: threading.Event,
     ) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
                 self._flowing.wait()
-                if inward and self._lose_reply_to and self._lose_reply_to in data:
+                if to_server and self._lose_reply_to and self._lose_reply_to in data:
                     self._lose_reply_to = None
                     losing.set()
-                if not inward and losing.is_set():
+                if not to_server and losing.is_set():
                     self.lost_replies += 1
                     break
                 target.sendall(data)

@@ -129,7 +129,7 @@ def test_the_log_level_is_that_of_the_nodes_own_logger(description, pushed, name
     assert ros_arguments_of(node) == ['--log-level', f'{logger}:=debug']
 
 
-def test_an_unknown_log_level_is_refused(description):
+def test_an_unknown_log_level_is_rejected(description):
     with pytest.raises(RuntimeError, match='log_level'):
         node_of(description, mapping='my.yaml', log_level='loud')
 

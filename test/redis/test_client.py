@@ -472,7 +472,7 @@ def test_watch_sees_channels_keys_hashes_and_streams(db, client):
     db.set('k', encoded('json'))
     db.xadd('s', {'data': b'of before'})
     with client.watch('c', 'k', 'h', 's') as watch:
-        assert plain(watch.wait(5)) == ('k', 'key', VALUE, META, None)  # what stands there
+        assert plain(watch.wait(5)) == ('k', 'key', VALUE, META, None)  # what is stored
         db.publish('c', encoded('msgpack'))
         assert plain(watch.wait(5)) == ('c', 'channel', VALUE, META, None)
         db.hset('h', mapping=hash_encoder(SAMPLE)(cdr_write.writer(SAMPLE)(VALUE)))

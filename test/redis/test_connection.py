@@ -93,7 +93,7 @@ def open_files():
         ('redis://h?socket_timeout=0', 'takes no option but db'),
     ],
 )
-def test_a_url_that_cannot_work_is_refused_without_being_repeated(url, text):
+def test_a_url_that_cannot_work_is_rejected_without_being_repeated(url, text):
     with pytest.raises(RedisError) as caught:
         address(url)
     assert text in str(caught.value)
@@ -268,8 +268,8 @@ def test_a_wrong_password_is_told_and_a_corrected_file_is_read(
     eventually(lambda: 'No such file' not in endpoints.states()['writer'])
     path.write_text(f'{SECRET}\n')
     eventually(lambda: all_connected(endpoints))
-    told = '\n'.join([caplog.text, *endpoints.states().values()])
-    assert 'wrong-password' not in told and SECRET not in told
+    said = '\n'.join([caplog.text, *endpoints.states().values()])
+    assert 'wrong-password' not in said and SECRET not in said
 
 
 def test_no_secret_reaches_a_log_whatever_the_server_says(tmp_path, redis_side_at, caplog):
@@ -320,28 +320,28 @@ def test_only_changes_of_state_are_logged(redis_server, redis_side_at, caplog):
     eventually(lambda: time.monotonic() > since)
     redis_server.start()
     eventually(lambda: all_connected(endpoints))
-    told = [r.getMessage() for r in caplog.records if r.name == 'redis_bridge.test']
-    assert len(told) < 10
-    assert sum(text.endswith(': connected') for text in told) == 2
-    assert sum('refused' in text for text in told) == 1
+    said = [r.getMessage() for r in caplog.records if r.name == 'redis_bridge.test']
+    assert len(said) < 10
+    assert sum(text.endswith(': connected') for text in said) == 2
+    assert sum('refused' in text for text in said) == 1
 
 
 def test_who_sees_a_state_finds_it_in_the_log():
-    told = []
+    said = []
 
     class Slow(logging.Handler):
         def emit(self, record):
             asking.start()
             asking.join(0.2)  # who asks must wait for us, so this runs out
-            told.append('logged')
+            said.append('logged')
 
     log = logging.Logger('slow')
     log.addHandler(Slow())
     health = Health(log, 'there')
-    asking = threading.Thread(target=lambda: told.append(health.states()['role']))
+    asking = threading.Thread(target=lambda: said.append(health.states()['role']))
     health.mark_connected('role')
     asking.join()
-    assert told == ['logged', 'connected']
+    assert said == ['logged', 'connected']
 
 
 def test_a_server_that_hangs_is_noticed_by_every_duty(redis_server, redis_side_at):
@@ -463,8 +463,8 @@ class FakeTime:
 
     def call(self, *command):
         self.clock.now += self.trip_s
-        told = self.clock.now - self.trip_s / 10 + self.offset
-        return [b'%d' % int(told), b'%d' % int(told % 1 * 1e6)]
+        said = self.clock.now - self.trip_s / 10 + self.offset
+        return [b'%d' % int(said), b'%d' % int(said % 1 * 1e6)]
 
 
 def test_of_several_measurements_of_the_clock_the_tightest_counts(monkeypatch):

@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Keys as sources: what stands there, each change, and what an outage hides."""
+"""Keys as sources: what is stored, each change, and what an outage hides."""
 
 from __future__ import annotations
 

@@ -28,11 +28,11 @@ def test_the_hash_tells_who_lives_and_how(each_server, redis_side_at):
     endpoints.start(lambda: {'beat': str(next(beats))})
     with each_server.client() as db:
         eventually(lambda: int(db.hget(KEY, 'beat') or 0) > 2)
-        told = db.hgetall(KEY)
+        said = db.hgetall(KEY)
         assert 0 < db.pttl(KEY) <= 1000
-        assert endpoints.origin == f'robot1/{told[b"boot"].decode()}'
-        assert told[b'protocol'] == b'1'
-        assert abs(float(told[b'stamp']) - db.time()[0]) < 3
+        assert endpoints.origin == f'robot1/{said[b"boot"].decode()}'
+        assert said[b'protocol'] == b'1'
+        assert abs(float(said[b'stamp']) - db.time()[0]) < 3
         assert endpoints.is_holder()
         endpoints.close()
         assert not db.exists(KEY)

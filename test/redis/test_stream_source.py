@@ -298,8 +298,8 @@ def test_a_stream_of_another_kind_hides_no_other(redis_server, db, redis_side_at
     _, cursor, _, group = reading(endpoints, *sources)
     add(db, 's', 1)
     eventually(lambda: cursor.payloads == group.payloads == texts(1))
-    told = [r.getMessage() for r in caplog.records if 'stream wrong: cannot be read' in r.message]
-    assert len(told) == 2
+    said = [r.getMessage() for r in caplog.records if 'stream wrong: cannot be read' in r.message]
+    assert len(said) == 2
 
 
 DEAD_FAULTS = {
@@ -340,9 +340,9 @@ def test_an_entry_given_up_is_acknowledged_only_once_it_is_stored(
     eventually(lambda: len(bad.payloads) == 5)
     eventually(lambda: good.payloads and db.xpending('good', 'g')['pending'] == 0)
     assert db.xpending('s', 'g')['pending'] == 5
-    told = [record.getMessage() for record in caplog.records if 's:dead' in record.getMessage()]
+    said = [record.getMessage() for record in caplog.records if 's:dead' in record.getMessage()]
     for number in range(1, 6):
-        (line,) = [text for text in told if f'stream s: entry {number}-0 stays pending' in text]
+        (line,) = [text for text in said if f'stream s: entry {number}-0 stays pending' in text]
         assert code in line
     end(db)
     eventually(lambda: db.xpending('s', 'g')['pending'] == 0)

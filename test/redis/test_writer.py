@@ -51,8 +51,8 @@ class Feed:
 
     def is_settled(self):
         """Whether each sample was either carried or dropped for a reason."""
-        told = self.counts.snapshot()
-        return told['carried'] + sum(told['dropped'].values()) == self.sent
+        said = self.counts.snapshot()
+        return said['carried'] + sum(said['dropped'].values()) == self.sent
 
 
 def numbers(db, name):
@@ -319,7 +319,7 @@ def test_writing_never_waits_for_a_server_that_hangs(redis_server, redis_side_at
     eventually(lambda: all(feed.is_settled() for feed in feeds))
 
 
-def test_a_name_of_another_kind_is_refused_and_the_others_go_on(
+def test_a_name_of_another_kind_is_rejected_and_the_others_go_on(
     redis_server, db, redis_side_at, caplog
 ):
     db.set('s', 'a string')
@@ -603,11 +603,11 @@ def test_a_sample_that_is_no_bytes_is_a_bug_of_the_caller(redis_side_at):
 
 def test_callbacks_run_after_each_connect(redis_server, redis_side_at):
     endpoints = redis_side_at(redis_server.url)
-    told: list[bool] = []
-    endpoints.on_connected(told.append)
+    said: list[bool] = []
+    endpoints.on_connected(said.append)
     started(endpoints)
     redis_server.restart()
-    eventually(lambda: told == [False, True])
+    eventually(lambda: said == [False, True])
 
 
 def test_a_notice_comes_after_the_value_that_it_announces(redis_server, db, redis_side_at):

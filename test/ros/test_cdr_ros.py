@@ -133,7 +133,7 @@ def test_values_are_those_of_rclpy_both_ways(name):
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_mutated_cdr_is_refused_or_read_as_rclpy_reads_it(name):
+def test_mutated_cdr_is_rejected_or_read_as_rclpy_reads_it(name):
     cls = types.load(name)
     message = types.describe(cls)
     read, check = cdr_read.reader(message), cdr_read.checker(message)
@@ -173,7 +173,7 @@ def test_fields_left_out_have_the_defaults_of_rclpy(name):
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_what_rclpy_refuses_when_cut_is_refused_here_at_every_length(name):
+def test_what_rclpy_refuses_when_cut_is_rejected_here_at_every_length(name):
     cls = types.load(name)
     message = types.describe(cls)
     read, check = cdr_read.reader(message), cdr_read.checker(message)

@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The compiled CDR functions without ROS: layout, broken input, refused values."""
+"""The compiled CDR functions without ROS: layout, broken input, rejected values."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_an_unknown_field_is_named_with_what_there_is():
 @pytest.mark.parametrize(
     'payload', [b'', b'\0', b'\0\1', b'\0\1\0', BODY, b'\0\0\0\0', b'\0\3\0\0' + bytes(90)]
 )
-def test_what_has_no_header_or_no_body_is_refused(payload):
+def test_what_has_no_header_or_no_body_is_rejected(payload):
     for function in (MIXED_READ, MIXEDD, MIXED_CHECK):
         with pytest.raises(PayloadError):
             function(payload)
@@ -212,7 +212,7 @@ def test_what_has_no_header_or_no_body_is_refused(payload):
 
 @settings(often, max_examples=8)
 @given(plain_values(MIXED))
-def test_cdr_cut_at_any_length_is_refused(value):
+def test_cdr_cut_at_any_length_is_rejected(value):
     payload = encode_cdr(MIXED, value)
     for length in range(len(payload)):
         for function in (MIXED_READ, MIXEDD, MIXED_CHECK):
@@ -222,7 +222,7 @@ def test_cdr_cut_at_any_length_is_refused(value):
 
 @settings(often, max_examples=80)
 @given(plain_values(MIXED), st.randoms(use_true_random=False))
-def test_mutated_cdr_is_refused_or_gives_a_value_that_can_be_written(value, random):
+def test_mutated_cdr_is_rejected_or_gives_a_value_that_can_be_written(value, random):
     payload = bytearray(encode_cdr(MIXED, value))
     for _ in range(random.randint(1, 5)):
         payload[random.randrange(2, len(payload))] = random.choice((0, 1, 127, 255, 5))
@@ -238,7 +238,7 @@ def test_mutated_cdr_is_refused_or_gives_a_value_that_can_be_written(value, rand
 
 @settings(often, max_examples=80)
 @given(st.binary(max_size=300), st.sampled_from([BODY, b'\0\0\0\0']))
-def test_garbage_is_refused_or_read_without_another_error(garbage, header):
+def test_garbage_is_rejected_or_read_without_another_error(garbage, header):
     for function in (MIXED_READ, MIXEDD, MIXED_CHECK):
         try:
             function(header + garbage)
@@ -266,7 +266,7 @@ def test_garbage_is_refused_or_read_without_another_error(garbage, header):
     ],
 )
 @pytest.mark.parametrize('forged', [b'\xff\xff\xff\xff', b'\xff\xff\xff\x7f', b'\0\0\0\x10'])
-def test_a_forged_length_is_refused_at_once(line, forged):
+def test_a_forged_length_is_rejected_at_once(line, forged):
     message = one(line)
     payload = BODY + forged + os.urandom(16) + bytes(48)
     for function in (
@@ -303,7 +303,7 @@ def test_errors_in_cdr_name_the_place(line, body, error):
 
 # InvalidSettings values
 
-REFUSED = [
+REJECTED = [
     ('int8 a', 128, 'a: expected int8 (-128 to 127), got 128'),
     ('int8 a', -129, 'a: expected int8 (-128 to 127), got -129'),
     ('uint8 a', -1, 'a: expected uint8 (0 to 255), got -1'),
@@ -359,7 +359,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(('line', 'value', 'error'), REFUSED, ids=[case[2] for case in REFUSED])
+@pytest.mark.parametrize(('line', 'value', 'error'), REJECTED, ids=[case[2] for case in REJECTED])
 def test_the_writer_refuses_what_does_not_fit(line, value, error):
     with pytest.raises(PayloadError) as raised:
         written(one(line), {'a': value})
@@ -396,7 +396,7 @@ def test_the_writer_names_the_whole_path():
         ({'linear': None}, r'^linear: expected a map of pkg/V, got None'),
     ],
 )
-def test_unknown_fields_and_wrong_kinds_of_messages_are_refused(value, error):
+def test_unknown_fields_and_wrong_kinds_of_messages_are_rejected(value, error):
     vector = '====\nMSG: pkg/V\nfloat64 x\nfloat64 y'
     message = parse_definition('pkg/msg/Twist', f'pkg/V linear\npkg/V angular\n{vector}')
     with pytest.raises(PayloadError, match=error):

@@ -134,7 +134,7 @@ def test_mistakes_in_a_definition_are_named(text, error):
     assert error in str(raised.value) and str(raised.value).startswith('pkg/msg/One: ')
 
 
-def test_a_definition_that_unfolds_without_end_is_refused():
+def test_a_definition_that_unfolds_without_end_is_rejected():
     levels = [
         f'T{n + 1} a\nT{n + 1} b\nT{n + 1} c\n{LINE}\nMSG: pkg/T{n + 1}\n' for n in range(14)
     ]

@@ -213,7 +213,7 @@ def test_the_forms_of_json_are_undone_by_type():
          'flags: expected bool[], got a list of 1'),
     ],
 )  # fmt: skip
-def test_wrong_values_are_refused_by_decoder_or_writer(encoding, payload, error):
+def test_wrong_values_are_rejected_by_decoder_or_writer(encoding, payload, error):
     with pytest.raises(PayloadError) as raised:
         WRITE(CODECS[encoding].decoder(SCAN)(payload)[0])
     assert error in str(raised.value)
@@ -265,7 +265,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(('encoding', 'payload'), BAD, ids=[f'{e} {p[:30]!r}' for e, p in BAD])
-def test_malformed_payloads_are_refused(encoding, payload):
+def test_malformed_payloads_are_rejected(encoding, payload):
     with pytest.raises(PayloadError) as raised:
         CODECS[encoding].decoder(SCAN)(payload)
     assert 0 < len(str(raised.value)) < 300
@@ -293,7 +293,7 @@ def test_garbage_raises_no_other_error(garbage, encoding):
     | st.dictionaries(st.sampled_from([*(f.name for f in SCAN.fields), 'sec', 'x', META]), inner),
     max_leaves=12,
 ))  # fmt: skip
-def test_any_value_is_written_or_refused(value):
+def test_any_value_is_written_or_rejected(value):
     payload = msgpack.packb(value)
     try:
         given, _ = CODECS['msgpack'].decoder(SCAN)(payload)
@@ -328,7 +328,7 @@ def test_metadata_is_taken_out(encoding, entry, meta):
      {'stamp': 1, 'seq': -1}, {'stamp': 1, 'origin': 5}, {'stamp': 1, 'origin': None},
      {'stamp': 1, 'seq': '1'}],
 )  # fmt: skip
-def test_metadata_of_a_wrong_kind_is_refused(encoding, entry):
+def test_metadata_of_a_wrong_kind_is_rejected(encoding, entry):
     payload = CODECS[encoding].pack({'frame': 'x', META: entry})
     for function in (
         CODECS[encoding].decoder(SCAN),
@@ -399,7 +399,7 @@ def test_float32_texts_are_short_and_exact(value):
         'bool a': ['', '2', '-1', '1.0', 'tRUE', 'yes'],
     }.items() for text in texts],
 )  # fmt: skip
-def test_text_that_is_no_such_scalar_is_refused(line, text):
+def test_text_that_is_no_such_scalar_is_rejected(line, text):
     with pytest.raises(PayloadError, match='^a: '):
         CODECS['text'].decoder(one(line))(text.encode())
 
@@ -447,7 +447,7 @@ def test_json_floats_with_a_fraction_are_no_integers():
         cdr_write.writer(one('int32 a'))(given)
 
 
-def test_text_that_is_no_utf8_is_refused():
+def test_text_that_is_no_utf8_is_rejected():
     with pytest.raises(PayloadError, match='not UTF-8'):
         CODECS['text'].decoder(one('string a'))(b'\xff')
     with pytest.raises(PayloadError, match='not UTF-8'):
@@ -481,7 +481,7 @@ def test_text_takes_the_field_or_the_only_scalar():
         ({'encoding': 'json', 'fields': ['fram']}, "did you mean 'frame'?"),
     ],
 )
-def test_what_an_encoding_cannot_carry_is_refused_when_it_is_set_up(options, error):
+def test_what_an_encoding_cannot_carry_is_rejected_when_it_is_set_up(options, error):
     encoding = options.pop('encoding')
     with pytest.raises(InterfaceError) as raised:
         CODECS[encoding].encoder(SCAN, **options)
@@ -592,8 +592,8 @@ def test_text_without_a_type_is_a_scalar_out_and_a_string_in():
     assert CODECS['text'].unpack(b'0.5') == ('0.5', None)
 
 
-CIRCLE: list = []
-CIRCLE.append(CIRCLE)
+LOOP: list = []
+LOOP.append(LOOP)
 
 
 @pytest.mark.parametrize(
@@ -602,12 +602,12 @@ CIRCLE.append(CIRCLE)
         ('json', {5: 1}),
         ('json', object()),
         ('json', '\ud800'),
-        ('json', CIRCLE),
+        ('json', LOOP),
         ('json', array('u', 'ab')),
         ('msgpack', object()),
         ('msgpack', '\ud800'),
         ('msgpack', 1 << 64),
-        ('msgpack', CIRCLE),
+        ('msgpack', LOOP),
         ('msgpack', array('u', 'ab')),
         ('text', None),
         ('text', [1]),
@@ -616,12 +616,12 @@ CIRCLE.append(CIRCLE)
         ('cdr', {}),
     ],
 )
-def test_what_cannot_be_packed_is_refused(encoding, value):
+def test_what_cannot_be_packed_is_rejected(encoding, value):
     with pytest.raises(PayloadError):
         CODECS[encoding].pack(value)
 
 
-def test_cdr_without_a_type_is_refused_with_the_reason():
+def test_cdr_without_a_type_is_rejected_with_the_reason():
     with pytest.raises(PayloadError, match='without the message type'):
         CODECS['cdr'].unpack(b'\0\1\0\0\0')
 
@@ -633,6 +633,6 @@ def test_of_a_name_that_comes_twice_a_route_takes_the_last_and_a_reader_without_
         CODECS['msgpack'].unpack(payload)
 
 
-def test_msgpacks_own_timestamps_are_refused():
+def test_msgpacks_own_timestamps_are_rejected():
     with pytest.raises(PayloadError, match='ext code -1'):
         CODECS['msgpack'].unpack(msgpack.packb([{'a': msgpack.Timestamp(1, 2)}]))

@@ -107,7 +107,7 @@ def test_further_entries_stand_behind_the_fields(fields):
 
 @often
 @given(values)
-def test_broken_cdr_is_refused_and_names_the_type(value):
+def test_broken_cdr_is_rejected_and_names_the_type(value):
     payload = encode_cdr(LONG, value)
     for cut in {0, 1, 4, 5, len(payload) // 3, len(payload) // 2, len(payload) - 1}:
         with pytest.raises(PayloadError):

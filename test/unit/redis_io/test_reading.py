@@ -230,14 +230,14 @@ def test_other_replies_among_messages_keep_their_place(ends):
         b'*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$' + b'9' * 5000 + b'\r\n',
     ],
 )
-def test_what_is_no_reply_is_refused(ends, data):
+def test_what_is_no_reply_is_rejected(ends, data):
     ends.send(data)
     with pytest.raises(redis.InvalidResponse, match='not a reply of a Redis server'):
         ends.connection.replies(1000)
 
 
 @pytest.mark.parametrize('data', [b'', b'*2\r\n:1\r\n', b'$5\r\nab', b'+O'])
-def test_a_server_that_leaves_or_falls_silent_is_told(data):
+def test_a_server_that_leaves_or_falls_silent_is_reported(data):
     with Ends(timeout_s=0.05) as ends:
         ends.server.sendall(data)
         with pytest.raises(redis.TimeoutError, match='no answer within 0.05 s'):
@@ -249,7 +249,7 @@ def test_a_server_that_leaves_or_falls_silent_is_told(data):
             ends.connection.reply()
 
 
-def test_a_connection_that_breaks_is_told_as_such():
+def test_a_connection_that_breaks_is_reported_as_such():
     with Ends() as ends:
         ends.sock.close()
         with pytest.raises(redis.ConnectionError, match='the connection broke'):

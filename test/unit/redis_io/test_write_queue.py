@@ -215,18 +215,18 @@ def test_a_message_of_a_channel_waits_no_longer_than_it_may(queue):
 
 
 def test_what_depends_on_a_write_follows_once_it_is_stored(queue):
-    told = []
+    said = []
     key = queue.open(KeySinkConfig('k'), Counters())
     for number in (1, 2):
-        then = partial(told.append, number)
+        then = partial(said.append, number)
         queue.put(key, [Write(b'%d' % number, None, then)])
     batch = queue.take()
-    assert (payloads(batch), told) == ([b'2'], [])
+    assert (payloads(batch), said) == ([b'2'], [])
     queue.put_back(batch)  # rejected for now
     batch = queue.take()
     queue.settle(batch, 1.0)
     queue.settle(batch, 2.0)
-    assert told == [2]
+    assert said == [2]
 
 
 def test_the_queue_is_bounded_in_bytes(wakes):
