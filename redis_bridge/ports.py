@@ -23,6 +23,13 @@ from redis_bridge.protocol.meta import Meta
 Payload = bytes | dict[str, bytes]  # a dict of fields for a hash
 
 
+def size_of(payload: Payload) -> int:
+    """Return the bytes of a payload; of a hash those of all names and values."""
+    if isinstance(payload, dict):
+        return sum(len(name) + len(value) for name, value in payload.items())
+    return len(payload)
+
+
 class Received(NamedTuple):
     """One payload as it came from Redis."""
 

@@ -29,7 +29,15 @@ from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.log_once import LogOnChange, RateLimitedLog
 from redis_bridge.mapping.model import RosToRedis, SinkConfig
 from redis_bridge.messages.types import Message
-from redis_bridge.ports import Payload, RedisSide, RouteReport, Sink, TopicRequest, Write
+from redis_bridge.ports import (
+    Payload,
+    RedisSide,
+    RouteReport,
+    Sink,
+    TopicRequest,
+    Write,
+    size_of,
+)
 from redis_bridge.protocol.meta import Meta
 
 
@@ -264,7 +272,7 @@ class OutboundRoute:
         writes = []
         for encode, most in self._encoders:
             payload = encode(sample, meta)
-            if (size := _size(payload)) > most:
+            if (size := size_of(payload)) > most:
                 raise PayloadError(f'{size} bytes encoded, max_bytes is {most}', 'over_size')
             writes.append(Write(payload, written))
         if self._mirror is None or self._is_new(self._mirror, sample, body, writes):
@@ -303,9 +311,3 @@ class OutboundRoute:
         """Send the notices of a value that the key holds now."""
         for sink, number in self._notices:
             sink.write([writes[number]])
-
-
-def _size(payload: Payload) -> int:
-    if isinstance(payload, bytes):
-        return len(payload)
-    return sum(len(name) + len(value) for name, value in payload.items())

@@ -32,7 +32,7 @@ from weakref import WeakValueDictionary
 
 from redis_bridge.counters import Counters
 from redis_bridge.mapping.model import SinkConfig, StreamSinkConfig
-from redis_bridge.ports import Payload, Write
+from redis_bridge.ports import Payload, Write, size_of
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.protocol.stream_ids import IdSource, StreamId
 from redis_bridge.redis_io.commands import SINK_COMMANDS
@@ -118,13 +118,6 @@ class PendingWrite:
             self.handle.counters.drop(reason)
 
 
-def _size(payload: Payload) -> int:
-    """Return the bytes of a payload; of a hash those of all names and values."""
-    if isinstance(payload, dict):
-        return sum(len(field) + len(value) for field, value in payload.items())
-    return len(payload)
-
-
 class WriteQueue:
     """The waiting writes of all sinks; thread-safe, without a thread or a connection.
 
@@ -195,7 +188,7 @@ class WriteQueue:
         self._put(
             handle,
             [
-                PendingWrite(handle, load, meta, _size(load), now, then)
+                PendingWrite(handle, load, meta, size_of(load), now, then)
                 for load, meta, then in writes
             ],
         )
