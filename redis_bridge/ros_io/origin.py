@@ -41,7 +41,8 @@ class OriginFilter:
 
     def admit(self, taken: Taken) -> Taken:
         """Return what no bridge published; what waited before comes first."""
-        if not self.waiting and all(self._is_bridges(info) is False for _, info in taken):
+        get = self._is_bridge.get
+        if not self.waiting and all(get(gid_of(info)) is False for _, info in taken):
             return taken  # nearly always
         others: Taken = []
         waiting: Taken = []

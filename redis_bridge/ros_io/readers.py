@@ -65,6 +65,8 @@ class Readers:
         self._is_latched: dict[Gid, bool] = {}  # the publishers
         self._follows_durability = True
         self._held: drain.Taken = []
+        # Whether a subscription ended just now, of whose last messages another has copies.
+        self._may_repeat = False
         self._seen: OrderedDict[tuple[Gid, object], None] = OrderedDict()
 
     @property
@@ -123,6 +125,9 @@ class Readers:
         latest = max((r.created_at for r in self._readers if not r.is_settled), default=None)
         if latest is not None and time.monotonic() < latest + SETTLED_AFTER_S:
             return
+        self._may_repeat = self.is_changing
+        if not self._may_repeat:
+            return
         for reader in [reader for reader in self._readers if not reader.is_wanted]:
             if reader.subscription is not None:
                 _ = reader.subscription.raw  # takes what still waits
@@ -149,9 +154,8 @@ class Readers:
             self._deliver(held)
 
     def _take(self, reader: _Reader, taken: drain.Taken) -> None:
-        is_alone = len(self._readers) == 1 and reader.is_settled
-        if is_alone and not (reader.is_latched or reader.is_placeholder):
-            self._deliver(taken)
+        if self._is_plain(reader, taken):
+            self._deliver(taken)  # nearly always
             return
         asked = False
         passed: drain.Taken = []
@@ -171,6 +175,17 @@ class Readers:
             self._held = [sample for sample in self._held if _mark(sample[1]) not in self._seen]
             if len(self._held) > MOST_HELD:
                 self._release()
+
+    def _is_plain(self, reader: _Reader, taken: drain.Taken) -> bool:
+        """Return whether no other subscription can deliver these messages, now or later."""
+        if len(self._readers) > 1 or self._may_repeat:
+            return False
+        if reader.is_latched or reader.is_placeholder:
+            return False
+        if not self._has_gid:
+            return True
+        get = self._is_latched.get
+        return all(get(gid_of(info)) is False for _, info in taken)
 
     def _fate(self, reader: _Reader, gid: Gid) -> bool | None:
         """Return whether a message may pass, or None if it has to be held.

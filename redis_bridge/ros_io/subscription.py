@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""One topic that is carried to Redis, with the subscription that its routes share."""
+"""One topic that is carried to Redis, with the subscriptions that its routes share."""
 
 from __future__ import annotations
 
