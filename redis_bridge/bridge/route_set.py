@@ -149,7 +149,8 @@ class RouteSet:
     def _publisher(self, route: RedisToRos) -> Publisher:
         latched = not route.source.is_event
         qos = route.qos
-        if route.source.group is not None and qos.depth is None:
+        is_kept = latched or qos.durability == 'transient_local'  # for subscribers that come later
+        if route.source.group is not None and qos.depth is None and not is_kept:
             qos = replace(qos, depth=GROUP_DEPTH)
         return self._ros.publisher(route.topic, route.type, qos, latched)
 

@@ -242,6 +242,8 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
             member.pending_from = _before(entries[free])
         elif member.pending_from is not None:
             member.pending_from = entries[-1].id if entries else None
+        if entries:
+            member.last = max(member.last, id_number(entries[-1].id))
         if deliveries:
             member.receiver.receive(deliveries)
         return free == len(entries)

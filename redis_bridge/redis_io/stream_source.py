@@ -66,8 +66,9 @@ class Info:
     def __init__(self, reply: Any) -> None:
         fields = {} if reply is None else pairs(reply)
         self.last = id_number(fields.get(b'last-generated-id', b'0-0'))
-        first = fields.get(b'first-entry')
+        first, last = fields.get(b'first-entry'), fields.get(b'last-entry')
         self.first = id_number(first[0]) if first else None
+        self.entry_bytes = max([Entry(*entry).size for entry in (first, last) if entry], default=0)
         self.length: int = fields.get(b'length', 0)
         # From Redis 7.0 on; deletions by hand make the number useless for finding gaps.
         self.added: int | None = fields.get(b'entries-added') if fields else 0
@@ -183,7 +184,7 @@ class StreamReading(Source[R], Generic[R, F]):
                 raise redis.ConnectionError('the read was given up')
             if time.monotonic() >= deadline:
                 raise redis.ConnectionError('no reply to a blocking read')
-        largest = 1
+        largest = 0
         goes_on = True
         for part in connection.reply_in_parts(READ_BYTES):
             goes_on = goes_on and self._goes_on()
@@ -192,7 +193,12 @@ class StreamReading(Source[R], Generic[R, F]):
                 largest = max([largest, *(entry.size for entry in entries)])
                 if goes_on:  # else what was read comes again, by our cursor or as pending
                     yield name, entries
-        self._count = max(1, min(2 * self._count, COUNT, READ_BYTES // largest))
+        self._count = min(2 * self._count, COUNT)
+        self._limit_count(largest)
+
+    def _limit_count(self, size: int) -> None:
+        """Ask for so few entries that those of a size fit into READ_BYTES."""
+        self._count = min(self._count, max(1, READ_BYTES // max(1, size)))
 
     def _infos(self, connection: Connection, streams: Iterable[F]) -> list[tuple[F, Info]]:
         """Ask about streams; those that cannot be read are reported, and left out."""
@@ -207,7 +213,9 @@ class StreamReading(Source[R], Generic[R, F]):
                     continue
                 reply = None
             self._mark(stream, None)
-            infos.append((stream, Info(reply)))
+            info = Info(reply)
+            self._limit_count(info.entry_bytes)
+            infos.append((stream, info))
         return infos
 
     def _mark(self, stream: F, error: redis.ResponseError | None) -> None:

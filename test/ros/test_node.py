@@ -864,7 +864,7 @@ def test_entries_of_a_group_are_published_at_once(redis_server, tmp_path):
         eventually(lambda: len(subscriber.heard) == 31)
         late = sorted(when - sent[number] for number, when in subscriber.heard[1:])
         assert late[len(late) // 2] < 0.05
-        assert late[-1] < 0.5
+        assert late[-1] < 1.5  # never until Fast DDS asks
         eventually(lambda: client.xpending('robot1:tasks', 'robot1')['pending'] == 0)
 
 

@@ -373,6 +373,27 @@ def test_group_entries_come_again_if_the_subscribers_left_before_they_acknowledg
     assert entries.done == [(0, None)]
 
 
+def test_group_entries_come_in_bursts_while_one_waits_so_that_dds_can_report_all_acknowledged():
+    inbound = group_route()
+    entries = Entries(inbound)
+    inbound.publisher.acknowledges = False
+    for _ in range(4):  # no gap yet
+        entries.hand_on({'data': 1})
+        assert inbound.route.room() > 0
+        inbound.clock.move(0.3)
+    entries.hand_on({'data': 2})
+    assert inbound.route.room() == 0
+    inbound.clock.move(0.015)
+    assert inbound.route.room() == 0
+    inbound.clock.move(0.015)
+    assert inbound.route.room() == inbound.publisher.depth - 5
+    inbound.publisher.acknowledges = True
+    assert inbound.route.room() == inbound.publisher.depth
+    entries.hand_on({'data': 3})
+    inbound.publisher.acknowledges = False
+    assert inbound.route.room() == inbound.publisher.depth - 1
+
+
 def test_group_entries_stay_open_while_subscribers_have_not_acknowledged():
     inbound = group_route()
     entries = Entries(inbound)

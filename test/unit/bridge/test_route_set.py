@@ -11,7 +11,7 @@ from fakes import FakeClock, FakeRedis, FakeRos
 from samples import NUMBER, TWIST, number
 
 from redis_bridge.bridge.bridge import Bridge
-from redis_bridge.bridge.route_set import RouteSet
+from redis_bridge.bridge.route_set import GROUP_DEPTH, RouteSet
 from redis_bridge.errors import MappingError
 from redis_bridge.mapping.model import (
     ChannelSinkConfig,
@@ -23,6 +23,7 @@ from redis_bridge.mapping.model import (
     RedisToRos,
     RosToRedis,
     Stop,
+    StreamSourceConfig,
 )
 from redis_bridge.messages import cdr_write
 from redis_bridge.ports import Received
@@ -83,6 +84,17 @@ def test_both_sides_are_asked_for_the_whole_set(world):
     world.routes.apply([out('/x', 'x'), command()])
     assert [topic.topic for topic in world.ros.topics] == ['/x']
     assert [source.is_command for source in world.redis.sources] == [True]
+
+
+@pytest.mark.parametrize(
+    ('qos', 'depth'),
+    [(Qos(), GROUP_DEPTH), (Qos(depth=5), 5), (Qos(durability='transient_local'), None)],
+)
+def test_a_publisher_for_a_group_keeps_what_waits_but_not_for_later_subscribers(world, qos, depth):
+    group = StreamSourceConfig('s', 'group', 'g')
+    world.routes.apply([into('/group', source=group, qos=qos), into('/channel', 'c')])
+    depths = {name: asked.depth for name, _, asked, _ in world.ros.publishers}
+    assert depths == {'/group': depth, '/channel': None}
 
 
 def test_routes_that_stay_equal_go_on_undisturbed(world):
