@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+pytest.importorskip('geometry_msgs')
+
 CHECK = """
 import sys
 for name in {missing!r}: sys.modules[name] = None
