@@ -116,7 +116,7 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
         self._done: deque[_Done] = deque()  # filled by other threads too
         self._letters: deque[_Done] = deque()  # given up, and not stored as dead letters yet
         self._letters_at = 0.0
-        self._unacknowledged: deque[_Done] = deque()  # Redis is to be told of
+        self._unacknowledged: deque[_Done] = deque()  # done, XACK is to be sent
 
     def _followed(self, name: bytes, receiver: GroupReceiver) -> Member:
         return Member(name, receiver)

@@ -20,7 +20,6 @@ from redis_bridge.mapping.model import (
     KeySourceConfig,
     RedisSettings,
     SinkConfig,
-    StreamSourceConfig,
 )
 from redis_bridge.ports import Sink, SourceRequest
 from redis_bridge.protocol.descriptions import NameDescription
@@ -209,8 +208,7 @@ class _Role(NamedTuple):
     @classmethod
     def of(cls, request: SourceRequest) -> _Role:
         """Return the role that reads a name."""
-        group = request.config.group if isinstance(request.config, StreamSourceConfig) else None
-        return cls(request.config.kind, group, request.is_command)
+        return cls(request.config.kind, request.config.group, request.is_command)
 
     def __str__(self) -> str:
         role = f'{self.kind}s' if self.group is None else f'group {self.group}'
@@ -251,7 +249,7 @@ def _check_groups(requests: Collection[SourceRequest]) -> None:
     """Raise RedisError if two routes are the same member of a group."""
     taken = set()
     for config, *_ in requests:
-        if isinstance(config, StreamSourceConfig) and config.group is not None:
+        if config.group is not None:
             if (config.name, config.group) in taken:
                 raise RedisError(
                     f'two routes read stream {config.name} in group {config.group}, where each '

@@ -278,8 +278,9 @@ class WriteQueue:
                 continue
             if handle.keeps_latest:
                 handle.last = write
-                if handle.has_ttl and not handle.commands.sets_ttl:
-                    self._put(handle, [PendingWrite(handle, None, None, 0, now)])
+                if handle.has_ttl and not handle.commands.sets_ttl and not handle.is_renewing:
+                    with self._lock:  # also once closed: what is written at the end expires too
+                        self._append(handle, [PendingWrite(handle, None, None, 0, now)])
             if not write.acknowledged_at:
                 first.append(write)
                 totals.setdefault(handle, []).append(write)

@@ -47,7 +47,7 @@ class _Reader:
 class Readers:
     """The subscriptions of one topic; used in the executor's thread.
 
-    `deliver` takes messages, oldest first. Without `has_gid` publishers are not told apart.
+    `deliver` takes messages, oldest first. Without `has_gid` publishers cannot be distinguished.
     """
 
     def __init__(

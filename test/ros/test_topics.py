@@ -412,7 +412,7 @@ def test_latched_samples_arrive_once_and_in_order_whoever_joins_and_leaves(bridg
     eventually(lambda: len(heard.samples) >= 22)
     if has_publisher_gid():
         assert numbers(heard) == list(range(22))
-    else:  # what is live and what is history cannot be told apart
+    else:  # what is live and what is history cannot be distinguished
         assert sorted(numbers(heard)) == list(range(22))
 
 

@@ -306,6 +306,19 @@ def test_the_time_to_live_of_a_hash_is_set_only_once_the_server_took_the_fields(
     assert queue.take() == []
     queue.settle(batch, time.monotonic())
     assert [write.command() for write in queue.take()] == [('PEXPIRE', 'h', 60_000)]
+    queue.put(handle, [Write({'a': b'2'}, None)])
+    batch = queue.take()
+    queue.close()
+    queue.settle(batch, time.monotonic())  # what is written at the end expires too
+    assert [write.command() for write in queue.take()] == [('PEXPIRE', 'h', 60_000)]
+
+
+def test_a_renewal_of_a_hash_writes_its_fields_again(queue):
+    counters = Counters()
+    handle = queue.open(HashSinkConfig('h', ttl_ms=60_000), counters)
+    queue.put(handle, [Write({'a': b'1'}, None)])
+    queue.settle(queue.take(), time.monotonic())
+    assert [write.payload for write in queue.take()] == [None]
     queue.renew(handle)  # writes the fields again, because that fails if the key is another's
     assert [write.command() for write in queue.take()] == [('HSET', 'h', 'a', b'1')]
     assert counters.snapshot()['carried'] == 1
