@@ -12,7 +12,7 @@ from typing import TypedDict
 # Every reason for which a sample is dropped.
 DROP_REASONS = {
     'bad_payload': 'it does not fit its type or its encoding',
-    'closed': 'the bridge was ending',
+    'closed': 'the bridge was ending, or did not hold the name of its robot',
     'disconnected': 'Redis was away, and the sink keeps nothing',
     'from_future': 'its stamp is ahead of the Redis server by more than max_age_ms',
     'internal_error': 'a bug, logged with its traceback',

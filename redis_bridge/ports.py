@@ -142,8 +142,14 @@ class RedisSide(Protocol):
     def states(self) -> dict[str, str]:
         """Return connection role -> 'connected', or what is wrong."""
 
-    def is_holder(self) -> bool:
-        """Return whether this bridge holds the robot's name."""
+    def term(self) -> int | None:
+        """Return a number that stays as long as this bridge holds the robot's name; None without.
+
+        What came in one term may not be handed on in another: the process may have paused.
+        """
+
+    def why_closed(self) -> str | None:
+        """Return why this bridge may neither read nor write now; None if it may."""
 
 
 class TopicReceiver(Protocol):

@@ -123,12 +123,13 @@ class InboundRoute:
             self._counters.drop('superseded', len(batch) - 1)
             _acknowledge(batch[:-1], True)
             batch = batch[-1:]
+        term = self._redis.term()
         published: list[Received] = []
         stamps: list[float] = []
         for received in batch:
             before = self.publisher.count
             try:
-                meta = self._publish(received)
+                meta = self._publish(received, term)
             except (PayloadError, Rejection) as error:
                 self._reject(received, error.reason, str(error))
             except Exception:  # or an entry that meets a bug would be read again for ever
@@ -160,15 +161,15 @@ class InboundRoute:
     def on_disconnect(self) -> None:
         """Stop the robot if it was commanded, because no further command can come now."""
         if self.dead_man is not None:
-            self.dead_man.trigger('Redis is lost')
+            self.dead_man.trigger(self._redis.why_closed() or 'Redis is lost')
 
     def report(self) -> RouteReport:
         """Return what the route did; carried is what was published."""
         presence = self._redis.states().get('presence', 'connected')
         if presence != 'connected':
             state = f'Redis: {presence}'
-        elif not self._redis.is_holder():
-            state = f'closed: another bridge holds the name {self._origin.rpartition("/")[0]}'
+        elif (reason := self._redis.why_closed()) is not None:
+            state = f'closed: {reason}'
         else:
             state = self.publisher.state()
         return route_report(self.route, state, self._counters)
@@ -177,7 +178,7 @@ class InboundRoute:
         """Publish nothing more."""
         self._closed = True
 
-    def _publish(self, received: Received) -> Meta | None:
+    def _publish(self, received: Received, term: int | None) -> Meta | None:
         """Publish a payload and return its metadata; raises PayloadError or Rejection."""
         payload = received.payload
         if len(payload) > self.route.max_bytes:
@@ -194,6 +195,8 @@ class InboundRoute:
         if self.route.max_age_ms is not None:
             self._check_age(meta, self.route.max_age_ms)
         message = self._to_cdr(value)
+        if term is None or self._redis.term() != term:
+            raise Rejection('closed')
         if self._is_new is not None and not self._is_new(message):
             raise Rejection('mirrored')
         if self.dead_man is None:

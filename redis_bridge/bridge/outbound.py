@@ -151,7 +151,10 @@ class OutboundRoute:
         """Return what the route did; carried is what Redis acknowledged to the busiest sink."""
         writer = self._redis.states().get('writer', 'connected')
         state = self._state.text or 'waiting for a publisher'
-        if writer != 'connected':
+        reason = self._redis.why_closed()
+        if reason is not None and writer.startswith('connected'):
+            state = f'closed: {reason}'
+        elif writer != 'connected':
             state = f'Redis: {writer}'
         return route_report(self.route, state, self._counters, *self._sink_counters)
 

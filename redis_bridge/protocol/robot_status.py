@@ -3,10 +3,13 @@
 
 """A robot's hash in Redis: the claim on its name, the heartbeat and the status of its bridge.
 
-`boot`, `host` and `pid` name the process that holds the robot's name, `since` is its start and
-`stamp` the last heartbeat (seconds since 1970, `stamp` by the Redis server's clock). `state` is a
-JSON object of connection role -> state. `route:<id>`, such as `route:/odom -> key robot1:odom`,
-is the JSON report of a route; earlier versions numbered the routes as `route:0`.
+`boot`, `host` and `pid` name the process that holds the robot's name, and `process` does so for
+others on the same machine. `since` is its start and `stamp` the last heartbeat (seconds since
+1970, `stamp` by the Redis server's clock). `state` is a JSON object of connection role -> state.
+`route:<id>`, such as `route:/odom -> key robot1:odom`, is the JSON report of a route; earlier
+versions numbered the routes as `route:0`.
+
+A bridge that does not hold its robot's name writes the same under its origin, `robot1/<boot>`.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from typing import Any
 from redis_bridge.protocol import keys
 
 OWNER = 'boot'  # the field whose value names the holder
+PROCESS = 'process'  # the field that lets others on the machine find out whether it still runs
 _ROUTE = 'route:'
 _NUMBERS = ('protocol', 'since', 'stamp', 'pid', 'clock_uncertainty_ms')
 
@@ -54,7 +58,13 @@ def status_fields(
 
 
 def claim_fields(
-    boot: str, host: str, pid: int, since: float, stamp: float, uncertainty_s: float
+    boot: str,
+    host: str,
+    pid: int,
+    process: str,
+    since: float,
+    stamp: float,
+    uncertainty_s: float,
 ) -> dict[str, str]:
     """Return the fields that name the holder and date the heartbeat.
 
@@ -66,6 +76,7 @@ def claim_fields(
         'protocol': str(keys.PROTOCOL),
         'host': host,
         'pid': str(pid),
+        PROCESS: process,
         'since': f'{since:.3f}',
         'stamp': f'{stamp:.3f}',
         'clock_uncertainty_ms': f'{uncertainty_s * 1000:.1f}',
@@ -86,7 +97,9 @@ def read(name: str, fields: Mapping[bytes, bytes], now: float) -> Robot:
             routes[text.removeprefix(_ROUTE)] = field
         else:
             said[text] = field
-    boot, protocol, stamp = (said.pop(key, None) for key in (OWNER, 'protocol', 'stamp'))
+    boot, protocol, stamp, _ = (
+        said.pop(key, None) for key in (OWNER, 'protocol', 'stamp', PROCESS)
+    )
     said['routes'] = [routes[id_] for id_ in sorted(routes, key=_route_order)]
     is_time = isinstance(stamp, (int, float)) and abs(stamp) < 1e18  # not so: NaN
     age = max(0.0, round(now - stamp, 3)) if is_time else None

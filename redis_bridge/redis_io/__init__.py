@@ -3,5 +3,5 @@
 
 """The Redis world, never rclpy.
 
-Imports `mapping.model`, `mapping.redis_url`, `protocol`, `ports` and `counters`.
+Imports `mapping.model`, `mapping.redis_url`, `protocol`, `ports`, `counters` and `log_once`.
 """

@@ -3,7 +3,12 @@
 
 """The claim on a robot's name: a hash with a time to live, of which one field names the holder.
 
-WATCH and MULTI make taking it atomic without a script.
+Never do two hold it at once, whatever becomes of the hash (it expires, is deleted, the server
+comes back without it): the holder relies on a look at it for `trust_s` only, and looks again long
+before; nobody else takes a free claim before it has seen it free, on a server that accepts writes,
+for longer than that. The holder itself takes it again at once, and keeps it while the server
+rejects all writes, since nobody can take it then. WATCH and MULTI make taking it atomic without a
+script.
 """
 
 from __future__ import annotations
@@ -13,74 +18,170 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from redis_bridge.protocol.robot_status import OWNER
+import redis
+
+from redis_bridge.mapping.model import Heartbeat
+from redis_bridge.protocol.robot_status import OWNER, PROCESS
 from redis_bridge.redis_io.connection import Command, Connection
-from redis_bridge.redis_io.resp import raise_if_error
+from redis_bridge.redis_io.process import is_gone
+from redis_bridge.redis_io.resp import Reply, code_of, raise_if_error
+
+TRUST_S = 0.3  # beyond the period of the heartbeats, of which one second counts at most
+WAIT_S = 0.1  # beyond the holder's trust; together they bound what a first start waits
+LOOKS = 6  # within the time of trust
+REJECTS_ALL = ('OOM', 'MISCONF')  # not NOREPLICAS or READONLY: another primary may be written to
 
 
 class Holder(NamedTuple):
-    """Another process that holds a claim; '' for what it does not say."""
+    """Who holds a claim; '' for what it does not say."""
 
     owner: str
     host: str
     pid: str
+    process: str  # see `process.own_process`
 
 
 class Claim:
     """A claim that we want to hold; whether we do is decided by our own clock.
 
-    `other` is who held it instead of us when we last asked.
+    `other` is who held it instead of us when we last asked; `rejected` is why the server rejects
+    what we write. As long as the claim is not ours, our fields are written to `spare_key`.
     """
 
-    def __init__(self, key: str, owner: str, ttl_ms: int) -> None:
+    def __init__(self, key: str, owner: str, spare_key: str, heartbeat: Heartbeat) -> None:
         self._key = key
         self._owner = owner
-        self._ttl_ms = ttl_ms
+        self._spare_key = spare_key
+        self._ttl_s = heartbeat.ttl_ms / 1000
+        self._trust_s = min(heartbeat.every_ms / 1000, 1.0) + TRUST_S
+        self.look_every_s = self._trust_s / LOOKS
         self._fields: set[str] = set()  # that we wrote
-        self._held_until = 0.0  # monotonic; the claim lives at least so long
+        self._term = 0  # counts how often the claim became ours
+        self._held_until = 0.0  # monotonic, as are all below
+        self._looked_at = 0.0
+        self._free_since: float | None = None
+        self._expected_until = 0.0  # by then a holder of before has come back
         self.other: Holder | None = None
+        self.rejected: redis.ResponseError | None = None
 
-    def is_held(self) -> bool:
-        """Return whether the claim is ours."""
-        return time.monotonic() < self._held_until
+    def term(self) -> int | None:
+        """Return a number that is another one each time the claim becomes ours; None if it is not.
+
+        As long as it stays, the claim was ours all the time, and this process never paused.
+        """
+        return self._term if time.monotonic() < self._held_until else None
+
+    def connected(self) -> None:
+        """Note a new connection; the server may have come back empty, and so will a holder."""
+        if self.other is not None:
+            self._expected_until = self._looked_at + self._ttl_s
+
+    def look(self, connection: Connection) -> bool:
+        """Ask who holds the claim; return whether it is up to us to `take` it."""
+        asked_at = time.monotonic()
+        self._note(_holder(connection.call(*self._question())), asked_at)
+        return self._free_since is not None or self._is_other_gone()
 
     def take(self, connection: Connection, fields: Mapping[str, str]) -> None:
-        """Take or renew the claim and write exactly these fields, unless it is another's.
+        """Take or renew the claim and write exactly these fields, or write them beside it.
 
         :param fields: they include the one that names us as the holder.
         """
-        asked_at = time.monotonic()
-        write: list[Command] = [
-            ('HSET', self._key, *chain.from_iterable(fields.items())),
-            ('PEXPIRE', self._key, self._ttl_ms),
-        ]
-        replace = [('DEL', self._key), *write]
+        replace = [('DEL', self._key), *self._write(self._key, fields), ('DEL', self._spare_key)]
         is_complete = self._fields <= fields.keys()
-        self.other = self._change(connection, write if is_complete else replace, replace)
-        self._fields = set(fields)
-        self._held_until = asked_at + self._ttl_ms / 1000 if self.other is None else 0.0
+        renew = self._write(self._key, fields) if is_complete else replace
+        while True:
+            asked_at = time.monotonic()
+            holder = self._watch(connection)
+            self._note(holder, asked_at)
+            if not (is_ours := holder.owner == self._owner) and not self._may_take():
+                connection.call('UNWATCH')
+                self._accepted(connection.pipe(self._write(self._spare_key, fields)))
+                return
+            change = renew if is_ours else replace
+            replies = connection.pipe([('MULTI',), *change, ('EXEC',)])
+            if not self._accepted(replies):
+                if self.term() is not None:  # nobody else can take it now
+                    self._confirm(asked_at)
+                if is_ours:  # a server that is out of memory does that
+                    connection.pipe([self._expiry(self._key)])
+                return
+            if replies[-1] is not None:  # None: somebody wrote the hash in between
+                self._fields = set(fields)
+                self._confirm(asked_at)
+                return
 
     def release(self, connection: Connection) -> None:
         """Give the claim up, unless it is another's."""
-        self._change(connection, [('DEL', self._key)], [])
+        self.end()
+        is_ours = self._watch(connection).owner == self._owner
+        gone = [self._key] if is_ours else []
+        connection.pipe([('MULTI',), ('DEL', *gone, self._spare_key), ('EXEC',)])
 
     def end(self) -> None:
         """Note that the claim is not renewed any more."""
         self._held_until = 0.0
 
-    def _change(
-        self, connection: Connection, if_ours: Sequence[Command], if_free: Sequence[Command]
-    ) -> Holder | None:
-        """Change the hash; return the holder if it is another, and nothing was changed."""
-        look = [('WATCH', self._key), ('HMGET', self._key, OWNER, 'host', 'pid')]
-        while True:
-            _, found = map(raise_if_error, connection.pipe(look))
-            holder = Holder(*((part or b'').decode(errors='replace') for part in found))
-            if holder.owner not in ('', self._owner):
-                connection.call('UNWATCH')
-                return holder
-            change = if_ours if holder.owner else if_free
-            replies = connection.pipe([('MULTI',), *change, ('EXEC',)])
-            *_, done = map(raise_if_error, replies)
-            if done is not None:  # None: somebody wrote the hash in between
-                return None
+    # --- what is asked and written ---------------------------------------------------------------
+    def _question(self) -> Command:
+        return ('HMGET', self._key, OWNER, 'host', 'pid', PROCESS)
+
+    def _watch(self, connection: Connection) -> Holder:
+        _, found = map(raise_if_error, connection.pipe([('WATCH', self._key), self._question()]))
+        return _holder(found)
+
+    def _write(self, key: str, fields: Mapping[str, str]) -> list[Command]:
+        return [('HSET', key, *chain.from_iterable(fields.items())), self._expiry(key)]
+
+    def _expiry(self, key: str) -> Command:
+        return ('PEXPIRE', key, int(self._ttl_s * 1000))
+
+    # --- what the answers mean -------------------------------------------------------------------
+    def _note(self, holder: Holder, asked_at: float) -> None:
+        """Take what a look has shown."""
+        now = time.monotonic()  # later than the server's answer, as `asked_at` is earlier
+        if now - self._looked_at > self._trust_s:
+            self._free_since = None  # what was in between nobody knows
+        self._looked_at = now
+        if not holder.owner:
+            self.other = None
+            self._free_since = now if self._free_since is None else self._free_since
+        elif holder.owner == self._owner:
+            self._confirm(asked_at)
+        else:
+            self._held_until = 0.0
+            self._free_since, self.other = None, holder
+
+    def _confirm(self, asked_at: float) -> None:
+        """Rely on the claim, from before the server answered."""
+        if self.term() is None:
+            self._term += 1
+        self._free_since = self.other = None
+        self._held_until = asked_at + self._trust_s
+
+    def _may_take(self) -> bool:
+        """Return whether a claim that is not ours in Redis may be taken."""
+        if self._free_since is None:
+            return self._is_other_gone()
+        now = time.monotonic()
+        is_free = now - self._free_since >= self._trust_s + WAIT_S and now >= self._expected_until
+        return is_free or self.term() is not None
+
+    def _is_other_gone(self) -> bool:
+        return self.other is not None and is_gone(self.other.process)
+
+    def _accepted(self, replies: Sequence[Reply]) -> bool:
+        """Return whether the server accepted a write; raises ResponseError if it never will."""
+        error = next((r for r in replies if isinstance(r, redis.ResponseError)), None)
+        self.rejected = error
+        if error is None:
+            return True
+        if code_of(error) not in REJECTS_ALL:
+            raise error
+        if self._free_since is not None:
+            self._free_since = time.monotonic()  # a holder could not take it again either
+        return False
+
+
+def _holder(reply: Reply) -> Holder:
+    return Holder(*((part or b'').decode(errors='replace') for part in reply))

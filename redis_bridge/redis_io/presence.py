@@ -15,15 +15,17 @@ from itertools import chain
 
 import redis
 
+from redis_bridge.log_once import LogOnChange
 from redis_bridge.mapping.model import Heartbeat
 from redis_bridge.protocol import keys, robot_status
 from redis_bridge.protocol.descriptions import NameDescription
 from redis_bridge.redis_io.address import Address
-from redis_bridge.redis_io.claim import Claim
+from redis_bridge.redis_io.claim import Claim, Holder
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection import Connection
 from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.health import Health
+from redis_bridge.redis_io.process import own_process
 from redis_bridge.redis_io.resp import code_of
 
 Status = Callable[[], 'dict[str, str]']
@@ -32,7 +34,8 @@ Status = Callable[[], 'dict[str, str]']
 class Presence:
     """The thread that holds the robot's name and writes its hash and the descriptions.
 
-    It calls `on_beat` whenever it has asked for the name, with success or without.
+    It calls `on_change` when the name has become ours, also after a moment in which it was not,
+    and when it has become another's. Without the name, the status is written under our origin.
     """
 
     def __init__(
@@ -45,16 +48,20 @@ class Presence:
         *,
         health: Health,
         log: logging.Logger,
-        on_beat: Callable[[], None],
+        on_change: Callable[[], None],
     ) -> None:
         self._robot = robot
         self._boot = boot
         self._every_s = heartbeat.every_ms / 1000
-        self._claim = Claim(keys.robot_key(robot), boot, heartbeat.ttl_ms)
+        spare_key = keys.robot_key(f'{robot}/{boot}')
+        self._claim = Claim(keys.robot_key(robot), boot, spare_key, heartbeat)
+        self._process = own_process()
         self._clock = clock
         self._health = health
         self._log = log
-        self._on_beat = on_beat
+        self._on_change = on_change
+        self._known: tuple[int | None, Holder | None] = (None, None)  # when it called that last
+        self._rejects = LogOnChange(log, f'robot {robot}')
         self._since = time.time()
         self._status: Status = dict
         self._status_failed = False
@@ -68,21 +75,38 @@ class Presence:
         self._status = status
         self._thread.start()
 
-    def is_holder(self) -> bool:
-        """Return whether the robot's name is ours."""
-        return self._claim.is_held()
+    def term(self) -> int | None:
+        """See `source.Gate`."""
+        return self._claim.term()
 
     def why_closed(self) -> str | None:
-        """Return why routes into ROS must stay closed; None if they may be open."""
-        if self._claim.is_held():
+        """See `source.Gate`."""
+        if self._claim.term() is not None:
             return None
-        other = self._claim.other
-        if other is None:
-            return f'waits for the claim on the name {self._robot}'
-        return (
-            f'the name {self._robot} is held by another bridge '
-            f'(host {other.host or "?"}, pid {other.pid or "?"})'
+        if self._claim.other is not None:
+            return self._why_other(self._claim.other)
+        problem = self._health.failure('presence') or self._why_rejected()
+        return f'waits for the claim on the name {self._robot}' + (
+            f': {problem}' if problem else ''
         )
+
+    def is_standby(self) -> bool:
+        """Return whether another bridge holds the name."""
+        return self._claim.other is not None
+
+    def problem(self) -> str | None:
+        """Return why the server rejects writes, though it is connected."""
+        return self._why_rejected() or None
+
+    def _why_other(self, other: Holder) -> str:
+        return (
+            f'the name {self._robot} is held by another bridge (host {other.host or "?"}, pid '
+            f'{other.pid or "?"}); start this one with another --robot'
+        )
+
+    def _why_rejected(self) -> str:
+        error = self._claim.rejected
+        return '' if error is None else f'the server rejects writes: {self._thread.redact(error)}'
 
     def describe(self, description: NameDescription) -> None:
         """Write a description, now and after each reconnect; fields of one name add up."""
@@ -99,16 +123,18 @@ class Presence:
         self._claim.end()
 
     def _session(self, connection: Connection) -> None:
-        self._beat(connection)
-        self._thread.mark_connected()
+        self._claim.connected()
+        beat_at = 0.0
         written: dict[str, dict[str, str]] = {}
-        due = time.monotonic() + self._every_s
         while not self._thread.closing.is_set():
-            self._write_descriptions(connection, written)
-            connection.pause(due - time.monotonic(), self._thread.waker)
-            if time.monotonic() >= due:
+            if self._claim.look(connection) or time.monotonic() >= beat_at:
                 self._beat(connection)
-                due = time.monotonic() + self._every_s
+                beat_at = time.monotonic() + self._every_s
+            self._tell_changes()
+            self._thread.mark_connected()
+            self._write_descriptions(connection, written)
+            look_at = time.monotonic() + self._claim.look_every_s
+            connection.pause(min(look_at, beat_at) - time.monotonic(), self._thread.waker)
         self._claim.release(connection)
 
     def _beat(self, connection: Connection) -> None:
@@ -120,20 +146,31 @@ class Presence:
                 self._boot,
                 socket.gethostname(),
                 os.getpid(),
+                self._process,
                 self._since,
                 self._clock.now(),
                 self._clock.uncertainty_s(),
             ),
         }
-        before = self._claim.other
         self._claim.take(connection, fields)
-        other = self._claim.other
-        if other != before:
-            if other is None:
+
+    def _tell_changes(self) -> None:
+        """Log whose the name is and what the server rejects, where that has changed."""
+        term, other = self._claim.term(), self._claim.other
+        if (term, other) != self._known:
+            (old_term, old_other), self._known = self._known, (term, other)
+            if other is not None and other != old_other:
+                self._log.error('%s: all its routes stay closed', self._why_other(other))
+            elif term is not None and old_other is not None:
                 self._log.warning('robot %s: the name is ours now', self._robot)
-            else:
-                self._log.error('%s: routes into ROS stay closed', self.why_closed())
-        self._on_beat()
+            if other is not None or term not in (None, old_term):
+                self._on_change()
+        rejected = self._why_rejected()
+        self._rejects.update(
+            f'{rejected}; routes go on, the status in Redis stays as it was'
+            if rejected else 'the server accepts writes',
+            logging.WARNING if rejected else logging.NOTSET,
+        )  # fmt: skip
 
     def _current_status(self) -> dict[str, str]:
         try:

@@ -70,14 +70,14 @@ class RedisSide:
         self._topology = Topology(address)
         self._clock = Clock()
         self._health = Health(log, address.where)
+        self._presence = Presence(
+            robot, boot, presence, address, self._clock,
+            health=self._health, log=log, on_change=self._on_change,
+        )  # fmt: skip
         self._writers = {
             (node, False): self._writer(node, False) for node in self._topology.nodes()
         }
-        self._presence = Presence(
-            robot, boot, presence, address, self._clock,
-            health=self._health, log=log, on_beat=self._on_beat,
-        )  # fmt: skip
-        setup = Setup(address, self._health, self._presence.why_closed)
+        setup = Setup(address, self._health, self._presence)
         self._channels = _Sources[ChannelReceiver](lambda role: ChannelSource(str(role), setup))
         self._keys = _Sources[KeyReceiver](lambda role: KeySource(str(role), setup))
         self._streams = _Sources[StreamReceiver](lambda role: StreamSource(str(role), setup))
@@ -110,7 +110,7 @@ class RedisSide:
     def _writer(self, node: Address, is_durable: bool) -> Writer:
         """Return a new writer; one that waits for replicas or disks holds up no other."""
         role = 'writer (durable)' if is_durable else 'writer'
-        return Writer(role, node, self._clock, self._health, self._log)
+        return Writer(role, node, self._presence, self._clock, self._health, self._log)
 
     def want(self, sources: Collection[SourceRequest]) -> None:
         """Read exactly these names from now on; sources that stay keep their place.
@@ -159,14 +159,19 @@ class RedisSide:
 
     def states(self) -> dict[str, str]:
         states = self._health.states()
+        reason = self._presence.why_closed()
         for writer in self._writers.values():
-            problem = writer.problem()
-            if problem is not None and states[writer.role] == 'connected':
-                states[writer.role] = f'connected, but nothing is stored: {problem}'
+            problem = writer.problem() or self._presence.problem()
+            if states[writer.role] == 'connected' and (reason or problem):
+                what = f'nothing is stored: {problem}' if reason is None else f'closed: {reason}'
+                states[writer.role] = f'connected, but {what}'
         return states
 
-    def is_holder(self) -> bool:
-        return self._presence.is_holder()
+    def term(self) -> int | None:
+        return self._presence.term()
+
+    def why_closed(self) -> str | None:
+        return self._presence.why_closed()
 
     def close(self, flush_s: float = 1.0) -> None:
         """Stop the sources, write what waits, release the name; closing twice is harmless."""
@@ -188,14 +193,13 @@ class RedisSide:
     def _source_threads(self) -> list[ConnectionThread]:
         return [thread for sources in self._sources for thread in sources.threads()]
 
-    def _on_beat(self) -> None:
-        """Let sources connect that wait for the claim; without it, disconnect all at once."""
+    def _on_change(self) -> None:
+        """Let all begin anew that depend on the name; without it, they wait."""
         with self._lock:
             for thread in self._source_threads():
-                if self._presence.is_holder():
-                    thread.waker.set()
-                else:
-                    thread.interrupt()
+                thread.interrupt()
+            for writer in self._writers.values():
+                writer.on_claim_change(is_standby=self._presence.is_standby())
 
 
 class _Role(NamedTuple):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import redis
@@ -18,15 +18,36 @@ from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.resp import code_of
 
-Gate = Callable[[], 'str | None']
+
+class Gate(Protocol):
+    """Decides whether names may be read now."""
+
+    def why_closed(self) -> str | None:
+        """Return why nothing may be read now, None if it may."""
+
+    def term(self) -> int | None:
+        """Return a number that is another one each time the gate opens; None while it is closed.
+
+        What was read in one term may not be handed on in another.
+        """
+
+
+class Open:
+    """A gate that is never closed."""
+
+    def why_closed(self) -> str | None:
+        return None
+
+    def term(self) -> int | None:
+        return 0
 
 
 class Setup(NamedTuple):
-    """What all sources of one owner share; `gate` returns why nothing may be read now."""
+    """What all sources of one owner share."""
 
     address: Address
     health: Health
-    gate: Gate = lambda: None
+    gate: Gate = Open()
 
 
 class SourceReceiver(Protocol):
@@ -59,14 +80,15 @@ class Source(Generic[R]):
         self.role = role
         self._timing = address.timing
         self._gate = gate
+        self._term: int | None = None  # of the session
         self._wanted: Mapping[bytes, Sequence[R]] = {}  # replaced, never changed
         self._lock = threading.Lock()  # over the start
         self._is_started = False
         self._known = threading.Condition()
         self._errors: dict[R, redis.ResponseError | None] = {}  # None: is read
         self.thread = ConnectionThread(
-            role, address, self._session,
-            health=health, gate=gate,
+            role, address, self._run,
+            health=health, gate=gate.why_closed,
             on_disconnect=self._on_disconnect, is_idle=lambda: not self._wanted,
         )  # fmt: skip
 
@@ -96,12 +118,21 @@ class Source(Generic[R]):
         """Return why a receiver's name cannot be read."""
         return self._errors.get(receiver)
 
+    def _run(self, connection: Connection) -> None:
+        self._term = self._gate.term()
+        self._session(connection)
+
     def _session(self, connection: Connection) -> None:
         raise NotImplementedError
 
     def _goes_on(self) -> bool:
         """Return whether the session goes on, and what was read may be handed on."""
-        return bool(self._wanted) and not self.thread.closing.is_set() and self._gate() is None
+        return (
+            bool(self._wanted)
+            and not self.thread.closing.is_set()
+            and self._term is not None
+            and self._gate.term() == self._term
+        )
 
     def _all(self) -> Iterator[R]:
         for receivers in self._wanted.values():

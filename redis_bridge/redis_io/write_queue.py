@@ -142,6 +142,7 @@ class WriteQueue:
         self._order = 0
         self._is_connected = False
         self._is_closed = False
+        self._is_standby = False
         self._is_asleep = False  # the writer must be woken
         self._batch_taken = threading.Event()  # since a producer yielded last
 
@@ -210,9 +211,10 @@ class WriteQueue:
 
     def _put(self, handle: Handle, writes: list[PendingWrite]) -> None:
         with self._lock:
-            if self._is_closed or not (self._is_connected or writes[0].is_kept()):
+            is_closed = self._is_closed or self._is_standby
+            if is_closed or not (self._is_connected or writes[0].is_kept()):
                 for write in writes:
-                    write.drop('closed' if self._is_closed else 'disconnected')
+                    write.drop('closed' if is_closed else 'disconnected')
             elif handle.keeps_latest and handle.writes and writes[0].payload is not None:
                 self._replace(handle.writes[0], writes[0])
             else:
@@ -307,6 +309,14 @@ class WriteQueue:
             self._is_asleep = not self._transient and (is_paused or not self._kept)
             return self._is_asleep
 
+    def stand_by(self, is_standby: bool) -> bool:
+        """Drop all that waits and comes, or take it again; return whether that ends a standby."""
+        with self._lock:
+            was_standby, self._is_standby = self._is_standby, is_standby
+        if is_standby:
+            self.clear()
+        return was_standby and not is_standby
+
     def close(self) -> bool:
         """Take nothing more; return whether what waits can be written."""
         with self._lock:
@@ -314,7 +324,7 @@ class WriteQueue:
             return self._is_connected
 
     def clear(self) -> None:
-        """Drop what is left after the end."""
+        """Drop what waits."""
         with self._lock:
             while write := self._take_oldest():
                 write.drop('closed')

@@ -29,6 +29,7 @@ from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.replay import ReplayBuffer, last_id
 from redis_bridge.redis_io.resp import Reply, code_of
+from redis_bridge.redis_io.source import Gate
 from redis_bridge.redis_io.write_queue import Handle, PendingWrite, WriteQueue
 
 # A server that finds a value too big (proto-max-bulk-len) may only close the connection. So that
@@ -61,9 +62,16 @@ class Writer:
     """Writes for all sinks, over one connection."""
 
     def __init__(
-        self, role: str, address: Address, clock: Clock, health: Health, log: logging.Logger
+        self,
+        role: str,
+        address: Address,
+        gate: Gate,
+        clock: Clock,
+        health: Health,
+        log: logging.Logger,
     ) -> None:
         self.role = role
+        self._gate = gate
         self._clock = clock
         self._log = log
         self._timing = timing = address.timing
@@ -95,6 +103,12 @@ class Writer:
         """Return why the server stores nothing, though it is connected; None if it does."""
         return self._problems.get(SERVER)
 
+    def on_claim_change(self, *, is_standby: bool) -> None:
+        """Go on, now that the gate is open again, or drop all because of another bridge."""
+        if self._queue.stand_by(is_standby):
+            self._thread.interrupt()  # what was dropped meanwhile is written on the next connect
+        self._thread.waker.set()
+
     def close(self, flush_s: float) -> None:
         """Write what waits, for so long; drop the rest; end the thread."""
         # Without a connection now, there is little hope for one.
@@ -119,16 +133,17 @@ class Writer:
         ping_at = time.monotonic() + self._timing.ping_s
         while True:
             is_paused = self._is_paused()
-            batch = self._queue.take(is_paused=is_paused)
+            is_open = self._gate.why_closed() is None
+            batch = self._queue.take(is_paused=is_paused) if is_open else []
             if batch:
                 self._write(connection, batch)
                 ping_at = time.monotonic() + self._timing.ping_s
-            elif self._thread.closing.is_set():
+            elif self._thread.closing.is_set() and (is_open or not self._queue):
                 return
             elif time.monotonic() >= ping_at:
-                connection.call('PING')
+                connection.pipe([('PING',)])  # an error is an answer too
                 ping_at = time.monotonic() + self._timing.ping_s
-            elif self._queue.sleep(is_paused=is_paused):
+            elif not is_open or self._queue.sleep(is_paused=is_paused):
                 until = min(ping_at, self._paused_until) if is_paused else ping_at
                 if connection.wait(until - time.monotonic(), self._thread.waker):
                     raise redis.ConnectionError(f'unexpected reply {connection.reply()!r:.60}')

@@ -88,7 +88,7 @@ class FakeRedis:
         self.sources: list[SourceRequest] = []
         self.described: list[NameDescription] = []
         self.by_role = {'writer': 'connected', 'presence': 'connected'}
-        self.holder = True
+        self.terms: int | None = 1
         self.uncertainty_s = 0.0
         self.calls: list[str] = []
         self.connected: list[Callable[[bool], None]] = []
@@ -120,8 +120,11 @@ class FakeRedis:
     def states(self) -> dict[str, str]:
         return self.by_role
 
-    def is_holder(self) -> bool:
-        return self.holder
+    def term(self) -> int | None:
+        return self.terms
+
+    def why_closed(self) -> str | None:
+        return 'not ours' if self.terms is None else None
 
     def receiver(self, name: str) -> Receiver:
         """Return the route that reads a name."""

@@ -19,6 +19,7 @@ from redis_bridge.mapping.model import (
     ChannelSinkConfig,
     ChannelSourceConfig,
     HashSinkConfig,
+    Heartbeat,
     KeySinkConfig,
     StreamSinkConfig,
 )
@@ -266,7 +267,7 @@ def test_an_entry_of_another_writer_under_our_very_id_is_not_ours(
 def test_a_value_under_way_at_the_loss_gives_way_to_a_newer_one(
     redis_server, db, proxy, redis_side_at
 ):
-    endpoints = redis_side_at(proxy.url)
+    endpoints = redis_side_at(proxy.url, presence=Heartbeat(every_ms=1000))
     key = Feed(endpoints, KeySinkConfig('k'))
     started(endpoints)
     proxy.stall()

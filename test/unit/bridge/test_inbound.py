@@ -485,8 +485,8 @@ def test_a_mirrored_value_settles_between_both_directions():
 def test_the_state_is_the_publishers_unless_redis_is_away_or_the_name_is_anothers():
     inbound = Inbound()
     assert inbound.route.report().state == 'open'
-    inbound.redis.holder = False
-    assert inbound.route.report().state == 'closed: another bridge holds the name robot1'
+    inbound.redis.terms = None
+    assert inbound.route.report().state == 'closed: not ours'
     inbound.redis.by_role['presence'] = 'connecting: refused'
     assert inbound.route.report().state == 'Redis: connecting: refused'
 

@@ -21,7 +21,7 @@ def test_a_robot_is_read_as_it_was_written():
     }
     fields = {
         **robot_status.status_fields({'writer': 'connected'}, routes),
-        **robot_status.claim_fields('12e4', 'host', 5, 1000.25, 1010.0, 0.0125),
+        **robot_status.claim_fields('12e4', 'host', 5, 'x y 5 9', 1000.25, 1010.0, 0.0125),
     }
     assert {'state', 'route:key z -> /c', 'boot', 'stamp'} < set(fields)
     robot = robot_status.read('r', as_bytes(fields), 1012.5)
