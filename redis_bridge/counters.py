@@ -35,7 +35,7 @@ DROP_REASONS = {
 
 # Every event that is counted without being a drop.
 EVENTS = {
-    'gap': 'messages are missing between two that arrived',
+    'gap': 'messages are missing between two that arrived, or a server lost entries for good',
     'missed': 'messages that are missing, where their number is known',
     'not_durable': 'entries written without the durability that was asked for',
     'resent': 'stream entries written again because the server had lost them',

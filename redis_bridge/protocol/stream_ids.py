@@ -5,9 +5,14 @@
 
 from __future__ import annotations
 
+import random
+
 StreamId = tuple[int, int]  # milliseconds, count within them
 
 FIRST: StreamId = (0, 0)  # before every entry
+WRITERS = 1 << 20  # numbers to choose our own from
+OWN_COUNTS = 1 << 16  # of a writer, within a millisecond
+BLOCK = 1 << 10  # the room of a block; what the server adds with * is counted on in it
 
 
 def id_text(number: StreamId) -> str:
@@ -22,16 +27,29 @@ def id_number(text: bytes) -> StreamId:
 
 
 class IdSource:
-    """Gives out the ids of one stream, for all sinks that write it."""
+    """Gives out the ids of one stream, for all sinks of one writer.
+
+    The ids given out at once are a block: all of one millisecond, and counted from a number that
+    is our own. Whatever ids other bridges choose, and the server for XADD with *, theirs are
+    before the whole block or behind it. So of a block that is added at once, the server rejects
+    none or all.
+    """
 
     def __init__(self) -> None:
-        self.last = FIRST  # the largest id known
+        self._own = random.randrange(1, WRITERS) * OWN_COUNTS
+        self._last = FIRST  # the largest id known
+        self._next = FIRST  # where the next block may begin at the earliest
 
-    def next_id(self, now_ms: int) -> StreamId:
-        """Return an id larger than all before."""
-        self.last = max((now_ms, 0), (self.last[0], self.last[1] + 1))
-        return self.last
+    def next_ids(self, now_ms: int, count: int) -> list[StreamId]:
+        """Return ids larger than all before, as one block."""
+        millis, begin = max(self._next, (now_ms, self._own))
+        if begin + count > self._own + OWN_COUNTS:
+            millis, begin = millis + 1, self._own
+        blocks = -(-count // BLOCK)
+        self._last, self._next = (millis, begin + count - 1), (millis, begin + blocks * BLOCK)
+        return [(millis, begin + index) for index in range(count)]
 
     def advance(self, last: StreamId) -> None:
         """Give out only ids beyond one that the server has."""
-        self.last = max(self.last, last)
+        if last > self._last:
+            self._last, self._next = last, (last[0] + 1, self._own)

@@ -63,6 +63,7 @@ class Handle:
         self.keeps_latest = not config.is_event
         self.at_most_once = config.redis_type is None
         self.durability = config.durability
+        self.maxlen = config.maxlen if isinstance(config, StreamSinkConfig) else 0
         self.has_ttl = config.ttl_ms is not None
         longest_ms = config.max_wait_ms
         self.max_wait_s = math.inf if longest_ms is None else longest_ms / 1000
@@ -234,14 +235,19 @@ class WriteQueue:
             self._is_connected = True
             self._again = deque(lost)
 
-    def disconnect(self, unfinished: Iterable[PendingWrite]) -> None:
-        """Drop what is not kept over an outage; `unfinished` was taken and not settled."""
+    def disconnect(self, unfinished: Iterable[PendingWrite]) -> bool:
+        """Drop what is not kept over an outage; `unfinished` was taken and not settled.
+
+        Return whether nothing was left that the server had lost before.
+        """
         with self._lock:
             self._is_connected = self._is_asleep = False
             while write := self._take_oldest(is_paused=True):
                 write.drop('disconnected')
             self._put_back(unfinished)
+            is_restored = not self._again
             self._again.clear()  # the replay buffer has them, and the next connection decides
+        return is_restored
 
     def take(self, *, is_paused: bool = False) -> list[PendingWrite]:
         """Take the next batch, in a pause only what is not kept; drop what waited too long."""
@@ -326,6 +332,8 @@ class WriteQueue:
     def clear(self) -> None:
         """Drop what waits."""
         with self._lock:
+            for lost in self._again:
+                lost.handle.counters.count_event('missed')
             while write := self._take_oldest():
                 write.drop('closed')
 

@@ -4,30 +4,29 @@
 """The thread that writes to Redis what waits in the queue.
 
 No write is repeated blindly. A stream's entries carry ids that we chose, so that the server
-rejects the same entry a second time; those acknowledged lately are kept, and written again if a
-server that came back has lost them.
+rejects the same entry a second time. What a server that came back has lost is written again, see
+`replay`.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 
 import redis
 
 from redis_bridge.counters import Counters
 from redis_bridge.mapping.model import SinkConfig
 from redis_bridge.ports import Sink
-from redis_bridge.protocol.meta import entry_fields
-from redis_bridge.protocol.stream_ids import FIRST, StreamId, id_text
+from redis_bridge.protocol.stream_ids import IdSource
 from redis_bridge.redis_io.address import Address
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection import Command, Connection
 from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.health import Health
-from redis_bridge.redis_io.replay import ReplayBuffer, last_id
+from redis_bridge.redis_io.replay import Recovery, StreamState, count_event, count_stored
 from redis_bridge.redis_io.resp import Reply, code_of
 from redis_bridge.redis_io.source import Gate
 from redis_bridge.redis_io.write_queue import Handle, PendingWrite, WriteQueue
@@ -75,7 +74,6 @@ class Writer:
         self._clock = clock
         self._log = log
         self._timing = timing = address.timing
-        self._replay = ReplayBuffer()
         self._in_flight: deque[PendingWrite] = deque()  # sent, not yet answered
         self._doubtful: deque[PendingWrite] = deque()  # rejected as not new; perhaps stored
         self._to_retry: list[PendingWrite] = []  # answered, and to be written again
@@ -86,6 +84,7 @@ class Writer:
         self._was_connected = False
         self._thread = ConnectionThread(role, address, self._session, health=health)
         self._queue = WriteQueue(self._thread.waker.set)
+        self._recovery = Recovery(self._queue, log)
 
     def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
         """Return the sink for a Redis name."""
@@ -119,7 +118,7 @@ class Writer:
     # --- the thread -----------------------------------------------------------------------------
     def _session(self, connection: Connection) -> None:
         self._clock.measure(connection)
-        self._queue.connect(self._find_lost(connection))
+        self._queue.connect(self._recovery.find_lost(connection))
         try:
             self._thread.mark_connected()
             is_reconnect, self._was_connected = self._was_connected, True
@@ -159,8 +158,8 @@ class Writer:
                 others.append(write)
                 continue
             entries.append(write)
-            if handle.ids is not None and write.entry_id is None:
-                write.entry_id = handle.ids.next_id(int(self._clock.now() * 1000))
+        entries = self._with_ids(entries)
+        for handle in {write.handle for write in entries}:
             if handle.durability != 'memory':
                 durable[handle.durability] = DURABLE_COMMANDS[handle.durability]
         self._in_flight += (*others, *entries)
@@ -180,17 +179,16 @@ class Writer:
                 elif write.entry_id is not None and 'equal or smaller' in str(reply):
                     self._doubtful.append(write)
                 elif reply is ABORTED:
-                    self._to_retry.append(write)
+                    self._retry(write)
                 elif write.is_kept() and code_of(reply) in RETRY:
                     stores_nothing = self._pause_writes(reply)
-                    self._to_retry.append(write)
+                    self._retry(write)
                 else:
                     self._reject(write, reply)
             for how in durable:
                 self._check_durability(how, connection.reply(), written)
             while self._doubtful:
-                self._resolve(connection, self._doubtful[0], written)
-                self._doubtful.popleft()
+                self._resolve(connection, self._doubtful[0].handle.name, written)
         finally:
             self._acknowledge(written)
             for handle in gone:
@@ -219,23 +217,29 @@ class Writer:
         unfinished, self._to_retry = [*self._doubtful, *self._to_retry], []
         self._doubtful.clear()
         self._in_flight.clear()
-        self._queue.disconnect(unfinished)
+        self._recovery.on_disconnect(unfinished)
 
     # --- what replies mean ----------------------------------------------------------------------
     def _acknowledge(self, written: list[PendingWrite]) -> None:
         if self._problems:
             for write in written:
                 self._solve(str(write.handle), 'is written again')
-        now = time.monotonic()
-        for write in self._queue.settle(written, now):
-            if write.entry_id is not None:
-                self._replay.add(write, now)
+        self._recovery.acknowledge(written, time.monotonic())
 
     def _reject(self, write: PendingWrite, error: redis.ResponseError) -> None:
         hint = HINTS.get(code_of(error), 'nothing is written there')
         text = f'{self._thread.redact(error)} ({hint})'
         self._report(str(write.handle), code_of(error), text)
-        write.drop('refused')
+        if write.entry_id is not None and write.acknowledged_at:  # the server had it, and lost it
+            write.handle.counters.count_event('missed')
+            write.acknowledged_at = 0.0  # nothing to be written again
+        else:
+            write.drop('refused')
+
+    def _retry(self, write: PendingWrite) -> None:
+        """Have a write tried again that the server has certainly not taken."""
+        write.entry_id = None
+        self._to_retry.append(write)
 
     def _is_paused(self) -> bool:
         return self._paused_until > time.monotonic()
@@ -263,7 +267,7 @@ class Writer:
             return
         reason = self._thread.redact(reply) if has_failed else f'not within {DURABLE_MS} ms'
         self._report(subject, 'not durable', f'not durable: {reason}')
-        _count('not_durable', (w for w in written if w.handle.durability == how))
+        count_event('not_durable', (w for w in written if w.handle.durability == how))
 
     def _report(self, subject: str, code: str, text: str) -> None:
         """Log a problem, unless the subject had the same one before."""
@@ -277,46 +281,46 @@ class Writer:
             self._log.info('%s: %s', subject, text)
 
     # --- streams --------------------------------------------------------------------------------
-    def _find_lost(self, connection: Connection) -> list[PendingWrite]:
-        """Return the entries that the server has lost since; count what cannot be restored."""
-        streams = self._queue.streams()
-        replies = connection.pipe([('XINFO', 'STREAM', name) for name in streams])
-        last: dict[str, StreamId] = {}
-        for (name, ids), reply in zip(streams.items(), replies):
-            newest = last_id(reply)
-            if newest is not None:  # otherwise its writes will show the reason
-                last[name] = newest
-                ids.advance(newest)
-        for name in self._replay.pop_gaps(last):
-            self._log.warning(
-                'stream %s: the server came back without entries that are too old to be written '
-                'again (after %s)', name, id_text(last[name]),
-            )  # fmt: skip
-            for handle in self._queue.handles(name):
-                handle.counters.count_event('gap')
-        lost = self._replay.lost(last)
-        _count('resent', lost)
-        return lost
+    def _with_ids(self, entries: list[PendingWrite]) -> list[PendingWrite]:
+        """Return the entries to be sent now with their ids, of each stream only one block.
 
-    def _resolve(
-        self, connection: Connection, write: PendingWrite, written: list[PendingWrite]
-    ) -> None:
-        """Decide on an entry that the server rejects as not new: it is stored, or has a bad id."""
-        handle, number = write.handle, id_text(write.entry_id or FIRST)
-        found, info = connection.pipe(
-            [('XRANGE', handle.name, number, number), ('XINFO', 'STREAM', handle.name)]
-        )
-        expected = isinstance(write.payload, bytes) and entry_fields(write.payload, write.meta)
-        newest = last_id(info)
-        if isinstance(found, list) and found and found[0][1] == expected:
-            written.append(write)
-        elif newest is None:
-            self._reject(write, info)
-        else:  # another writer came in between
-            if handle.ids is not None:
-                handle.ids.advance(newest)
-            write.entry_id = None
-            self._to_retry.append(write)
+        An entry that may be stored keeps its id. What follows it in its stream waits: if others
+        write the stream, the server may reject the one and take the other.
+        """
+        sent: list[PendingWrite] = []
+        blocks: dict[IdSource | None, list[PendingWrite]] = {}
+        held: set[IdSource | None] = set()
+        for write in entries:
+            ids = write.handle.ids
+            block = blocks.setdefault(ids, [])
+            if ids in held or (block and (block[0].entry_id is None) != (write.entry_id is None)):
+                held.add(ids)
+                self._to_retry.append(write)
+            else:
+                block.append(write)
+                sent.append(write)
+        now_ms = int(self._clock.now() * 1000)
+        for ids, block in blocks.items():
+            if ids is not None and block[0].entry_id is None:
+                for write, entry_id in zip(block, ids.next_ids(now_ms, len(block))):
+                    write.entry_id = entry_id
+        return sent
+
+    def _resolve(self, connection: Connection, name: str, written: list[PendingWrite]) -> None:
+        """Decide on entries that are rejected as not new: they are stored, or get new ids."""
+        entries = [write for write in self._doubtful if write.handle.name == name]
+        [info] = connection.pipe([('XINFO', 'STREAM', name)])
+        state = StreamState.of(info)
+        stored = 0 if state is None else count_stored(connection, entries, state)
+        self._doubtful = deque(write for write in self._doubtful if write.handle.name != name)
+        written += entries[:stored]
+        for write in entries[stored:]:
+            if state is None:
+                self._reject(write, info)
+            else:  # another writer came before
+                if write.handle.ids is not None:
+                    write.handle.ids.advance(state.last)
+                self._retry(write)
 
 
 def _all_or_none(entries: list[PendingWrite]) -> list[Command]:
@@ -357,8 +361,3 @@ def _reason(aborted: Reply) -> Reply:
     if found:
         return redis.ResponseError(reason)
     return ABORTED if code_of(aborted) == 'EXECABORT' else aborted
-
-
-def _count(event: str, writes: Iterable[PendingWrite]) -> None:
-    for handle, count in Counter(write.handle for write in writes).items():
-        handle.counters.count_event(event, count)

@@ -223,6 +223,11 @@ class Proxy:
         """Undo `stall`."""
         self._flowing.set()
 
+    def lead_to(self, port: int) -> None:
+        """Lead to another server from now on, as an address that moves does."""
+        self._to = ('127.0.0.1', port)
+        self.cut()
+
     def cut(self) -> None:
         """Break all connections."""
         with self._lock:

@@ -219,7 +219,7 @@ def test_a_bridge_that_starts_before_its_server_waits_for_it(redis_server, redis
 
 def test_these_rights_are_enough(each_server, tmp_path, redis_side_at, caplog):
     rights = (
-        '+ping +client|setname +client|id +client|tracking +time +subscribe +publish '
+        '+ping +info +client|setname +client|id +client|tracking +time +subscribe +publish '
         '+set +hset +hmget +del +pexpire +exists +getrange +watch +unwatch +multi +exec '
         '+xadd +xrange +xrevrange +xread +xreadgroup +xack +xgroup|create '
         '+xinfo|stream +xinfo|groups'

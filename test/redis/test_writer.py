@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from functools import partial
 
 import pytest
+import redis
 from servers import Recorder, Server, all_connected, free_port, programs, request
 from support import eventually
 
@@ -211,7 +213,9 @@ def test_what_is_too_old_to_be_written_again_is_told_as_a_gap(
     redis_server, db, redis_side_at, caplog
 ):
     endpoints = redis_side_at(redis_server.url)
-    writer_of(endpoints)._replay = ReplayBuffer(seconds=1e9, size=100 * (WRITE_OVERHEAD + 4))
+    writer_of(endpoints)._recovery.buffer = ReplayBuffer(
+        seconds=1e9, size=100 * (WRITE_OVERHEAD + 4)
+    )
     stream = Feed(endpoints, StreamSinkConfig('s'))
     started(endpoints)
     stream.write(1000)
@@ -251,17 +255,18 @@ def test_an_id_that_another_writer_took_is_not_mistaken_for_ours(redis_server, d
     assert sorted(numbers(db, 's')) == [-1, 1, 2, 3, 4]
 
 
-def test_an_entry_of_another_writer_under_our_very_id_is_not_ours(
-    redis_server, db, redis_side_at, monkeypatch
-):
+def test_an_entry_of_another_writer_under_our_very_id_is_not_ours(redis_server, db, redis_side_at):
     endpoints = redis_side_at(redis_server.url)
     stream = Feed(endpoints, StreamSinkConfig('s'))
     started(endpoints)
-    monkeypatch.setattr(endpoints._clock, 'now', lambda: 5000.0)
-    db.xadd('s', {'data': b'-1'}, id='5000000-0')
+    stream.write()
+    eventually(lambda: stream.get('carried') == 1)
+    [(ours, _)] = db.xrange('s')
+    db.delete('s')
+    db.xadd('s', {'data': b'-1'}, id=ours)
     stream.write(2)
-    eventually(lambda: stream.get('carried') == 2)
-    assert sorted(numbers(db, 's')) == [-1, 1, 2]
+    eventually(lambda: stream.get('carried') == 3)
+    assert numbers(db, 's') == [-1, 2, 3]
 
 
 def test_a_value_under_way_at_the_loss_gives_way_to_a_newer_one(
@@ -281,23 +286,276 @@ def test_a_value_under_way_at_the_loss_gives_way_to_a_newer_one(
     assert db.get('k') == b'2'
 
 
-def test_two_bridges_may_write_one_stream(redis_server, db, redis_side_at):
+def own_numbers(db, name, endpoints):
+    """Return the numbers of a bridge's entries in a stream that others write as well."""
+    entries = [fields for _, fields in db.xrange(name)]
+    origin = endpoints.origin.encode()
+    return [int(fields[b'seq']) for fields in entries if fields.get(b'origin') == origin]
+
+
+@pytest.mark.parametrize('faults', ['none', 'killed', 'killed, keeps its data', 'cut'])
+def test_two_bridges_and_a_plain_client_may_write_one_stream(
+    redis_server, db, redis_side_at, faults
+):
+    if faults == 'killed, keeps its data':
+        redis_server.kill()
+        redis_server.options = ('--appendonly', 'yes', '--appendfsync', 'always')
+        redis_server.start()
     feeds = []
     for robot in ('robot1', 'robot2'):
         endpoints = redis_side_at(redis_server.url, robot)
         feeds.append(Feed(endpoints, StreamSinkConfig('s', maxlen=100 * MANY)))
         started(endpoints)
-    for _ in range(500):
-        for feed in feeds:
-            feed.write()
-    eventually(lambda: all(feed.get('carried') == 500 for feed in feeds))
+    done = threading.Event()
+
+    def feed(feed):
+        while not done.wait(0.001):
+            feed.write(3)
+
+    def add():
+        with redis_server.client() as own:
+            while not done.is_set():
+                with contextlib.suppress(redis.RedisError):
+                    own.xadd('s', {'data': b'-1'})
+
+    threads = [threading.Thread(target=feed, args=(each,)) for each in feeds]
+    threads.append(threading.Thread(target=add))
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        sent = [feed.sent for feed in feeds]
+        eventually(lambda: all(f.get('carried') > n + 200 for f, n in zip(feeds, sent)))  # noqa: B023
+        if faults == 'cut':
+            db.client_kill_filter(_type='normal')
+        elif faults != 'none':
+            redis_server.restart()
+    done.set()
+    for thread in threads:
+        thread.join()
+    eventually(lambda: all(feed.get('carried') == feed.sent for feed in feeds))
     for feed in feeds:
-        own = [
-            int(fields[b'seq'])
-            for _, fields in db.xrange('s')
-            if fields[b'origin'] == feed.endpoints.origin.encode()
-        ]
-        assert sorted(own) == list(range(1, 501))
+        eventually(lambda: len(own_numbers(db, 's', feed.endpoints)) >= feed.sent)  # noqa: B023
+        assert own_numbers(db, 's', feed.endpoints) == list(range(1, feed.sent + 1))
+
+
+def test_entries_are_restored_behind_those_of_a_client_that_was_there_first(
+    redis_server, db, proxy, redis_side_at
+):
+    endpoints = redis_side_at(proxy.url)
+    stream = Feed(endpoints, StreamSinkConfig('s'))
+    started(endpoints)
+    stream.write(100)
+    eventually(lambda: stream.get('carried') == 100)
+    proxy.stall()
+    redis_server.restart()
+    db.xadd('s', {'data': b'-1'})
+    proxy.flow()
+    eventually(lambda: stream.get('noted') == {'resent': 100})
+    assert numbers(db, 's') == [-1, *range(1, 101)]
+    stream.write(10)
+    redis_server.restart()
+    eventually(lambda: db.xlen('s') >= 110)
+    eventually(lambda: stream.get('carried') == 110)
+    assert numbers(db, 's') == list(range(1, 111))
+
+
+def test_entries_are_restored_under_their_ids_if_nobody_else_writes_the_stream(
+    redis_server, db, redis_side_at
+):
+    endpoints = redis_side_at(redis_server.url)
+    stream = Feed(endpoints, StreamSinkConfig('s', maxlen=100 * MANY))
+    started(endpoints)
+    stream.write(MANY)
+    eventually(lambda: stream.get('carried') == MANY)
+    before = db.xrange('s')
+    redis_server.restart()
+    eventually(lambda: stream.get('noted') == {'resent': MANY})
+    assert db.xrange('s') == before
+
+
+def test_what_was_stored_is_known_by_the_newest_entry_that_is_there(
+    redis_server, db, proxy, redis_side_at
+):
+    endpoints = redis_side_at(proxy.url)
+    stream = Feed(endpoints, StreamSinkConfig('s', maxlen=100 * MANY))
+    started(endpoints)
+    stream.write(1000)
+    eventually(lambda: stream.get('carried') == 1000)
+    ids = [entry_id for entry_id, _ in db.xrange('s')]
+    db.xdel('s', *ids[:500])  # by a consumer that is done with them
+    db.save()
+    stream.write(1000)
+    eventually(lambda: stream.get('carried') == 2000)
+    proxy.stall()
+    redis_server.restart()
+    db.xadd('s', {'data': b'-1'})
+    proxy.flow()
+    eventually(lambda: stream.get('noted') == {'resent': 1000})
+    assert numbers(db, 's') == [*range(501, 1001), -1, *range(1001, 2001)]
+
+
+@pytest.mark.parametrize('how', ['deleted', 'flushed', 'trimmed'])
+def test_what_was_deleted_on_purpose_stays_deleted(redis_server, db, redis_side_at, how):
+    endpoints = redis_side_at(redis_server.url)
+    stream = Feed(endpoints, StreamSinkConfig('s'))
+    started(endpoints)
+    stream.write(100)
+    eventually(lambda: stream.get('carried') == 100)
+    delete = {
+        'deleted': lambda: db.delete('s'),
+        'flushed': db.flushall,
+        'trimmed': lambda: db.xtrim('s', maxlen=0, approximate=False),
+    }
+    delete[how]()
+    said = []
+    endpoints.on_connected(said.append)
+    db.client_kill_filter(_type='normal')
+    eventually(lambda: said)
+    stream.write()
+    eventually(lambda: stream.get('carried') == 101)
+    assert numbers(db, 's') == [101]
+    assert stream.get('noted') == {}
+
+
+@pytest.mark.parametrize('others', [False, True])
+def test_a_restart_with_all_data_brings_back_nothing_that_a_consumer_deleted(
+    redis_server, db, proxy, redis_side_at, others
+):
+    redis_server.kill()
+    redis_server.options = ('--appendonly', 'yes', '--appendfsync', 'always')
+    redis_server.start()
+    endpoints = redis_side_at(proxy.url)
+    stream = Feed(endpoints, StreamSinkConfig('s'))
+    started(endpoints)
+    stream.write(100)
+    eventually(lambda: stream.get('carried') == 100)
+    db.xdel('s', *(entry_id for entry_id, _ in db.xrange('s')))
+    proxy.stall()
+    redis_server.restart()
+    if others and 'max-deleted-entry-id' in db.xinfo_stream('s'):  # not before Redis 7.0
+        db.xadd('s', {'data': b'-1'})
+    proxy.flow()
+    eventually(lambda: all_connected(endpoints))
+    stream.write()
+    eventually(lambda: stream.get('carried') == 101)
+    assert numbers(db, 's')[-1:] == [101]
+    assert set(numbers(db, 's')) <= {-1, 101}
+    assert stream.get('noted') == {}
+
+
+def test_what_the_others_pushed_out_of_a_short_stream_is_not_written_again(
+    redis_server, db, proxy, redis_side_at
+):
+    redis_server.kill()
+    redis_server.options = ('--appendonly', 'yes', '--appendfsync', 'always')
+    redis_server.start()
+    endpoints = redis_side_at(proxy.url)
+    stream = Feed(endpoints, StreamSinkConfig('s', maxlen=10))
+    started(endpoints)
+    stream.write(5)
+    eventually(lambda: stream.get('carried') == 5)
+    for _ in range(20):
+        db.xadd('s', {'data': b'-1'}, maxlen=10, approximate=False)
+    redis_server.restart()
+    eventually(lambda: all_connected(endpoints))
+    stream.write()
+    eventually(lambda: stream.get('carried') == 6)
+    assert numbers(db, 's') == [*[-1] * 10, 6]
+    assert stream.get('noted') == {}
+
+
+def test_a_promoted_replica_gets_what_it_lacks(redis_server, db, proxy, redis_side_at, tmp_path):
+    endpoints = redis_side_at(proxy.url)
+    stream = Feed(endpoints, StreamSinkConfig('s'))
+    started(endpoints)
+    db.config_set('repl-diskless-sync-delay', 0)
+    with Server(redis_server.program, tmp_path / 'replica') as replica, replica.client() as copy:
+        copy.replicaof('127.0.0.1', redis_server.port)
+        stream.write(50)
+        eventually(lambda: stream.get('carried') == 50)
+        eventually(lambda: copy.exists('s') and copy.xlen('s') == 50)
+        copy.replicaof('NO', 'ONE')
+        stream.write(50)
+        eventually(lambda: stream.get('carried') == 100)
+        proxy.lead_to(replica.port)
+        eventually(lambda: stream.get('noted') == {'resent': 50})
+        assert numbers(copy, 's') == list(range(1, 101))
+
+
+def test_a_primary_that_was_a_replica_meanwhile_gets_what_it_lacks(
+    redis_server, db, redis_side_at, tmp_path
+):
+    endpoints = redis_side_at(redis_server.url)
+    stream = Feed(endpoints, StreamSinkConfig('s'))
+    started(endpoints)
+    stream.write(50)
+    eventually(lambda: stream.get('carried') == 50)
+    with Server(redis_server.program, tmp_path / 'other') as other, other.client() as empty:
+        empty.config_set('repl-diskless-sync-delay', 0)
+        db.replicaof('127.0.0.1', other.port)
+        eventually(lambda: db.info('replication')['master_link_status'] == 'up')
+        assert db.exists('s') == 0
+        db.replicaof('NO', 'ONE')
+        db.client_kill_filter(_type='normal')
+        eventually(lambda: stream.get('noted') == {'resent': 50})
+        assert numbers(db, 's') == list(range(1, 51))
+
+
+def test_without_the_right_to_info_the_last_id_alone_decides(redis_server, db, redis_side_at):
+    db.acl_setuser('default', enabled=True, nopass=True, commands=['+@all', '-info'])
+    endpoints = redis_side_at(redis_server.url)
+    stream = Feed(endpoints, StreamSinkConfig('s'))
+    started(endpoints)
+    stream.write(100)
+    eventually(lambda: stream.get('carried') == 100)
+    db.xtrim('s', maxlen=0, approximate=False)
+    db.client_kill_filter(_type='normal')
+    eventually(lambda: all_connected(endpoints))
+    stream.write()
+    eventually(lambda: stream.get('carried') == 101)
+    assert numbers(db, 's') == [101]
+    redis_server.restart()
+    eventually(lambda: stream.get('noted') == {'resent': 101})
+    assert numbers(db, 's') == list(range(1, 102))
+
+
+def test_what_cannot_be_restored_because_another_took_the_name_is_counted(
+    redis_server, db, proxy, redis_side_at
+):
+    endpoints = redis_side_at(proxy.url)
+    stream = Feed(endpoints, StreamSinkConfig('s'))
+    started(endpoints)
+    stream.write(100)
+    eventually(lambda: stream.get('carried') == 100)
+    proxy.stall()
+    redis_server.restart()
+    db.set('s', 'a string')
+    proxy.flow()
+    eventually(lambda: stream.get('noted') == {'missed': 100})
+    assert db.get('s') == b'a string'
+
+
+def test_what_is_not_yet_restored_is_so_after_the_next_connection(
+    redis_server, db, proxy, redis_side_at
+):
+    endpoints = redis_side_at(proxy.url)
+    stream = Feed(endpoints, StreamSinkConfig('s'))
+    started(endpoints)
+    stream.write(100)
+    eventually(lambda: stream.get('carried') == 100)
+    proxy.stall()
+    redis_server.restart()
+    db.xadd('s', {'data': b'-1'})
+    db.config_set('maxmemory', 1)
+    proxy.flow()
+    eventually(lambda: endpoints.states()['writer'].endswith('OOM'))
+    said = []
+    endpoints.on_connected(said.append)
+    proxy.cut()
+    eventually(lambda: said)
+    db.config_set('maxmemory', 0)
+    eventually(lambda: stream.get('noted') == {'resent': 100})
+    assert numbers(db, 's') == [-1, *range(1, 101)]
 
 
 def test_writing_never_waits_for_a_server_that_hangs(redis_server, redis_side_at):

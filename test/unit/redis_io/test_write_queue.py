@@ -268,9 +268,13 @@ def test_entries_that_the_server_lost_come_before_all_others(queue):
     queue.put_back(lost)  # the server was full
     assert queue.take(is_paused=True) == []
     assert payloads(queue.take()) == [b'1', b'2']
-    queue.disconnect(lost)  # whoever remembers them finds them at the next connect
+    assert not queue.disconnect(lost)  # whoever remembers them finds them at the next connect
+    assert queue.disconnect([])
     assert queue.take() == []
     assert stream.get('carried') == 2
+    queue.connect(lost)
+    queue.clear()  # at the end
+    assert stream.get('noted') == {'missed': 2}
 
 
 def test_written_payloads_are_counted_once(queue):
