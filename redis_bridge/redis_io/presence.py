@@ -8,10 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import threading
 import time
-from collections.abc import Callable
-from itertools import chain
+from collections.abc import Callable, Collection
 
 import redis
 
@@ -23,10 +21,12 @@ from redis_bridge.redis_io.claim import Claim
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection import Connection
 from redis_bridge.redis_io.connection_thread import ConnectionThread
+from redis_bridge.redis_io.descriptions import Descriptions
 from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.resp import code_of
 
 Status = Callable[[], 'dict[str, str]']
+PAUSE_S = 0.05  # after descriptions have changed, because many topics are found one by one
 
 
 class Presence:
@@ -58,8 +58,7 @@ class Presence:
         self._since = time.time()
         self._status: Status = dict
         self._status_failed = False
-        self._lock = threading.Lock()
-        self._descriptions: dict[str, dict[str, str]] = {}  # key -> fields
+        self._descriptions = Descriptions(robot, self._report_denied)
         self._denied: set[str] = set()  # codes of errors that were logged
         self._thread = ConnectionThread('presence', address, self._session, health=health)
 
@@ -84,13 +83,9 @@ class Presence:
             f'(host {other.host or "?"}, pid {other.pid or "?"})'
         )
 
-    def describe(self, description: NameDescription) -> None:
-        """Write a description, now and after each reconnect; fields of one name add up."""
-        type_ = description.type
-        with self._lock:
-            self._descriptions.setdefault(type_.key(), {}).update(type_.fields())
-            about = self._descriptions.setdefault(description.key(), {})
-            about.update(description.fields(self._robot))
+    def describe(self, descriptions: Collection[NameDescription]) -> None:
+        """Describe exactly these names from now on, while the robot's name is ours."""
+        self._descriptions.want(descriptions)
         self._thread.waker.set()
 
     def close(self, deadline: float) -> None:
@@ -101,13 +96,16 @@ class Presence:
     def _session(self, connection: Connection) -> None:
         self._beat(connection)
         self._thread.mark_connected()
-        written: dict[str, dict[str, str]] = {}
+        self._descriptions.forget()
         due = time.monotonic() + self._every_s
         while not self._thread.closing.is_set():
-            self._write_descriptions(connection, written)
+            if self._claim.is_held() and self._descriptions.apply(connection):
+                self._thread.closing.wait(PAUSE_S)
             connection.pause(due - time.monotonic(), self._thread.waker)
             if time.monotonic() >= due:
                 self._beat(connection)
+                if self._claim.is_held():
+                    self._descriptions.heal(connection)
                 due = time.monotonic() + self._every_s
         self._claim.release(connection)
 
@@ -146,21 +144,8 @@ class Presence:
         self._status_failed = False
         return fields
 
-    def _write_descriptions(
-        self, connection: Connection, written: dict[str, dict[str, str]]
-    ) -> None:
-        """Write what is not yet among what was written in this session."""
-        with self._lock:
-            todo = {
-                key: dict(fields)
-                for key, fields in self._descriptions.items()
-                if written.get(key) != fields
-            }
-        replies = connection.pipe(
-            [('HSET', key, *chain.from_iterable(fields.items())) for key, fields in todo.items()]
-        )
-        written.update(todo)
-        for key, reply in zip(todo, replies):
-            if isinstance(reply, redis.ResponseError) and code_of(reply) not in self._denied:
-                self._denied.add(code_of(reply))
-                self._log.warning('%s: cannot be written: %s', key, self._thread.redact(reply))
+    def _report_denied(self, key: str, error: redis.ResponseError) -> None:
+        """Log that a description cannot be written; each reason once."""
+        if code_of(error) not in self._denied:
+            self._denied.add(code_of(error))
+            self._log.warning('%s: cannot be written: %s', key, self._thread.redact(error))
