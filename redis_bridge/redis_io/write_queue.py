@@ -376,18 +376,16 @@ class WriteQueue:
     def resting(self, rest_s: float) -> list[Handle]:
         """Return the open sinks whose last value the server should have, and had for a while."""
         now = time.monotonic()
+        resting = []
         with self._lock:
             for handle in self._open:
-                if handle.last is not None and handle.has_expired(now):
-                    handle.is_lost = True
-            return [
-                handle
-                for handle in self._open
-                if handle.last is not None
-                and not handle.writes
-                and not handle.has_expired(now)
-                and now - handle.last.acknowledged_at >= rest_s
-            ]
+                if handle.last is None or handle.writes:
+                    continue
+                if handle.has_expired(now):
+                    handle.is_lost = True  # so that an equal sample is written
+                elif now - handle.last.acknowledged_at >= rest_s:
+                    resting.append(handle)
+        return resting
 
     def sleep(self, *, is_paused: bool = False) -> bool:
         """Return whether nothing can be taken; then the next put wakes the writer."""

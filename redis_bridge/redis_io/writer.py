@@ -260,14 +260,17 @@ class Writer:
         replies = iter(connection.pipe([c for *_, probe in asked for c in probe.commands]))
         for handle, value, probe in asked:
             found = [next(replies) for _ in probe.commands]
+            if found == probe.if_held and not handle.is_lost:
+                continue
             if handle.last is value:
-                self._compare(handle, found, probe.if_held)
+                self._settle_difference(handle, found, found == probe.if_held)
 
-    def _compare(self, handle: Handle, found: list[Reply], if_held: list[Reply]) -> None:
+    def _settle_difference(self, handle: Handle, found: list[Reply], seems_held: bool) -> None:
+        """Decide on a value that the server has not, or that it seems to have again."""
         error = next((reply for reply in found if isinstance(reply, redis.ResponseError)), None)
         is_missing = not any(any(reply) if isinstance(reply, list) else reply for reply in found)
         if error is None:
-            if found == if_held and (handle.may_read or not handle.is_lost):
+            if seems_held and handle.may_read:
                 handle.is_lost = False
             elif is_missing or not handle.may_read or self._may_overwrite(handle):
                 handle.may_read = True
