@@ -39,7 +39,7 @@ EVENTS = {
     'missed': 'messages that are missing, where their number is known',
     'not_durable': 'entries written without the durability that was asked for',
     'resent': 'stream entries written again because the server had lost them',
-    'rewritten': 'writes sent again after the connection was lost',
+    'rewritten': 'values of keys and hashes written again because Redis had lost them',
     'stop': 'stop messages because no command came in time',
     'unacked': 'messages that subscribers did not acknowledge in time',
 }

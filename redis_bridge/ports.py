@@ -71,8 +71,15 @@ class Sink(Protocol):
     def write(self, writes: Sequence[Write]) -> None:
         """Queue samples, oldest first."""
 
-    def renew(self) -> None:
-        """Renew the time to live of what was written, if it has one."""
+    def renew(self) -> bool:
+        """Take a sample that equals the last one; return whether Redis holds that one.
+
+        If so, its time to live is renewed. Otherwise, as far as that is known, it is written again
+        and counted as a write.
+        """
+
+    def holds(self) -> bool:
+        """Return False if Redis is known not to hold what was written last."""
 
     def close(self) -> None:
         """Release the name; what is queued is still written."""
@@ -124,17 +131,20 @@ class RedisSide(Protocol):
     def latest(self) -> float:
         """Return the latest time that the server's clock may show, to judge ages by."""
 
-    def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
-        """Return the sink for a Redis name."""
+    def open_sink(
+        self, config: SinkConfig, counters: Counters, *, is_mirrored: bool = False
+    ) -> Sink:
+        """Return the sink for a Redis name.
+
+        The value of a key or hash is written again when Redis has lost it or another client has
+        overwritten it, except that of a mirrored key, which others write as well.
+        """
 
     def want(self, sources: Collection[SourceRequest]) -> None:
         """Read exactly these names from now on; sources that stay keep their place."""
 
-    def describe(self, description: NameDescription) -> None:
-        """Describe a name in Redis, for readers and senders that do not know the mapping."""
-
-    def on_connected(self, callback: Callable[[bool], None]) -> None:
-        """Have `callback(is_reconnect)` run after each connect of the writer, in its thread."""
+    def describe(self, descriptions: Collection[NameDescription]) -> None:
+        """Describe exactly these names in Redis from now on, for programs without the mapping."""
 
     def start(self, status: Callable[[], dict[str, str]]) -> None:
         """Start all threads; `status` returns the fields of each heartbeat."""

@@ -43,7 +43,6 @@ class Bridge:
         """Start carrying; Redis and the publishers of the topics may come later."""
         self._timers.start()
         self._stop_timers.start()
-        self._redis.on_connected(self._connected)
         self._ros.start()
         self._redis.start(self.status)
         return self
@@ -67,8 +66,3 @@ class Bridge:
         """Return the fields that describe this bridge in the robot's hash."""
         reports = {name: asdict(report) for name, report in self.report().items()}
         return status_fields(self._redis.states(), reports)
-
-    def _connected(self, is_reconnect: bool) -> None:
-        if is_reconnect:
-            for route in self._routes.outbound():
-                route.rewrite()

@@ -13,10 +13,11 @@ from redis_bridge.messages.types import Message
 from redis_bridge.protocol.descriptions import Demands, NameDescription, TypeDescription
 
 
-def describe_sink(sink: SinkConfig, field: str | None, message: Message) -> NameDescription:
-    """Return the description of a name that a route writes."""
+def describe_sink(sink: SinkConfig, field: str | None, message: Message | None) -> NameDescription:
+    """Return the description of a name that a route writes, once its type is known."""
     encoding = sink.encoding or 'text'  # a hash holds texts
-    return NameDescription(sink.name, sink.kind, False, encoding, field, _type(message))
+    type_ = None if message is None else _type(message)
+    return NameDescription(sink.name, sink.kind, False, encoding, field, type_)
 
 
 def describe_source(route: RedisToRos, message: Message) -> NameDescription:

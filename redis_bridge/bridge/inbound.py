@@ -12,6 +12,7 @@ from itertools import islice, takewhile
 from typing import NamedTuple
 
 from redis_bridge.bridge.dead_man import DeadMan
+from redis_bridge.bridge.describe import describe_source
 from redis_bridge.bridge.report import route_report
 from redis_bridge.counters import Counters
 from redis_bridge.errors import PayloadError
@@ -79,6 +80,7 @@ class InboundRoute:
         self._drops = RateLimitedLog(log, route, clock)
         self._counters = Counters()
         self.dead_man = dead_man
+        self.descriptions = [describe_source(route, publisher.message)]
         self._is_new = is_new
         guards = Guards(route.limits, route.required, route.set, route.must_be_finite)
         self._decode, self._to_cdr = CODECS[route.encoding].inbound(

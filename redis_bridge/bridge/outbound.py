@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import sys
 import threading
 from collections.abc import Callable
@@ -56,10 +55,10 @@ class LastValue:
             self._body = body
             return True
 
-    def forget(self) -> None:
-        """Let every value count as new, because Redis may have lost the last one."""
+    def equals(self, body: Payload) -> bool:
+        """Return whether `body` is that value."""
         with self._lock:
-            self._body = None
+            return body == self._body
 
 
 class OutboundRoute:
@@ -67,7 +66,8 @@ class OutboundRoute:
 
     A sample passes on_change, then the rate limit, and is then encoded, once for all sinks that
     take the same payload. `mirror` is given if the key comes back in on an inbound route. Called
-    from the executor's thread, the timers' thread and, for `rewrite`, the writer's thread.
+    from the executor's thread and the timers' thread. `on_opened` is called when `descriptions`
+    have changed.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class OutboundRoute:
         log: logging.Logger,
         *,
         mirror: LastValue | None,
+        on_opened: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self.route = route
@@ -88,13 +89,19 @@ class OutboundRoute:
         self._state = LogOnChange(log, str(route))
         self._drops = RateLimitedLog(log, route, clock)
         self._mirror = mirror
+        self._on_opened = on_opened
         self._clock = clock
         self._counters = Counters()  # of what did not reach the sinks; each sink has its own
         self._sink_counters = [Counters() for _ in route.sinks]
+        mirrored = None if mirror is None else key_of(route)
         self._sinks = [
-            redis.open_sink(config, counters)
+            redis.open_sink(config, counters, is_mirrored=config is mirrored)
             for config, counters in zip(route.sinks, self._sink_counters)
         ]
+        self._mirrored = next(
+            (sink for config, sink in zip(route.sinks, self._sinks) if config is mirrored), None
+        )
+        self.descriptions = [describe_sink(config, route.field, None) for config in route.sinks]
         self._lock = threading.RLock()
         self._is_open = False  # the type is known, and the route is not closed
         self._takes_only_newest = not any(sink.is_event for sink in route.sinks)
@@ -102,7 +109,6 @@ class OutboundRoute:
         self._due = 0.0
         self._waiting: tuple[bytes, bytes | None] | None = None  # held back by the rate, its body
         self._seq = 0
-        self._last: tuple[bytes, float] | None = None  # what was written last, and when
         self._last_body: bytes | None = None
         self._encoders: list[tuple[EncodeSample, int]] = []  # with the most bytes of a payload
         self._outputs: list[tuple[Sink, int, SinkConfig]] = []  # with the encoder's number
@@ -117,15 +123,16 @@ class OutboundRoute:
         """Compile the encoders, now that the type is known; an error is the route's state."""
         with self._lock:
             self._is_open = False
-            self._waiting = self._last = self._last_body = None  # may be of another type
+            self._waiting = self._last_body = None  # may be of another type
             try:
                 self._compile(message)
             except (InterfaceError, PayloadError) as error:
                 self.set_state(f'error: {error}')
                 return
             self._is_open = True
-        for config in self.route.sinks:
-            self._redis.describe(describe_sink(config, self.route.field, message))
+        route = self.route
+        self.descriptions = [describe_sink(config, route.field, message) for config in route.sinks]
+        self._on_opened()
 
     def forward(self, batch: list[bytes]) -> None:
         with self._lock:
@@ -157,24 +164,6 @@ class OutboundRoute:
         elif writer != 'connected':
             state = f'Redis: {writer}'
         return route_report(self.route, state, self._counters, *self._sink_counters)
-
-    def rewrite(self) -> None:
-        """Write the last value of keys and hashes again, because Redis may have lost them.
-
-        A mirrored key is left alone: what others wrote there meanwhile is newer.
-        """
-        with self._lock:
-            if self._mirror is not None:
-                self._mirror.forget()
-                self._last_body = None
-            elif self._last is not None and self._is_open:
-                sample, when = self._last
-                age_ms = (self._clock() - when) * 1000
-                meta = Meta(self._origin, self._seq, self._redis.now())
-                for sink, number, config in self._outputs:
-                    if not config.is_event and age_ms < (config.ttl_ms or math.inf):
-                        payload = self._encoders[number][0](sample, meta)
-                        sink.write([Write(payload, meta if self.route.meta else None)])
 
     def close(self) -> None:
         """Send what the rate still holds back, and release the sinks."""
@@ -211,19 +200,25 @@ class OutboundRoute:
     def _admit(self, sample: bytes) -> None:
         try:
             body = self._body(sample) if self.route.on_change else None
-            if body is not None and body == self._last_body:
+            if body is not None and self._is_unchanged(body):
                 self._skip_unchanged()
             elif not self._period_s or self._is_due(sample, body):
                 self._send(sample, body)
         except PayloadError as error:
             self._reject(error)
 
+    def _is_unchanged(self, body: bytes) -> bool:
+        """Return whether a sample equals the one before, and the mirrored key has it."""
+        if body != self._last_body or self._mirror is None:
+            return body == self._last_body
+        return self._mirror.equals(body) and self._mirrored_holds()
+
     def _skip_unchanged(self) -> None:
-        self._counters.drop('unchanged')
+        """Count a sample that equals the one before, unless a sink writes it again."""
         self._drop_held_back()
-        for sink, _, config in self._outputs:
-            if not config.is_event:
-                sink.renew()
+        held = [sink.renew() for sink, _, config in self._outputs if not config.is_event]
+        if all(held):
+            self._counters.drop('unchanged')
 
     def _reject(self, error: PayloadError) -> None:
         self._counters.drop(error.reason)
@@ -278,20 +273,25 @@ class OutboundRoute:
             if (size := size_of(payload)) > most:
                 raise PayloadError(f'{size} bytes encoded, max_bytes is {most}', 'over_size')
             writes.append(Write(payload, written))
-        if self._mirror is None or self._is_new(self._mirror, sample, body, writes):
+        mirror = self._mirror
+        if mirror is None:
             self._new_writes.append(writes)
+        else:
+            if self._bare is not None:
+                mirrored = writes[self._bare].payload
+            else:
+                mirrored = self._body(sample) if body is None else body
+            if mirror.update(mirrored) or not self._mirrored_holds():
+                self._new_writes.append(writes)
+            elif self._mirrored is not None:
+                self._mirrored.renew()
         self._writes.append(writes)
         self._seq += 1
-        self._last = (sample, self._clock())
         self._last_body = body
 
-    def _is_new(
-        self, mirror: LastValue, sample: bytes, body: bytes | None, writes: list[Write]
-    ) -> bool:
-        """Return whether the value is another than the mirrored key holds."""
-        if self._bare is not None:
-            return mirror.update(writes[self._bare].payload)
-        return mirror.update(self._body(sample) if body is None else body)
+    def _mirrored_holds(self) -> bool:
+        """Return whether Redis still has what was written last to the mirrored key."""
+        return self._mirrored is None or self._mirrored.holds()
 
     def _write(self) -> None:
         """Give each sink its part of the batch at once."""

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from redis_bridge.bridge.dead_man import DeadMan, close_all
-from redis_bridge.bridge.describe import describe_source
 from redis_bridge.bridge.encoders import body_encoder, key_of
 from redis_bridge.bridge.inbound import InboundRoute
 from redis_bridge.bridge.outbound import LastValue, OutboundRoute
@@ -69,6 +69,7 @@ class RouteSet:
         self._running: dict[str, RunningRoute] = {}
         self._dead_men: list[DeadMan] = []  # of all topics that routes with a stop command
         self._last_values: dict[str, LastValue] = {}  # of mirrored keys
+        self._describing = threading.Lock()  # so that an older set cannot replace a newer one
 
     def running(self) -> dict[str, RunningRoute]:
         """Return the running routes by id, in the order of the mapping."""
@@ -100,10 +101,16 @@ class RouteSet:
         self._wanted = wanted
         self._running = {name: kept.get(name) or opened[name] for name in wanted}
         self._close(gone)
-        for route in _only(InboundRoute, opened.values()):
-            self._redis.describe(describe_source(route.route, route.publisher.message))
+        self._describe()
         self._redis.want([route.request for route in self.inbound()])
         self._ros.want([route.request for route in self.outbound()])
+
+    def _describe(self) -> None:
+        """Describe the names of all routes; at the end the descriptions stay, for stored data."""
+        with self._describing:
+            routes = self._running.values()
+            if routes:
+                self._redis.describe([each for route in routes for each in route.descriptions])
 
     def _open(self, wanted: dict[str, _Wanted]) -> dict[str, RunningRoute]:
         """Make routes, or none if one has an error."""
@@ -125,7 +132,13 @@ class RouteSet:
         key = key_of(route)
         mirror = self._last_value(key.name) if key is not None and partner is not None else None
         return OutboundRoute(
-            route, self._redis, self._call_at, self._log, mirror=mirror, clock=self._clock
+            route,
+            self._redis,
+            self._call_at,
+            self._log,
+            mirror=mirror,
+            on_opened=self._describe,
+            clock=self._clock,
         )
 
     def _open_inbound(self, route: RedisToRos, partner: Route | None) -> InboundRoute:

@@ -6,17 +6,21 @@
 A hash per message type holds `definition`, `type_hash` and `protocol`. A hash per Redis name
 holds the `robot`, per kind that a bridge writes its encoding (`key`: `msgpack`), and `type`,
 `type_hash` and `field`. What a bridge reads there has the prefix `from_` in all of these, and per
-kind the JSON of what it demands of a payload (`from_channel_demands`: `{"limits": …}`).
+kind the JSON of what it demands of a payload (`from_channel_demands`: `{"limits": …}`). Several
+bridges may describe one name. A hash per robot lists the names that its bridge describes, with
+their kinds, so that it can remove what a later mapping no longer has.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from redis_bridge.errors import InterfaceError
 from redis_bridge.protocol import keys
+
+_READ = 'from_'
 
 
 class TypeDescription(NamedTuple):
@@ -77,27 +81,67 @@ class NameDescription(NamedTuple):
     is_read: bool  # by the bridge; else the bridge writes it
     encoding: str
     field: str | None  # the payload is the bare value at this path
-    type: TypeDescription
+    type: TypeDescription | None  # None: not known yet; what is described meanwhile stays
     demands: Demands = Demands()  # of a bridge that reads
 
     def key(self) -> str:
         """Return the hash that holds this description, together with others of the name."""
         return keys.meta_key(self.name)
 
+    def mark(self) -> str:
+        """Return the field of that hash that holds the encoding."""
+        return f'{_READ if self.is_read else ""}{self.kind}'
+
     def fields(self, robot: str) -> dict[str, str]:
-        """Return the fields of that hash."""
-        side = 'from_' if self.is_read else ''
+        """Return the fields of that hash; none as long as the type is not known."""
+        if self.type is None:
+            return {}
+        side = _READ if self.is_read else ''
         fields = {
             'robot': robot,
-            f'{side}{self.kind}': self.encoding,
+            self.mark(): self.encoding,
             f'{side}type': self.type.name,
             f'{side}type_hash': self.type.type_hash,
         }
         if self.is_read:  # even if there are none, because there may have been some before
-            fields[f'from_{self.kind}_demands'] = self.demands.to_json()
+            fields[f'{self.mark()}_demands'] = self.demands.to_json()
         if self.field is not None:
             fields[f'{side}field'] = self.field
         return fields
+
+
+def marks_to_json(marks: Mapping[str, Collection[str]]) -> str:
+    """Return the text that lists what a bridge describes: names with their marks."""
+    return json.dumps({name: sorted(some) for name, some in sorted(marks.items())})
+
+
+def marks_of(text: str) -> dict[str, set[str]]:
+    """Return what such a text lists; nothing of a text that is not understood."""
+    try:
+        said = json.loads(text)
+        return {str(name): set(map(str, some)) for name, some in said.items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}
+
+
+def obsolete(gone: Iterable[str], left: Iterable[str]) -> list[str]:
+    """Return the fields to remove from the hash of a name.
+
+    :param gone: the marks of descriptions that no longer hold.
+    :param left: all other marks in that hash, whoever wrote them.
+    """
+    fields = [field for mark in gone for field in (mark, f'{mark}_demands')]
+    sides = {mark.startswith(_READ) for mark in left}
+    for is_read, side in ((False, ''), (True, _READ)):
+        if is_read not in sides:
+            fields += [f'{side}type', f'{side}type_hash', f'{side}field']
+    return fields if sides else [*fields, 'robot']
+
+
+def unsaid_fields(fields: Mapping[str, str]) -> list[str]:
+    """Return the fields of the hash of a name that may not stay beside those of descriptions."""
+    sides = [side for side in ('', _READ) if f'{side}type' in fields]
+    return [f'{side}field' for side in sides if f'{side}field' not in fields]
 
 
 class Format(NamedTuple):

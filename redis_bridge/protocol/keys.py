@@ -19,6 +19,11 @@ def meta_key(name: str) -> str:
     return f'{PREFIX}meta:{name}'
 
 
+def described_key(robot: str) -> str:
+    """Return the hash that lists which descriptions a robot's bridge has written."""
+    return f'{PREFIX}described:{robot}'
+
+
 def robot_key(robot: str) -> str:
     """Return the hash with a robot's claim on its name, its heartbeat and its status."""
     return f'{PREFIX}robot:{robot}'

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from redis_bridge.mapping.model import (
     ChannelSinkConfig,
@@ -20,6 +20,16 @@ from redis_bridge.ports import Payload
 from redis_bridge.protocol.meta import Meta, entry_fields
 from redis_bridge.protocol.stream_ids import StreamId, id_text
 from redis_bridge.redis_io.connection import Command, pack_prefix
+from redis_bridge.redis_io.resp import Reply
+
+COMPARED_BYTES = 256  # of a value; no image is read back each second
+
+
+class Probe(NamedTuple):
+    """What asks whether a name still has a value, at little cost, and the replies if so."""
+
+    commands: Sequence[Command]
+    if_held: list[Reply]
 
 
 class SinkCommands(ABC):
@@ -37,9 +47,24 @@ class SinkCommands(ABC):
     ) -> Command:
         """Return the command for one payload; only streams use the last two."""
 
-    def renewal(self) -> Command:
+    def again(self, payload: Payload, ttl_ms: int | None) -> Command:
+        """Return the command that writes a value of a key or hash again.
+
+        :param ttl_ms: what is left of the time to live.
+        """
+        return self.command_for(payload, None, None)
+
+    def renewal(self, ttl_ms: int) -> Command:
         """Return what renews the time to live."""
-        return ('PEXPIRE', self._name, self._ttl_ms)
+        return ('PEXPIRE', self._name, ttl_ms)
+
+    def probe(self, payload: Payload) -> Probe:
+        """Return what asks whether a key or hash still has a value."""
+        raise NotImplementedError
+
+    def existence(self) -> Probe:
+        """Return what asks only whether the name exists, for users without the right to read."""
+        return Probe([('EXISTS', self._name)], [1])
 
 
 class KeyCommands(SinkCommands):
@@ -55,6 +80,19 @@ class KeyCommands(SinkCommands):
     ) -> Command:
         return (self._prefix, payload, *self._options)
 
+    def again(self, payload: Payload, ttl_ms: int | None) -> Command:
+        options = () if ttl_ms is None else ('PX', ttl_ms)
+        return ('SET', self._name, payload, *options)
+
+    def probe(self, payload: Payload) -> Probe:
+        """Compare the length and the end, where a bridge's metadata is."""
+        start, end = max(0, len(payload) - COMPARED_BYTES), len(payload)
+        # One byte more shows that the value is longer.
+        read: Command = ('GETRANGE', self._name, start, end)
+        if isinstance(payload, bytes) and payload:
+            return Probe([read], [payload[start:]])
+        return Probe([*self.existence().commands, read], [1, b''])
+
 
 class HashCommands(SinkCommands):
     """HSET."""
@@ -67,6 +105,21 @@ class HashCommands(SinkCommands):
         if not isinstance(payload, dict):
             raise TypeError(f'hash {self._name}: expected fields, got {type(payload).__name__}')
         return ('HSET', self._name, *(part for pair in payload.items() for part in pair))
+
+    def probe(self, payload: Payload) -> Probe:
+        """Compare some fields, the short ones; those that others added do not matter."""
+        fields: list[str] = []
+        values: list[bytes] = []
+        if isinstance(payload, dict):
+            size = 0
+            for field, value in payload.items():
+                if size + len(value) <= COMPARED_BYTES:
+                    size += len(value)
+                    fields.append(field)
+                    values.append(value)
+        if not fields:
+            return self.existence()
+        return Probe([('HMGET', self._name, *fields)], [values])
 
 
 class StreamCommands(SinkCommands):

@@ -8,10 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import threading
 import time
-from collections.abc import Callable
-from itertools import chain
+from collections.abc import Callable, Collection
 
 import redis
 
@@ -24,11 +22,13 @@ from redis_bridge.redis_io.claim import Claim, Holder
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection import Connection
 from redis_bridge.redis_io.connection_thread import ConnectionThread
+from redis_bridge.redis_io.descriptions import Descriptions
 from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.process import own_process
 from redis_bridge.redis_io.resp import code_of
 
 Status = Callable[[], 'dict[str, str]']
+PAUSE_S = 0.05  # after descriptions have changed, because many topics are found one by one
 
 
 class Presence:
@@ -65,8 +65,7 @@ class Presence:
         self._since = time.time()
         self._status: Status = dict
         self._status_failed = False
-        self._lock = threading.Lock()
-        self._descriptions: dict[str, dict[str, str]] = {}  # key -> fields
+        self._descriptions = Descriptions(robot, self._report_denied)
         self._denied: set[str] = set()  # codes of errors that were logged
         self._thread = ConnectionThread('presence', address, self._session, health=health)
 
@@ -108,13 +107,9 @@ class Presence:
         error = self._claim.rejected
         return '' if error is None else f'the server rejects writes: {self._thread.redact(error)}'
 
-    def describe(self, description: NameDescription) -> None:
-        """Write a description, now and after each reconnect; fields of one name add up."""
-        type_ = description.type
-        with self._lock:
-            self._descriptions.setdefault(type_.key(), {}).update(type_.fields())
-            about = self._descriptions.setdefault(description.key(), {})
-            about.update(description.fields(self._robot))
+    def describe(self, descriptions: Collection[NameDescription]) -> None:
+        """Describe exactly these names from now on, while the robot's name is ours."""
+        self._descriptions.want(descriptions)
         self._thread.waker.set()
 
     def close(self, deadline: float) -> None:
@@ -124,15 +119,20 @@ class Presence:
 
     def _session(self, connection: Connection) -> None:
         self._claim.connected()
+        self._descriptions.forget()
         beat_at = 0.0
-        written: dict[str, dict[str, str]] = {}
         while not self._thread.closing.is_set():
-            if self._claim.look(connection) or time.monotonic() >= beat_at:
+            is_due = time.monotonic() >= beat_at
+            if self._claim.look(connection) or is_due:
                 self._beat(connection)
                 beat_at = time.monotonic() + self._every_s
             self._tell_changes()
             self._thread.mark_connected()
-            self._write_descriptions(connection, written)
+            if self._claim.term() is not None:
+                if is_due:
+                    self._descriptions.heal(connection)
+                if self._descriptions.apply(connection):
+                    self._thread.closing.wait(PAUSE_S)
             look_at = time.monotonic() + self._claim.look_every_s
             connection.pause(min(look_at, beat_at) - time.monotonic(), self._thread.waker)
         self._claim.release(connection)
@@ -183,21 +183,8 @@ class Presence:
         self._status_failed = False
         return fields
 
-    def _write_descriptions(
-        self, connection: Connection, written: dict[str, dict[str, str]]
-    ) -> None:
-        """Write what is not yet among what was written in this session."""
-        with self._lock:
-            todo = {
-                key: dict(fields)
-                for key, fields in self._descriptions.items()
-                if written.get(key) != fields
-            }
-        replies = connection.pipe(
-            [('HSET', key, *chain.from_iterable(fields.items())) for key, fields in todo.items()]
-        )
-        written.update(todo)
-        for key, reply in zip(todo, replies):
-            if isinstance(reply, redis.ResponseError) and code_of(reply) not in self._denied:
-                self._denied.add(code_of(reply))
-                self._log.warning('%s: cannot be written: %s', key, self._thread.redact(reply))
+    def _report_denied(self, key: str, error: redis.ResponseError) -> None:
+        """Log that a description cannot be written; each reason once."""
+        if code_of(error) not in self._denied:
+            self._denied.add(code_of(error))
+            self._log.warning('%s: cannot be written: %s', key, self._thread.redact(error))

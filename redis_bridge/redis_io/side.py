@@ -98,14 +98,16 @@ class RedisSide:
     def latest(self) -> float:
         return self._clock.latest()
 
-    def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
+    def open_sink(
+        self, config: SinkConfig, counters: Counters, *, is_mirrored: bool = False
+    ) -> Sink:
         where = (self._topology.node_of(config.name), config.durability != 'memory')
         with self._lock:
             if where not in self._writers:
                 self._writers[where] = self._writer(*where)
                 if self._is_started:
                     self._writers[where].start()
-            return self._writers[where].open_sink(config, counters)
+            return self._writers[where].open_sink(config, counters, is_mirrored=is_mirrored)
 
     def _writer(self, node: Address, is_durable: bool) -> Writer:
         """Return a new writer; one that waits for replicas or disks holds up no other."""
@@ -141,13 +143,8 @@ class RedisSide:
         else:
             self._groups.add(request, lambda: GroupForRoute(request, log))
 
-    def describe(self, description: NameDescription) -> None:
-        self._presence.describe(description)
-
-    def on_connected(self, callback: Callable[[bool], None]) -> None:
-        for (_, is_durable), writer in self._writers.items():
-            if not is_durable:
-                writer.on_connected(callback)
+    def describe(self, descriptions: Collection[NameDescription]) -> None:
+        self._presence.describe(descriptions)
 
     def start(self, status: Callable[[], dict[str, str]]) -> None:
         with self._lock:

@@ -35,8 +35,8 @@ from redis_bridge.mapping.model import SinkConfig, StreamSinkConfig
 from redis_bridge.ports import Payload, Write, size_of
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.protocol.stream_ids import IdSource, StreamId
-from redis_bridge.redis_io.commands import SINK_COMMANDS
-from redis_bridge.redis_io.connection import Command
+from redis_bridge.redis_io.commands import SINK_COMMANDS, Probe
+from redis_bridge.redis_io.connection import Command, pack_prefix
 
 BATCH_COMMANDS = 512
 BATCH_BYTES = 1 << 20
@@ -55,7 +55,12 @@ class Handle:
     """
 
     def __init__(
-        self, queue: WriteQueue, config: SinkConfig, counters: Counters, ids: IdSource | None
+        self,
+        queue: WriteQueue,
+        config: SinkConfig,
+        counters: Counters,
+        ids: IdSource | None,
+        is_mirrored: bool,
     ) -> None:
         self.name = config.name
         self.counters = counters
@@ -64,14 +69,23 @@ class Handle:
         self.at_most_once = config.redis_type is None
         self.durability = config.durability
         self.maxlen = config.maxlen if isinstance(config, StreamSinkConfig) else 0
-        self.has_ttl = config.ttl_ms is not None
+        self.ttl_ms = config.ttl_ms
+        self.is_mirrored = is_mirrored
         longest_ms = config.max_wait_ms
         self.max_wait_s = math.inf if longest_ms is None else longest_ms / 1000
         self.commands = SINK_COMMANDS[type(config)](config)
         self.writes: deque[PendingWrite] = deque()  # that wait, oldest first; no renewals
         self.size = 0  # of these in bytes
         self.is_renewing = False  # a renewal of the time to live waits
-        self.last: PendingWrite | None = None  # what the server took last, if it keeps the latest
+        # Of a key or hash: the newest value that was sent or has expired, as of when it is valid,
+        # and whether the server does not hold it.
+        self.last: PendingWrite | None = None
+        self.valid_at = 0.0  # monotonic
+        self.is_lost = False
+        self.may_read = True  # else only the existence of the name can be checked
+        self.overwrites = 0  # by other clients in a row
+        self.overwritten_at = 0.0
+        self._probe: tuple[PendingWrite, Probe] | None = None
         self._label = f'{config.kind} {config.name}'
         self._queue = queue
 
@@ -81,8 +95,25 @@ class Handle:
     def write(self, writes: Sequence[Write]) -> None:
         self._queue.put(self, writes)
 
-    def renew(self) -> None:
-        self._queue.renew(self)
+    def renew(self) -> bool:
+        return self._queue.renew(self)
+
+    def holds(self) -> bool:
+        return not self.is_lost
+
+    def has_expired(self, now: float) -> bool:
+        """Return whether the time to live of the last value is over."""
+        return self.ttl_ms is not None and now - self.valid_at >= self.ttl_ms / 1000
+
+    def probe(self, value: PendingWrite) -> Probe:
+        """Return what asks whether the server still has the last value."""
+        if not self.may_read or value.payload is None:
+            return self.commands.existence()
+        if self._probe is None or self._probe[0] is not value:
+            commands, if_held = self.commands.probe(value.payload)
+            packed = [(pack_prefix(command, len(command)),) for command in commands]
+            self._probe = value, Probe(packed, if_held)
+        return self._probe[1]
 
     def close(self) -> None:
         self._queue.release(self)
@@ -102,11 +133,14 @@ class PendingWrite:
     entry_id: StreamId | None = None  # of a stream, from the first attempt on
     acknowledged_at: float = 0.0  # when the server took it, if it did
     failed_attempts: int = 0  # connections that ended while it was under way
+    is_again: bool = False  # its sample was counted before
 
     def command(self) -> Command:
         """Return what carries it out."""
         if self.payload is None:
-            return self.handle.commands.renewal()
+            return self.handle.commands.renewal(self._ttl_left_ms() or 1)
+        if self.is_again:
+            return self.handle.commands.again(self.payload, self._ttl_left_ms())
         return self.handle.commands.command_for(self.payload, self.meta, self.entry_id)
 
     def is_kept(self) -> bool:
@@ -114,9 +148,15 @@ class PendingWrite:
         return not self.handle.at_most_once and self.payload is not None
 
     def drop(self, reason: str) -> None:
-        """Count it as given up, unless it was counted as carried before."""
-        if self.payload is not None and not self.acknowledged_at:
+        """Count it as given up, unless it was counted before."""
+        if self.payload is not None and not self.acknowledged_at and not self.is_again:
             self.handle.counters.drop(reason)
+
+    def _ttl_left_ms(self) -> int | None:
+        """Return what is left of the time to live; None if there is none."""
+        ttl_ms = self.handle.ttl_ms
+        age_s = time.monotonic() - self.queued_at
+        return None if ttl_ms is None else max(1, ttl_ms - int(age_s * 1000))
 
 
 class WriteQueue:
@@ -156,12 +196,12 @@ class WriteQueue:
         return self._bytes
 
     # --- sinks ----------------------------------------------------------------------------------
-    def open(self, config: SinkConfig, counters: Counters) -> Handle:
+    def open(self, config: SinkConfig, counters: Counters, *, is_mirrored: bool = False) -> Handle:
         """Return a new handle; all that write one stream share its ids."""
         with self._lock:
             is_stream = isinstance(config, StreamSinkConfig)
             ids = self._ids.setdefault(config.name, IdSource()) if is_stream else None
-            handle = Handle(self, config, counters, ids)
+            handle = Handle(self, config, counters, ids, is_mirrored)
             self._open.add(handle)
         return handle
 
@@ -195,24 +235,37 @@ class WriteQueue:
             ],
         )
 
-    def renew(self, handle: Handle) -> None:
-        """Queue what renews the time to live, if there is one and no value waits anyway.
+    def renew(self, handle: Handle) -> bool:
+        """Take a sample that equals the last one; return False if it counts as a write.
 
-        Nothing is renewed before the server has taken a value: the key may be another's. A hash
-        is written again, which fails if the key is another's by now.
+        If the server holds the value, only its time to live is renewed. A hash is written again
+        for that, which fails if the key is another's by now. Before the server has taken a value,
+        nothing is renewed: the key may be another's.
         """
-        last = handle.last
-        if not handle.has_ttl or last is None or handle.writes or handle.is_renewing:
-            return
         now = time.monotonic()
-        if handle.commands.sets_ttl:
-            self._put(handle, [PendingWrite(handle, None, None, 0, now)])
-        else:
-            self._put(handle, [_again(last, now)])
+        with self._lock:
+            last = handle.writes[0] if handle.writes else handle.last
+            is_held = not handle.writes and not handle.is_lost
+            handle.valid_at = now
+        if handle.is_mirrored and not is_held:
+            return True  # its route looks whether it `holds`; what was written last may be old
+        if not is_held:
+            if last is None:  # the server cannot take it
+                handle.counters.drop('refused')
+            else:
+                payload, meta, size, then = last.payload, last.meta, last.size, last.then
+                self._put(handle, [PendingWrite(handle, payload, meta, size, now, then)])
+            return False
+        if handle.ttl_ms is not None and last is not None and not handle.is_renewing:
+            if handle.commands.sets_ttl:
+                self._put(handle, [PendingWrite(handle, None, None, 0, now)])
+            else:
+                self._put(handle, [_again(last, now)])
+        return True
 
     def _put(self, handle: Handle, writes: list[PendingWrite]) -> None:
         with self._lock:
-            is_closed = self._is_closed or self._is_standby
+            is_closed = self._is_closed or (self._is_standby and not handle.keeps_latest)
             if is_closed or not (self._is_connected or writes[0].is_kept()):
                 for write in writes:
                     write.drop('closed' if is_closed else 'disconnected')
@@ -262,6 +315,7 @@ class WriteQueue:
                     break
                 if now - write.queued_at > write.handle.max_wait_s:
                     write.drop('too_old')
+                    self._note_lost(write)
                 else:
                     batch.append(write)
                     size += write.size
@@ -285,11 +339,15 @@ class WriteQueue:
             if write.payload is None:
                 continue
             if handle.keeps_latest:
-                handle.last = write
-                if handle.has_ttl and not handle.commands.sets_ttl and not handle.is_renewing:
+                if write.is_again and handle.is_lost:
+                    handle.counters.count_event('rewritten')
+                handle.last, handle.is_lost = write, False
+                handle.valid_at = max(handle.valid_at, write.queued_at)
+                if handle.ttl_ms and not handle.commands.sets_ttl and not handle.is_renewing:
+                    begun = write.queued_at if write.is_again else now
                     with self._lock:  # also once closed: what is written at the end expires too
-                        self._append(handle, [PendingWrite(handle, None, None, 0, now)])
-            if not write.acknowledged_at:
+                        self._append(handle, [PendingWrite(handle, None, None, 0, begun)])
+            if not write.acknowledged_at and not write.is_again:
                 first.append(write)
                 totals.setdefault(handle, []).append(write)
             write.acknowledged_at = now
@@ -302,12 +360,40 @@ class WriteQueue:
             handle.counters.carry(len(writes), sum(write.size for write in writes), latency_s)
         return first
 
-    def write_again(self, handle: Handle) -> None:
-        """Queue the last value again, which is gone from the server, unless a newer one waits."""
+    def lose(self, write: PendingWrite, *, for_good: bool = False) -> None:
+        """Note that the server rejected a value; it is tried again unless that is hopeless."""
         with self._lock:
-            if handle.last is not None and not handle.writes:
-                self._append(handle, [_again(handle.last, time.monotonic())])
-        handle.counters.count_event('rewritten')
+            self._note_lost(write)
+            if for_good and write.handle.keeps_latest:
+                write.handle.last = None
+
+    def write_again(self, handle: Handle) -> None:
+        """Queue the last value again, which the server does not hold, unless a newer one waits.
+
+        It is not valid for any longer than before. A mirrored key is left to its last writer: only
+        the next sample is written again.
+        """
+        with self._lock:
+            handle.is_lost = True
+            last = handle.last
+            if last is None or handle.writes or handle.is_mirrored:
+                return
+            if not handle.has_expired(time.monotonic()):
+                self._append(handle, [_again(last, handle.valid_at)])
+
+    def resting(self, rest_s: float) -> list[Handle]:
+        """Return the open sinks whose last value the server should have, and had for a while."""
+        now = time.monotonic()
+        resting = []
+        with self._lock:
+            for handle in self._open:
+                if handle.last is None or handle.writes:
+                    continue
+                if handle.has_expired(now):
+                    handle.is_lost = True  # so that an equal sample is written
+                elif now - handle.last.acknowledged_at >= rest_s:
+                    resting.append(handle)
+        return resting
 
     def sleep(self, *, is_paused: bool = False) -> bool:
         """Return whether nothing can be taken; then the next put wakes the writer."""
@@ -315,13 +401,17 @@ class WriteQueue:
             self._is_asleep = not self._transient and (is_paused or not self._kept)
             return self._is_asleep
 
-    def stand_by(self, is_standby: bool) -> bool:
-        """Drop all that waits and comes, or take it again; return whether that ends a standby."""
+    def stand_by(self, is_standby: bool) -> None:
+        """Keep the latest values only, until it is our turn, or all again."""
         with self._lock:
-            was_standby, self._is_standby = self._is_standby, is_standby
-        if is_standby:
-            self.clear()
-        return was_standby and not is_standby
+            self._is_standby = is_standby
+            waiting = []
+            while is_standby and (write := self._take_oldest()):
+                if write.handle.keeps_latest:
+                    waiting.append(write)
+                else:
+                    write.drop('closed')
+            self._put_back(waiting)
 
     def close(self) -> bool:
         """Take nothing more; return whether what waits can be written."""
@@ -359,6 +449,12 @@ class WriteQueue:
             self._count += len(writes)
             self._bytes += size
 
+    def _note_lost(self, write: PendingWrite) -> None:
+        handle = write.handle
+        if handle.keeps_latest and write.payload is not None:
+            handle.last, handle.is_lost = write, True
+            handle.valid_at = max(handle.valid_at, write.queued_at)
+
     def _replace(self, waiting: PendingWrite, new: PendingWrite) -> None:
         """Let a newer value take the place of one that waits."""
         waiting.drop('superseded')
@@ -366,6 +462,7 @@ class WriteQueue:
         waiting.payload, waiting.meta, waiting.size = new.payload, new.meta, new.size
         waiting.queued_at, waiting.then = new.queued_at, new.then
         waiting.acknowledged_at, waiting.failed_attempts = new.acknowledged_at, 0
+        waiting.is_again = new.is_again
 
     def _take_oldest(self, is_paused: bool = False) -> PendingWrite | None:
         while True:
@@ -419,6 +516,6 @@ class WriteQueue:
         self._drop_excess()
 
 
-def _again(last: PendingWrite, now: float) -> PendingWrite:
-    """Return a value that was written, to be written once more."""
-    return dataclasses.replace(last, queued_at=now, then=None, failed_attempts=0)
+def _again(last: PendingWrite, valid_at: float) -> PendingWrite:
+    """Return a value that was written or rejected, to be written once more."""
+    return dataclasses.replace(last, queued_at=valid_at, failed_attempts=0, is_again=True)

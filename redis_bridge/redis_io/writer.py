@@ -5,7 +5,8 @@
 
 No write is repeated blindly. A stream's entries carry ids that we chose, so that the server
 rejects the same entry a second time. What a server that came back has lost is written again, see
-`replay`.
+`replay`. The values of keys and hashes are compared with what the server has, after each connect
+and once a second while no sample comes, and written again where they are missing or different.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import redis
 
@@ -35,6 +36,11 @@ from redis_bridge.redis_io.write_queue import Handle, PendingWrite, WriteQueue
 # one value does not keep all others from being written, a big one is not tried for ever.
 BIG_BYTES = 256 << 10
 BIG_ATTEMPTS = 3
+CHECK_S = 1.0  # between two comparisons of a value
+REST_S = 0.5  # what was written since is not compared: a next sample will write it anyway
+CHECKED_AT_ONCE = 100  # so that other writes wait no longer than for a batch
+# A client that overwrites a value so often, each time within so many seconds, is left to it.
+OVERWRITES, OVERWRITES_WITHIN_S = 10, 30.0
 SERVER = 'Redis'  # as the subject of problems that concern all names
 DURABLE_MS = 1000  # how long a batch may wait for its replica or its fsync
 
@@ -80,19 +86,16 @@ class Writer:
         self._paused_until = 0.0  # while the server stores nothing
         self._pause_s = timing.retry_first_s
         self._problems: dict[str, str] = {}  # by subject: the code of the one that was logged
-        self._callbacks: list[Callable[[bool], None]] = []
-        self._was_connected = False
+        self._unchecked: list[Handle] = []  # whose values are still to be compared this time
+        self._check_at = 0.0  # monotonic
+        self._next_round_at = 0.0
         self._thread = ConnectionThread(role, address, self._session, health=health)
         self._queue = WriteQueue(self._thread.waker.set)
         self._recovery = Recovery(self._queue, log)
 
-    def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
+    def open_sink(self, config: SinkConfig, counters: Counters, *, is_mirrored: bool) -> Sink:
         """Return the sink for a Redis name."""
-        return self._queue.open(config, counters)
-
-    def on_connected(self, callback: Callable[[bool], None]) -> None:
-        """Have `callback(is_reconnect)` run after each connect, in the writer's thread."""
-        self._callbacks.append(callback)
+        return self._queue.open(config, counters, is_mirrored=is_mirrored)
 
     def start(self) -> None:
         """Start the thread."""
@@ -103,9 +106,8 @@ class Writer:
         return self._problems.get(SERVER)
 
     def on_claim_change(self, *, is_standby: bool) -> None:
-        """Go on, now that the gate is open again, or drop all because of another bridge."""
-        if self._queue.stand_by(is_standby):
-            self._thread.interrupt()  # what was dropped meanwhile is written on the next connect
+        """Go on, now that the gate is open again, or let the other bridge write."""
+        self._queue.stand_by(is_standby)
         self._thread.waker.set()
 
     def close(self, flush_s: float) -> None:
@@ -121,9 +123,7 @@ class Writer:
         self._queue.connect(self._recovery.find_lost(connection))
         try:
             self._thread.mark_connected()
-            is_reconnect, self._was_connected = self._was_connected, True
-            for callback in self._callbacks:
-                callback(is_reconnect)
+            self._unchecked, self._check_at = [], 0.0
             self._write_all(connection)
         finally:
             self._on_disconnect()
@@ -131,8 +131,11 @@ class Writer:
     def _write_all(self, connection: Connection) -> None:
         ping_at = time.monotonic() + self._timing.ping_s
         while True:
+            is_open = self._gate.term() is not None
+            is_due = is_open and time.monotonic() >= self._check_at
+            if is_due and not self._thread.closing.is_set():
+                self._check_values(connection)
             is_paused = self._is_paused()
-            is_open = self._gate.why_closed() is None
             batch = self._queue.take(is_paused=is_paused) if is_open else []
             if batch:
                 self._write(connection, batch)
@@ -143,7 +146,9 @@ class Writer:
                 connection.pipe([('PING',)])  # an error is an answer too
                 ping_at = time.monotonic() + self._timing.ping_s
             elif not is_open or self._queue.sleep(is_paused=is_paused):
-                until = min(ping_at, self._paused_until) if is_paused else ping_at
+                until = min(ping_at, self._check_at) if is_open else ping_at
+                if is_paused:
+                    until = min(until, self._paused_until)
                 if connection.wait(until - time.monotonic(), self._thread.waker):
                     raise redis.ConnectionError(f'unexpected reply {connection.reply()!r:.60}')
 
@@ -208,6 +213,7 @@ class Writer:
             write.failed_attempts += 1
             if write.failed_attempts >= BIG_ATTEMPTS and write.size >= BIG_BYTES:
                 write.drop('refused')
+                self._queue.lose(write, for_good=True)
                 self._log.warning(
                     '%s: dropped a write of %d bytes: %d connections ended while it was under way',
                     write.handle, write.size, write.failed_attempts,
@@ -227,19 +233,83 @@ class Writer:
         self._recovery.acknowledge(written, time.monotonic())
 
     def _reject(self, write: PendingWrite, error: redis.ResponseError) -> None:
-        hint = HINTS.get(code_of(error), 'nothing is written there')
-        text = f'{self._thread.redact(error)} ({hint})'
-        self._report(str(write.handle), code_of(error), text)
+        self._report_rejected(write.handle, error)
         if write.entry_id is not None and write.acknowledged_at:  # the server had it, and lost it
             write.handle.counters.count_event('missed')
             write.acknowledged_at = 0.0  # nothing to be written again
         else:
             write.drop('refused')
+            self._queue.lose(write)
 
     def _retry(self, write: PendingWrite) -> None:
         """Have a write tried again that the server has certainly not taken."""
         write.entry_id = None
         self._to_retry.append(write)
+
+    # --- values of keys and hashes --------------------------------------------------------------
+    def _check_values(self, connection: Connection) -> None:
+        """Compare some values with what the server has; queue again what it has not."""
+        now = time.monotonic()
+        if not self._unchecked:
+            self._unchecked = self._queue.resting(REST_S)
+            self._next_round_at = now + CHECK_S
+        some, self._unchecked = (
+            self._unchecked[:CHECKED_AT_ONCE],
+            self._unchecked[CHECKED_AT_ONCE:],
+        )
+        self._check_at = now if self._unchecked else self._next_round_at
+        asked = [
+            (handle, value, handle.probe(value))
+            for handle in some
+            if (value := handle.last) is not None and not handle.writes
+        ]
+        replies = iter(connection.pipe([c for *_, probe in asked for c in probe.commands]))
+        for handle, value, probe in asked:
+            found = [next(replies) for _ in probe.commands]
+            if found == probe.if_held and not handle.is_lost:
+                continue
+            if handle.last is value:
+                self._settle_difference(handle, found, found == probe.if_held)
+
+    def _settle_difference(self, handle: Handle, found: list[Reply], seems_held: bool) -> None:
+        """Decide on a value that the server has not, or that it seems to have again."""
+        error = next((reply for reply in found if isinstance(reply, redis.ResponseError)), None)
+        is_missing = not any(any(reply) if isinstance(reply, list) else reply for reply in found)
+        if error is None:
+            if seems_held and handle.may_read:
+                handle.is_lost = False
+            elif is_missing or not handle.may_read or self._may_overwrite(handle):
+                handle.may_read = True
+                self._queue.write_again(handle)
+        elif code_of(error) == 'NOPERM':
+            handle.may_read = not handle.may_read
+            if handle.is_lost:
+                self._queue.write_again(handle)  # the server may take it now
+        elif code_of(error) == 'WRONGTYPE' and not handle.is_mirrored:
+            handle.is_lost = True
+            self._report_rejected(handle, error)
+
+    def _may_overwrite(self, handle: Handle) -> bool:
+        """Return whether to overwrite the value of another client.
+
+        Two bridges with one key would otherwise do that to each other for ever.
+        """
+        if handle.is_mirrored:
+            return False
+        now = time.monotonic()
+        if handle.overwrites <= OVERWRITES:
+            if now - handle.overwritten_at > OVERWRITES_WITHIN_S:
+                handle.overwrites = 0
+            handle.overwrites += 1
+            handle.overwritten_at = now
+            if handle.overwrites <= OVERWRITES:
+                return True
+            self._log.warning(
+                '%s: another client writes it as well; from now on the last one to write counts. '
+                'Give each writer a name of its own', handle,
+            )  # fmt: skip
+        handle.is_lost = True
+        return False
 
     def _is_paused(self) -> bool:
         return self._paused_until > time.monotonic()
@@ -268,6 +338,11 @@ class Writer:
         reason = self._thread.redact(reply) if has_failed else f'not within {DURABLE_MS} ms'
         self._report(subject, 'not durable', f'not durable: {reason}')
         count_event('not_durable', (w for w in written if w.handle.durability == how))
+
+    def _report_rejected(self, handle: Handle, error: redis.ResponseError) -> None:
+        hint = HINTS.get(code_of(error), 'nothing is written there')
+        text = f'{self._thread.redact(error)} ({hint})'
+        self._report(str(handle), code_of(error), text)
 
     def _report(self, subject: str, code: str, text: str) -> None:
         """Log a problem, unless the subject had the same one before."""

@@ -59,6 +59,7 @@ class MemorySink:
     def __init__(self) -> None:
         self.written: list[Write] = []
         self.renewed = 0
+        self.is_held = True
         self.closed = False
 
     def write(self, writes: Sequence[Write]) -> None:
@@ -67,8 +68,12 @@ class MemorySink:
             if write.then is not None:
                 write.then()
 
-    def renew(self) -> None:
+    def renew(self) -> bool:
         self.renewed += 1
+        return self.is_held
+
+    def holds(self) -> bool:
+        return self.is_held
 
     def close(self) -> None:
         self.closed = True
@@ -91,7 +96,6 @@ class FakeRedis:
         self.terms: int | None = 1
         self.uncertainty_s = 0.0
         self.calls: list[str] = []
-        self.connected: list[Callable[[bool], None]] = []
 
     def now(self) -> float:
         return SERVER_TIME
@@ -99,7 +103,9 @@ class FakeRedis:
     def latest(self) -> float:
         return SERVER_TIME + self.uncertainty_s
 
-    def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
+    def open_sink(
+        self, config: SinkConfig, counters: Counters, *, is_mirrored: bool = False
+    ) -> Sink:
         self.sinks[config.name] = MemorySink()
         self.sink_counters[config.name] = counters
         return self.sinks[config.name]
@@ -108,11 +114,8 @@ class FakeRedis:
         self.calls.append('want')
         self.sources = list(sources)
 
-    def describe(self, description: NameDescription) -> None:
-        self.described.append(description)
-
-    def on_connected(self, callback: Callable[[bool], None]) -> None:
-        self.connected.append(callback)
+    def describe(self, descriptions: Collection[NameDescription]) -> None:
+        self.described = list(descriptions)
 
     def start(self, status: Callable[[], dict[str, str]]) -> None:
         self.calls.append('start')

@@ -237,7 +237,7 @@ def test_get_reads_what_the_bridges_redis_side_writes(redis_server, client):
         presence=Heartbeat(),
     )
     type_ = TypeDescription(SAMPLE.name, definition_text(SAMPLE), type_hash(SAMPLE))
-    endpoints.describe(NameDescription('r9:sample', 'key', False, 'cdr', None, type_))
+    endpoints.describe([NameDescription('r9:sample', 'key', False, 'cdr', None, type_)])
     sink = endpoints.open_sink(KeySinkConfig('r9:sample', 'cdr'), redis_bridge.counters.Counters())
     endpoints.start(lambda: {'state': json.dumps({'writer': 'connected'})})
     try:
@@ -782,7 +782,7 @@ def test_the_channel_sink_and_a_watch_agree(redis_server, db, client):
         ChannelSinkConfig('r9:c', 'msgpack'), redis_bridge.counters.Counters()
     )
     type_ = TypeDescription(SAMPLE.name, definition_text(SAMPLE), type_hash(SAMPLE))
-    endpoints.describe(NameDescription('r9:c', 'channel', False, 'msgpack', None, type_))
+    endpoints.describe([NameDescription('r9:c', 'channel', False, 'msgpack', None, type_)])
     endpoints.start(dict)
     try:
         eventually(lambda: db.exists(keys.meta_key('r9:c')))
@@ -827,8 +827,12 @@ def test_a_scalar_that_a_bridge_describes_with_its_field_is_read_as_that(
 ):
     endpoints = redis_side_at(redis_server.url)
     type_ = TypeDescription(SAMPLE.name, definition_text(SAMPLE), type_hash(SAMPLE))
-    endpoints.describe(NameDescription('Temperature', 'key', False, 'text', 'x', type_))
-    endpoints.describe(NameDescription('gain', 'key', True, 'json', 'inner.a', type_))
+    endpoints.describe(
+        [
+            NameDescription('Temperature', 'key', False, 'text', 'x', type_),
+            NameDescription('gain', 'key', True, 'json', 'inner.a', type_),
+        ]
+    )
     endpoints.start(dict)
     client.publish('Temperature', 21.5, kind='key', encoding='text')
     eventually(lambda: client.get('Temperature') == 21.5)

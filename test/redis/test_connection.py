@@ -220,7 +220,7 @@ def test_a_bridge_that_starts_before_its_server_waits_for_it(redis_server, redis
 def test_these_rights_are_enough(each_server, tmp_path, redis_side_at, caplog):
     rights = (
         '+ping +info +client|setname +client|id +client|tracking +time +subscribe +publish '
-        '+set +hset +hmget +del +pexpire +exists +getrange +watch +unwatch +multi +exec '
+        '+set +hset +hmget +hdel +del +pexpire +exists +getrange +watch +unwatch +multi +exec '
         '+xadd +xrange +xrevrange +xread +xreadgroup +xack +xgroup|create '
         '+xinfo|stream +xinfo|groups'
     )
@@ -237,13 +237,15 @@ def test_these_rights_are_enough(each_server, tmp_path, redis_side_at, caplog):
         sinks, heard, counts = everything(endpoints)
         heard[4].verdict = False
         string = TypeDescription('std_msgs/msg/String', '', '')
-        endpoints.describe(NameDescription('k', 'key', False, 'json', None, string))
+        endpoints.describe([NameDescription('k', 'key', False, 'json', None, string)])
         endpoints.start(dict)
         eventually(lambda: all_connected(endpoints))
         write(endpoints, sinks, 1)
-        sinks[0].renew()
         eventually(lambda: all(listener.payloads == [b'1'] for listener in heard))
+        sinks[0].renew()
         eventually(lambda: db.xlen('s:dead') == 1)
+        db.delete('k')
+        eventually(lambda: db.get('k') == b'1')
         eventually(lambda: db.exists('redis_bridge:meta:k'))
         each_server.restart()  # the user is gone with the rest
         eventually(lambda: 'password' in endpoints.states()['writer'])

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from servers import Recorder, all_connected, request
 from support import eventually
 
-from redis_bridge.mapping.model import ChannelSourceConfig, Heartbeat
-from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
+from redis_bridge.mapping.model import SINKS, ChannelSourceConfig, Heartbeat
+from redis_bridge.protocol.descriptions import NameDescription, NameInfo, TypeDescription
 from redis_bridge.redis_io.side import Timing
 
 KEY = 'redis_bridge:robot:robot1'
@@ -128,31 +129,137 @@ def test_a_claim_that_cannot_be_renewed_ends(redis_server, proxy, redis_side_at)
     eventually(lambda: all_connected(endpoints))
 
 
+STRING = TypeDescription('std_msgs/msg/String', 'string data', 'RIHS01_x')
+TYPE_KEY = f'redis_bridge:type:{STRING.name}'
+INDEX = 'redis_bridge:described:robot1'
+META = 'redis_bridge:meta:'
+
+
+def written(name, kind, encoding='json', field=None, type_=STRING):
+    return NameDescription(name, kind, False, encoding, field, type_)
+
+
+def read(name, kind, encoding='json', field=None, type_=STRING):
+    return NameDescription(name, kind, True, encoding, field, type_)
+
+
 def test_descriptions_are_written_and_written_again(redis_server, db, redis_side_at):
     endpoints = redis_side_at(redis_server.url)
-    string = 'std_msgs/msg/String'
-    type_ = TypeDescription(string, 'string data', 'RIHS01_x')
-    endpoints.describe(NameDescription('early', 'key', False, 'json', 'data', type_))
+    early = written('early', 'key', field='data')
+    endpoints.describe([early])
     endpoints.start(dict)
-    eventually(lambda: all_connected(endpoints))
-    endpoints.describe(NameDescription('late', 'key', False, 'json', None, type_))
-    endpoints.describe(NameDescription('late', 'channel', False, 'cdr', None, type_))
-    endpoints.describe(NameDescription('in', 'channel', True, 'json', None, type_))
-    for _ in range(2):
-        eventually(lambda: db.hget('redis_bridge:meta:in', 'from_channel'))
-        assert db.hgetall(f'redis_bridge:type:{string}') == {
-            b'definition': b'string data', b'type_hash': b'RIHS01_x', b'protocol': b'1',
-        }  # fmt: skip
-        about = {b'robot': b'robot1', b'type': string.encode(), b'type_hash': b'RIHS01_x'}
-        early = {**about, b'key': b'json', b'field': b'data'}
-        assert db.hgetall('redis_bridge:meta:early') == early
-        late = {**about, b'key': b'json', b'channel': b'cdr'}
-        assert db.hgetall('redis_bridge:meta:late') == late
-        assert db.hgetall('redis_bridge:meta:in') == {
-            b'robot': b'robot1', b'from_channel': b'json', b'from_type': string.encode(),
+    eventually(lambda: db.exists(META + 'early'))
+    late = [written('late', 'key'), written('late', 'channel', 'cdr'), read('in', 'channel')]
+    endpoints.describe([early, *late, written('open', 'key', type_=None)])
+    string = STRING.name.encode()
+    about = {b'robot': b'robot1', b'type': string, b'type_hash': b'RIHS01_x'}
+    said = {
+        TYPE_KEY: {b'definition': b'string data', b'type_hash': b'RIHS01_x', b'protocol': b'1'},
+        META + 'early': {**about, b'key': b'json', b'field': b'data'},
+        META + 'late': {**about, b'key': b'json', b'channel': b'cdr'},
+        META + 'in': {
+            b'robot': b'robot1', b'from_channel': b'json', b'from_type': string,
             b'from_type_hash': b'RIHS01_x', b'from_channel_demands': b'{}',
-        }  # fmt: skip
-        redis_server.restart()
+        },
+        META + 'open': {},
+    }  # fmt: skip
+
+    def is_all_there():
+        return all(db.hgetall(key) == fields for key, fields in said.items()) and db.exists(INDEX)
+
+    eventually(is_all_there)
+    lose = [
+        redis_server.restart,
+        db.flushall,
+        lambda: db.delete(META + 'late'),  # an eviction
+        lambda: db.delete(TYPE_KEY),
+        lambda: db.hdel(META + 'late', 'channel', 'type'),  # by another bridge
+    ]
+    for each in lose:
+        each()
+        assert not is_all_there() or each == redis_server.restart
+        eventually(is_all_there, seconds=2)
+
+
+def test_what_another_bridge_says_of_a_name_is_not_fought_over(redis_server, db, redis_side_at):
+    sides = {}
+    for robot in ('robot1', 'robot2'):
+        sides[robot] = redis_side_at(redis_server.url, robot)
+        sides[robot].describe([read('c', 'channel'), written('c', 'key')])
+        sides[robot].start(dict)
+        eventually(lambda: db.hget(META + 'c', 'robot') == robot.encode())  # noqa: B023
+    changes = db.info('commandstats')['cmdstat_hset']['calls']
+    db.hset(META + 'c', 'stream', 'cdr')  # by a third one
+    kinds = NameInfo.of(db.hgetall(META + 'c'), SINKS).kinds
+    assert set(kinds) == {'key', 'channel', 'stream'}
+    beats = db.info('commandstats')['cmdstat_time']['calls']
+    eventually(lambda: db.info('commandstats')['cmdstat_time']['calls'] > beats + 8)
+    stats = db.info('commandstats')
+    # Each beat writes the robot's hash, and nothing else is written.
+    assert stats['cmdstat_hset']['calls'] - changes <= stats['cmdstat_time']['calls'] - beats + 3
+    sides['robot2'].describe([written('other', 'key')])
+    eventually(lambda: db.exists(META + 'other'))
+    # The first one still describes it.
+    eventually(lambda: NameInfo.of(db.hgetall(META + 'c'), SINKS).kinds == kinds)
+    assert db.hget(META + 'c', 'from_type') == STRING.name.encode()
+
+
+@pytest.mark.parametrize('is_restarted', [False, True])
+def test_a_route_that_changes_its_kind_or_goes_removes_its_description(
+    redis_server, db, redis_side_at, is_restarted
+):
+    before = [read('a', 'channel'), written('a', 'key'), read('b', 'key'), written('c', 'stream')]
+    endpoints = redis_side_at(redis_server.url)
+    endpoints.describe(before)
+    endpoints.start(dict)
+    eventually(lambda: db.exists(META + 'a') and db.exists(META + 'c'))
+    db.hset(META + 'b', mapping={'channel': 'cdr', 'type': 'x/msg/Y'})  # another bridge
+    after = [read('a', 'stream'), written('c', 'stream', type_=None)]
+    if is_restarted:
+        endpoints.close()
+        assert db.exists(META + 'a')  # what is stored can still be read
+        endpoints = redis_side_at(redis_server.url)
+        endpoints.describe(after)
+        endpoints.start(dict)
+    else:
+        endpoints.describe(after)
+    eventually(lambda: db.hget(META + 'a', 'from_stream') == b'json')
+    said = NameInfo.of(db.hgetall(META + 'a'), SINKS)
+    assert said.kinds == ['stream']
+    assert not db.hexists(META + 'a', 'from_channel_demands')
+    assert not db.hexists(META + 'a', 'type')
+    assert db.hgetall(META + 'b') == {
+        b'channel': b'cdr', b'type': b'x/msg/Y', b'robot': b'robot1',
+    }  # fmt: skip
+    assert db.hget(META + 'c', 'stream') == b'json'  # its type is only not known yet
+
+
+def test_the_field_of_an_earlier_mapping_does_not_stay(redis_server, db, redis_side_at):
+    for field in ('data', None):
+        endpoints = redis_side_at(redis_server.url)
+        endpoints.describe([written('a', 'key', field=field)])
+        endpoints.start(dict)
+        eventually(lambda: db.exists(META + 'a'))
+        eventually(lambda: db.hexists(META + 'a', 'field') == bool(field))  # noqa: B023
+        endpoints.close()
+
+
+def test_a_bridge_without_the_name_leaves_the_descriptions_alone(redis_server, db, redis_side_at):
+    first, second = (redis_side_at(redis_server.url) for _ in range(2))
+    first.describe([written('a', 'key')])
+    first.start(dict)
+    eventually(lambda: db.exists(META + 'a'))
+    second.describe([written('a', 'stream')])
+    second.start(dict)
+    eventually(lambda: second.states()['presence'] == 'connected')
+    beats = db.info('commandstats')['cmdstat_time']['calls']
+    eventually(lambda: db.info('commandstats')['cmdstat_time']['calls'] > beats + 8)
+    assert second.why_closed() is not None
+    assert db.hget(META + 'a', 'key') == b'json'
+    assert not db.hexists(META + 'a', 'stream')
+    first.close()
+    eventually(lambda: db.hget(META + 'a', 'stream') == b'json')
+    assert not db.hexists(META + 'a', 'key')
 
 
 def test_the_clock_is_that_of_the_server(redis_server, db, redis_side_at, monkeypatch):

@@ -27,6 +27,7 @@ from redis_bridge.mapping.model import (
 )
 from redis_bridge.ports import Write
 from redis_bridge.protocol.meta import Meta
+from redis_bridge.redis_io import writer
 from redis_bridge.redis_io.address import Timing
 from redis_bridge.redis_io.replay import ReplayBuffer
 from redis_bridge.redis_io.write_queue import WRITE_OVERHEAD
@@ -860,15 +861,6 @@ def test_a_sample_that_is_no_bytes_is_a_bug_of_the_caller(redis_side_at):
         )
 
 
-def test_callbacks_run_after_each_connect(redis_server, redis_side_at):
-    endpoints = redis_side_at(redis_server.url)
-    said: list[bool] = []
-    endpoints.on_connected(said.append)
-    started(endpoints)
-    redis_server.restart()
-    eventually(lambda: said == [False, True])
-
-
 def test_a_notice_comes_after_the_value_that_it_announces(redis_server, db, redis_side_at):
     endpoints = redis_side_at(redis_server.url)
     key = Feed(endpoints, KeySinkConfig('k'))
@@ -884,3 +876,223 @@ def test_a_notice_comes_after_the_value_that_it_announces(redis_server, db, redi
         while seq < 300:
             seq = int(heard.get_message(timeout=5)['data'])
             assert int(db.get('k')) >= seq
+
+
+class State:
+    """A key or hash that a bridge writes, with one value in it."""
+
+    def __init__(self, endpoints, kind='key', *, name='k', ttl_ms=None, is_mirrored=False):
+        self.is_hash = kind == 'hash'
+        self.name = name
+        config = (HashSinkConfig if self.is_hash else KeySinkConfig)(name, ttl_ms=ttl_ms)
+        self.counts = Counters()
+        self.sink = endpoints.open_sink(config, self.counts, is_mirrored=is_mirrored)
+
+    def write(self, value=b'ours'):
+        self.sink.write([Write({'a': value, 'b': b'2'} if self.is_hash else value, None)])
+
+    def read(self, db):
+        if self.is_hash:
+            return db.hget(self.name, 'a')
+        return db.get(self.name)
+
+    def overwrite(self, db):
+        if self.is_hash:
+            db.hset(self.name, 'a', 'theirs')
+        else:
+            db.set(self.name, 'theirs', keepttl=True)
+
+    def get(self, what):
+        return self.counts.snapshot()[what]
+
+
+@pytest.fixture(params=['key', 'hash'])
+def kind(request):
+    return request.param
+
+
+@pytest.mark.parametrize('ttl_ms', [None, 60_000])
+@pytest.mark.parametrize('how', ['delete', 'flush', 'overwrite', 'restart'])
+def test_a_value_that_redis_lost_comes_back_without_a_new_sample(
+    redis_server, db, redis_side_at, kind, ttl_ms, how
+):
+    endpoints = redis_side_at(redis_server.url)
+    state = State(endpoints, kind, ttl_ms=ttl_ms)
+    started(endpoints)
+    state.write()
+    eventually(lambda: state.get('carried') == 1)
+    lose = {
+        'delete': lambda: db.delete('k'),
+        'flush': db.flushall,
+        'overwrite': lambda: state.overwrite(db),
+        'restart': redis_server.restart,
+    }
+    lose[how]()
+    eventually(lambda: state.read(db) == b'ours', seconds=2)
+    eventually(lambda: state.get('noted') == {'rewritten': 1})
+    assert state.get('carried') == 1  # nobody sent another sample
+    assert state.get('dropped') == {}
+    if ttl_ms is not None:
+        eventually(lambda: 0 < db.pttl('k') < ttl_ms)  # it is no newer than before
+
+
+def test_a_value_whose_time_is_over_does_not_come_back(redis_server, db, redis_side_at, kind):
+    endpoints = redis_side_at(redis_server.url)
+    state = State(endpoints, kind, ttl_ms=1500)
+    started(endpoints)
+    written = time.monotonic()
+    state.write()
+    eventually(lambda: state.get('carried') == 1)
+    while time.monotonic() < written + 4:
+        was_late = time.monotonic() > written + 3  # it lives as long again if it is written late
+        assert not (db.exists('k') and was_late)
+        time.sleep(0.01)
+    assert state.get('noted') == {}
+    assert not state.sink.holds()
+    state.sink.renew()  # an equal sample
+    eventually(lambda: state.read(db) == b'ours')
+    assert state.get('carried') == 2
+
+
+def test_a_foreign_key_of_another_type_is_left_alone_until_it_is_gone(
+    redis_server, db, redis_side_at, kind, caplog
+):
+    endpoints = redis_side_at(redis_server.url)
+    state = State(endpoints, kind)
+    started(endpoints)
+    if kind == 'hash':
+        db.set('k', 'precious')  # met by the first write
+        state.write()
+        eventually(lambda: state.get('dropped') == {'refused': 1})
+    else:
+        state.write()
+        eventually(lambda: state.get('carried') == 1)
+        db.delete('k')
+        db.rpush('k', 'precious')
+    eventually(lambda: 'WRONGTYPE' in caplog.text)
+    checked = time.monotonic() + 2.5
+    eventually(lambda: time.monotonic() > checked)
+    assert db.type('k') == (b'string' if kind == 'hash' else b'list')
+    assert caplog.text.count('WRONGTYPE Operation') == 1
+    db.delete('k')
+    eventually(lambda: state.read(db) == b'ours', seconds=2)
+    eventually(lambda: state.get('noted') == {'rewritten': 1})
+    assert state.get('carried') + state.get('dropped')['refused'] == 1
+
+
+def side_with_rights(server, redis_side_at, tmp_path, *rights):
+    with server.client() as db:
+        db.execute_command(
+            'ACL', 'SETUSER', 'bridge', 'on', '>pw', '~redis_bridge:*', '&*', '+@all', *rights
+        )
+    (tmp_path / 'password').write_text('pw')
+    return redis_side_at(server.url, username='bridge', password_file=str(tmp_path / 'password'))
+
+
+def test_a_value_without_permission_is_written_once_there_is_one(
+    redis_server, db, redis_side_at, tmp_path, kind, caplog
+):
+    endpoints = side_with_rights(redis_server, redis_side_at, tmp_path)
+    state = State(endpoints, kind)
+    started(endpoints)
+    state.write()
+    eventually(lambda: state.get('dropped') == {'refused': 1})
+    tried = time.monotonic() + 2.5
+    eventually(lambda: time.monotonic() > tried)
+    assert sum('NOPERM' in r.getMessage() for r in caplog.records) == 1
+    db.execute_command('ACL', 'SETUSER', 'bridge', '~k')
+    eventually(lambda: state.read(db) == b'ours', seconds=2)
+    assert state.get('dropped') == {'refused': 1}  # tried again and again, counted once
+    assert state.get('carried') == 0
+
+
+def test_without_the_right_to_read_a_missing_value_comes_back(
+    redis_server, db, redis_side_at, tmp_path, kind
+):
+    endpoints = side_with_rights(redis_server, redis_side_at, tmp_path, '%W~k')
+    state = State(endpoints, kind)
+    started(endpoints)
+    state.write()
+    eventually(lambda: state.get('carried') == 1)
+    eventually(lambda: not state.sink.may_read)
+    for number in (1, 2):
+        db.delete('k')
+        eventually(lambda: state.read(db) == b'ours', seconds=3)
+        eventually(lambda: state.get('noted') == {'rewritten': number})  # noqa: B023
+
+
+def test_a_mirrored_key_is_left_to_whoever_wrote_last(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    mirrored = State(endpoints, is_mirrored=True)
+    other = State(endpoints, name='other')
+    started(endpoints)
+    for state in (mirrored, other):
+        state.write()
+        eventually(lambda: state.get('carried') == 1)  # noqa: B023
+    for number, lose in enumerate((lambda: mirrored.overwrite(db), db.flushall)):
+        lose()
+        db.delete('other')
+        eventually(lambda: other.get('noted') == {'rewritten': number + 1})  # noqa: B023
+        rounds = time.monotonic() + 1.2
+        eventually(lambda: time.monotonic() > rounds)  # noqa: B023
+        assert mirrored.read(db) == (None if lose == db.flushall else b'theirs')
+    assert not mirrored.sink.holds()  # so that the next sample is written, even an equal one
+    mirrored.write()
+    eventually(mirrored.sink.holds)
+
+
+def test_two_bridges_do_not_overwrite_each_other_for_ever(
+    redis_server, db, redis_side_at, monkeypatch, caplog
+):
+    monkeypatch.setattr(writer, 'CHECK_S', 0.05)
+    monkeypatch.setattr(writer, 'REST_S', 0.01)
+    states = []
+    for robot in ('robot1', 'robot2'):
+        endpoints = redis_side_at(redis_server.url, robot)
+        states.append(State(endpoints))
+        started(endpoints)
+        states[-1].write(robot.encode())
+        eventually(lambda: states[-1].get('carried') == 1)
+    eventually(lambda: 'another client writes it as well' in caplog.text)
+    writes = [state.get('noted')['rewritten'] for state in states]
+    assert max(writes) <= writer.OVERWRITES
+    rounds = time.monotonic() + 0.5
+    eventually(lambda: time.monotonic() > rounds)
+    assert sum(state.get('noted')['rewritten'] for state in states) <= sum(writes) + 1
+    db.delete('k')  # but what is missing comes back
+    eventually(lambda: db.get('k'), seconds=2)
+
+
+def test_a_large_value_is_not_read_back_while_it_rests(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    state = State(endpoints)
+    started(endpoints)
+    image = b'x' * (1 << 20)
+    state.write(image)
+    eventually(lambda: state.get('carried') == 1)
+    before = db.info('stats')['total_net_output_bytes']
+    rounds = time.monotonic() + 2.5
+    eventually(lambda: time.monotonic() > rounds)
+    assert db.info('stats')['total_net_output_bytes'] - before < 100_000
+    for theirs in (image[:-1] + b'y', image[1:], image + b'x'):
+        db.set('k', theirs)
+        eventually(lambda: state.read(db) == image, seconds=2)
+
+
+def test_a_bridge_that_lost_its_name_leaves_the_values_to_the_other(
+    redis_server, db, redis_side_at
+):
+    endpoints = redis_side_at(redis_server.url)
+    state = State(endpoints)
+    started(endpoints)
+    state.write()
+    eventually(lambda: state.get('carried') == 1)
+    db.hset('redis_bridge:robot:robot1', 'boot', 'other')
+    db.persist('redis_bridge:robot:robot1')
+    eventually(lambda: endpoints.why_closed() is not None)
+    state.overwrite(db)
+    rounds = time.monotonic() + 2.5
+    eventually(lambda: time.monotonic() > rounds)
+    assert state.read(db) == b'theirs'
+    db.delete('redis_bridge:robot:robot1')
+    eventually(lambda: state.read(db) == b'ours', seconds=2)

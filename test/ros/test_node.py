@@ -884,3 +884,56 @@ def test_no_entry_of_a_group_leaves_the_history_before_subscribers_have_it(
         eventually(lambda: len(subscriber.heard) >= 500, 30)
         eventually(lambda: client.xpending('robot1:tasks', 'robot1')['pending'] == 0)
         assert subscriber.numbers == list(range(500))
+
+
+def test_what_was_published_once_comes_back_with_its_description(ros, redis_server, tmp_path):
+    name = ros.node.create_publisher(String, '/map_name', LATCHED)
+    name.publish(String(data='hall'))
+    level = ros.node.create_publisher(Float64, '/level', 10)
+    ros.start()
+    mapping = """
+        ros_to_redis:
+          - topic: /map_name
+            to: {key: "{robot}:map"}
+          - topic: /level
+            to: {hash: "{robot}:level"}
+            on_change: true
+        redis_to_ros:
+          - channel: "{robot}:say"
+            topic: /say
+            type: std_msgs/msg/String
+    """
+    db = redis_server.client()
+    db.set('robot1:level', 'of another')
+
+    def stored():
+        names = [name for name in db.scan_iter() if b':robot:' not in name]
+        types = {name: db.type(name) for name in names}
+        return {
+            name: db.hgetall(name) if type_ == b'hash' else db.get(name)
+            for name, type_ in types.items()
+            if type_ != b'none'
+        }
+
+    with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
+        bridge.ready()
+        ros.until_matched(level)
+        level.publish(Float64(data=1.5))
+        eventually(lambda: db.get('robot1:map'))
+
+        def refused():
+            return [route for route in bridge.routes() if route['dropped'] == {'refused': 1}]
+
+        eventually(refused)
+        db.delete('robot1:level')
+        eventually(lambda: db.hgetall('robot1:level') == {b'data': b'1.5'}, seconds=2)
+        before = stored()
+        assert b'redis_bridge:meta:robot1:say' in before
+        for lose in (db.flushall, redis_server.restart):
+            lose()
+            eventually(lambda: stored() == before, seconds=5)
+        level.publish(Float64(data=1.5))
+        eventually(lambda: [r for r in bridge.routes() if r['dropped'].get('unchanged')])
+        carried = {route['route']: route['carried'] for route in bridge.routes()}
+        assert carried['/map_name -> key robot1:map'] == 1
+        assert carried['/level -> hash robot1:level'] == 0

@@ -467,7 +467,9 @@ def test_a_mirrored_value_settles_between_both_directions():
     key = KeySinkConfig('k', encoding='text')
     route = RosToRedis(where='', topic='/n', sinks=(key,))
     clock = FakeClock()
-    outbound = OutboundRoute(route, redis, clock.call_at, LOG, mirror=mirror, clock=clock)
+    outbound = OutboundRoute(
+        route, redis, clock.call_at, LOG, mirror=mirror, on_opened=lambda: None, clock=clock
+    )
     outbound.opened(NUMBER)
     inbound = Inbound(source=KeySourceConfig('k'), mirror=mirror, encoding='text')
     outbound.forward([number(0.5)])

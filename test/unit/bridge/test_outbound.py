@@ -36,8 +36,15 @@ class Outbound:
         self.clock = FakeClock()
         self.redis = FakeRedis()
         route = RosToRedis(where='test.yaml:1', topic='/n', sinks=sinks, **options)
+        self.described = []
         self.route = OutboundRoute(
-            route, self.redis, self.clock.call_at, LOG, mirror=mirror, clock=self.clock
+            route,
+            self.redis,
+            self.clock.call_at,
+            LOG,
+            mirror=mirror,
+            on_opened=lambda: self.described.append(self.route.descriptions),
+            clock=self.clock,
         )
         self.sinks = [self.redis.sinks[sink.name] for sink in sinks]
         self.route.opened(message)
@@ -147,7 +154,6 @@ def test_a_topic_may_change_its_type():
     outbound = Outbound(CHANNEL)
     outbound.carry(1.0)
     outbound.route.opened(TWIST)
-    outbound.route.rewrite()
     outbound.route.forward([cdr_write.writer(TWIST)({'linear': {'x': 0.5}})])
     assert json.loads(outbound.sinks[0].payloads[-1])['linear']['x'] == 0.5
     assert len(outbound.sinks[0].written) == 2
@@ -155,11 +161,12 @@ def test_a_topic_may_change_its_type():
 
 def test_names_are_described_once_the_type_is_known():
     outbound = Outbound(KEY, HashSinkConfig('h'))
-    assert [(said.name, said.kind, said.encoding) for said in outbound.redis.described] == [
+    [described] = outbound.described
+    assert [(said.name, said.kind, said.encoding) for said in described] == [
         ('k', 'key', 'json'),
         ('h', 'hash', 'text'),
     ]
-    assert outbound.redis.described[0].type.name == 'std_msgs/msg/Float64'
+    assert described[0].type.name == 'std_msgs/msg/Float64'
 
 
 def test_the_state_is_the_topics_unless_redis_is_away():
@@ -242,6 +249,15 @@ def test_on_change_drops_equal_values_and_renews_the_keys_life():
     assert outbound.dropped == {'unchanged': 2}
 
 
+def test_on_change_an_equal_value_that_redis_does_not_hold_is_not_unchanged():
+    outbound = Outbound(KEY, on_change=True)
+    outbound.carry(1.0)
+    outbound.sinks[0].is_held = False
+    outbound.carry(1.0)
+    assert outbound.sinks[0].renewed == 1  # there the sink writes it again
+    assert outbound.dropped == {}
+
+
 def test_on_change_takes_nan_as_equal_to_nan():
     outbound = Outbound(KEY, on_change=True)
     outbound.carry(math.nan)
@@ -290,25 +306,6 @@ def test_what_is_too_large_is_dropped_and_counted():
     assert outbound.dropped == {'over_size': 1}
 
 
-def test_a_reconnect_writes_keys_again_but_no_events():
-    outbound = Outbound(KEY, CHANNEL)
-    outbound.carry(1.0)
-    outbound.route.rewrite()
-    assert len(outbound.sinks[0].written) == 2
-    assert len(outbound.sinks[1].written) == 1
-
-
-def test_a_reconnect_does_not_revive_a_key_that_is_past_its_life():
-    outbound = Outbound(KeySinkConfig('k', encoding='json', ttl_ms=1000))
-    outbound.carry(1.0)
-    outbound.clock.move(0.5)
-    outbound.route.rewrite()
-    assert len(outbound.sinks[0].written) == 2
-    outbound.clock.move(0.6)
-    outbound.route.rewrite()
-    assert len(outbound.sinks[0].written) == 2
-
-
 def test_accounts_balance():
     outbound = Outbound(KEY, CHANNEL, max_rate_hz=10, on_change=True)
     sent = 0
@@ -321,11 +318,23 @@ def test_accounts_balance():
     assert len(outbound.sinks[1].written) + sum(outbound.dropped.values()) == sent
 
 
-def test_a_reconnect_leaves_a_mirrored_key_to_its_last_writer():
-    mirror = LastValue()
-    outbound = Outbound(KeySinkConfig('k', encoding='text'), mirror=mirror)
+def test_a_mirrored_key_that_redis_lost_is_written_with_the_next_sample():
+    outbound = Outbound(KeySinkConfig('k', encoding='text'), mirror=LastValue())
     outbound.carry(0.5)
-    outbound.route.rewrite()
+    outbound.carry(0.5)
     assert outbound.sinks[0].payloads == [b'0.5']
-    outbound.carry(0.5)  # but the next sample is written, as Redis may have lost the value
+    assert outbound.sinks[0].renewed == 1
+    outbound.sinks[0].is_held = False
+    outbound.carry(0.5)
     assert outbound.sinks[0].payloads == [b'0.5', b'0.5']
+
+
+def test_on_change_a_mirrored_key_with_the_value_of_another_is_written():
+    mirror = LastValue()
+    outbound = Outbound(KeySinkConfig('k', encoding='text'), mirror=mirror, on_change=True)
+    outbound.carry(0.5)
+    outbound.carry(0.5)
+    mirror.update(b'0.7')  # came from Redis
+    outbound.carry(0.5)
+    assert outbound.sinks[0].payloads == [b'0.5', b'0.5']
+    assert outbound.dropped == {'unchanged': 1}

@@ -158,6 +158,20 @@ def test_the_errors_of_all_routes_are_reported_and_nothing_changes(world):
     assert [said.name for said in world.redis.described] == ['c']
 
 
+def test_exactly_the_running_routes_are_described_each_once_its_type_is_known(world):
+    def described():
+        return [(said.name, said.kind, said.type is not None) for said in world.redis.described]
+
+    world.routes.apply([out(), into()])
+    assert described() == [('k', 'key', False), ('c', 'channel', True)]
+    world.ros.receiver('/a').opened(NUMBER)
+    assert described() == [('k', 'key', True), ('c', 'channel', True)]
+    world.routes.apply([out(), into(source=StreamSourceConfig('c'))])
+    assert described() == [('k', 'key', True), ('c', 'stream', True)]
+    world.routes.apply([out()])
+    assert described() == [('k', 'key', True)]
+
+
 def test_two_routes_with_one_text_are_two_routes(world):
     sinks = (ChannelSinkConfig('c'),)
     world.routes.apply(
@@ -253,10 +267,10 @@ def test_a_bridge_runs_its_mapping_and_closes_it():
         assert redis.calls == ['want', 'start']
         fields = bridge.status()
         assert set(fields) == {'state', 'route:/a -> key k', 'route:channel c -> /b'}
-        redis.connected[0](False)
         ros.receiver('/a').opened(NUMBER)
         ros.receiver('/a').forward([number(1.5)])
-        redis.connected[0](True)
-        assert redis.sinks['k'].payloads == [b'1.5', b'1.5']
+        assert redis.sinks['k'].payloads == [b'1.5']
+        assert [said.name for said in redis.described] == ['k', 'c']
+    assert [said.name for said in redis.described] == ['k', 'c']  # what is stored can be read
     assert ros.topics == redis.sources == []
     bridge.close()

@@ -14,7 +14,11 @@ from redis_bridge.protocol.descriptions import (
     NameDescription,
     NameInfo,
     TypeDescription,
+    marks_of,
+    marks_to_json,
+    obsolete,
     type_description,
+    unsaid_fields,
 )
 
 STRING = TypeDescription('std_msgs/msg/String', 'string data', 'RIHS01_x')
@@ -69,6 +73,45 @@ def test_a_name_that_is_read_as_the_type_it_is_written_with():
     fields = {b'type': b'a/msg/B', b'from_key': b'json', b'unknown': b'\xff'}
     info = NameInfo.of(fields, ('channel', 'key'))
     assert info.read_as == {'key': Format('json', 'a/msg/B', None, None)}
+
+
+def test_a_name_whose_type_is_not_known_yet_has_a_mark_and_no_fields():
+    said = NameDescription('n', 'stream', True, 'cdr', None, None)
+    assert (said.mark(), said.fields('r')) == ('from_stream', {})
+
+
+@pytest.mark.parametrize('text', ['', '[]', '5', '{', '{"a": 1}', 'null'])
+def test_a_list_of_descriptions_that_cannot_be_read_is_empty(text):
+    assert marks_of(text) == {}
+    said = {'a': {'key', 'from_channel'}, 'b': set()}
+    assert marks_of(marks_to_json(said)) == said
+
+
+@pytest.mark.parametrize(
+    ('gone', 'left', 'fields'),
+    [
+        (['key'], ['channel', 'from_channel'], ['key', 'key_demands']),
+        (['key'], ['from_key'], ['key', 'key_demands', 'type', 'type_hash', 'field']),
+        (
+            ['from_key'],
+            [],
+            [
+                'from_key', 'from_key_demands', 'type', 'type_hash', 'field', 'from_type',
+                'from_type_hash', 'from_field', 'robot',
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_description_leaves_behind_is_removed_if_no_other_needs_it(gone, left, fields):
+    assert obsolete(gone, left) == fields
+
+
+def test_the_field_of_an_earlier_description_may_not_stay():
+    whole = NameDescription('n', 'key', False, 'json', None, STRING)
+    assert unsaid_fields(whole.fields('r')) == ['field']
+    assert unsaid_fields(whole._replace(field='data').fields('r')) == []
+    assert unsaid_fields(whole._replace(is_read=True).fields('r')) == ['from_field']
+    assert unsaid_fields(STRING.fields()) == []
 
 
 def test_demands_are_those_of_the_kind_that_a_bridge_reads():

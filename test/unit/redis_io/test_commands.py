@@ -17,7 +17,7 @@ from redis_bridge.mapping.model import (
     StreamSinkConfig,
 )
 from redis_bridge.protocol.meta import Meta
-from redis_bridge.redis_io.commands import SINK_COMMANDS
+from redis_bridge.redis_io.commands import COMPARED_BYTES, SINK_COMMANDS
 from redis_bridge.redis_io.connection import pack
 
 META = Meta('r/1', 7, 12.5)
@@ -45,6 +45,32 @@ def test_a_write_becomes_this_command(config, payload, expected):
     assert b''.join(pack([command])) == b''.join(pack([expected]))
 
 
+@pytest.mark.parametrize(
+    ('config', 'payload', 'commands', 'replies'),
+    [
+        (KeySinkConfig('k'), b'v', [('GETRANGE', 'k', 0, 1)], [b'v']),
+        (KeySinkConfig('k'), b'', [('EXISTS', 'k'), ('GETRANGE', 'k', 0, 0)], [1, b'']),
+        (
+            KeySinkConfig('k'),
+            b'a' * 1000 + b'b' * COMPARED_BYTES,
+            [('GETRANGE', 'k', 1000, 1000 + COMPARED_BYTES)],
+            [b'b' * COMPARED_BYTES],
+        ),
+        (
+            HashSinkConfig('h'),
+            {'a': b'1', 'long': b'x' * 1000, 'b': b'2'},
+            [('HMGET', 'h', 'a', 'b')],
+            [[b'1', b'2']],
+        ),
+        (HashSinkConfig('h'), {'long': b'x' * 1000}, [('EXISTS', 'h')], [1]),
+    ],
+)
+def test_a_value_is_compared_without_reading_much(config, payload, commands, replies):
+    probe = SINK_COMMANDS[type(config)](config).probe(payload)
+    assert list(probe.commands) == commands
+    assert probe.if_held == replies
+
+
 def test_an_entry_without_metadata_is_only_its_data():
     command = SINK_COMMANDS[StreamSinkConfig](StreamSinkConfig('s')).command_for(
         b'e', None, (5, 1)
@@ -60,4 +86,4 @@ def test_only_a_write_of_a_hash_leaves_its_time_to_live_to_a_renewal():
     for config in (KeySinkConfig('n', ttl_ms=5), HashSinkConfig('n', ttl_ms=5)):
         commands = SINK_COMMANDS[type(config)](config)
         assert commands.sets_ttl == (config.kind == 'key')
-        assert commands.renewal() == ('PEXPIRE', 'n', 5)
+        assert commands.renewal(4) == ('PEXPIRE', 'n', 4)

@@ -339,7 +339,89 @@ def test_a_value_that_is_gone_is_queued_again_unless_a_newer_one_waits(queue):
     key.write()
     queue.write_again(key.handle)
     assert payloads(queue.take()) == [b'2']
-    assert (key.get('carried'), key.get('noted')) == (1, {'rewritten': 2})
+    assert (key.get('carried'), key.get('noted')) == (1, {'rewritten': 1})
+
+
+def test_a_value_is_written_again_with_what_is_left_of_its_time_to_live(queue):
+    key = Feed(queue, KeySinkConfig('k', ttl_ms=60_000))
+    key.write()
+    queue.settle(queue.take(), time.monotonic())
+    key.handle.valid_at -= 40
+    queue.write_again(key.handle)
+    [write] = queue.take()
+    *command, ttl_ms = write.command()
+    assert command == ['SET', 'k', b'1', 'PX']
+    assert 10_000 < ttl_ms <= 20_000
+    queue.settle([write], time.monotonic())
+    key.handle.valid_at -= 40
+    queue.write_again(key.handle)
+    assert queue.take() == []
+
+
+def test_a_sample_equal_to_a_rejected_one_is_written_and_counted(queue):
+    key = Feed(queue, KeySinkConfig('k'))
+    key.write()
+    [write] = queue.take()
+    write.drop('refused')
+    queue.lose(write)
+    assert not key.handle.holds()
+    assert not key.handle.renew()
+    queue.settle(queue.take(), time.monotonic())
+    assert key.handle.holds()
+    assert key.handle.renew()
+    assert (key.get('carried'), key.dropped, key.get('noted')) == (1, {'refused': 1}, {})
+
+
+def test_an_equal_sample_makes_a_waiting_value_as_new_as_itself(queue):
+    key = Feed(queue, KeySinkConfig('k', ttl_ms=1000))
+    key.write()
+    key.handle.writes[0].queued_at -= 5
+    assert not key.handle.renew()
+    assert payloads(queue.take()) == [b'1']
+    assert key.dropped == {'superseded': 1}
+
+
+def test_a_value_that_no_server_can_take_is_counted_and_not_tried_for_ever(queue):
+    key = Feed(queue, KeySinkConfig('k'))
+    key.write()
+    [write] = queue.take()
+    write.drop('refused')
+    queue.lose(write, for_good=True)
+    assert queue.resting(0.0) == []
+    assert not key.handle.renew()
+    assert queue.take() == []
+    assert key.dropped == {'refused': 2}
+
+
+def test_a_mirrored_value_is_left_to_its_last_writer(queue):
+    counters = Counters()
+    handle = queue.open(KeySinkConfig('k'), counters, is_mirrored=True)
+    queue.put(handle, [Write(b'1', None)])
+    queue.settle(queue.take(), time.monotonic())
+    queue.write_again(handle)
+    assert not handle.holds()
+    assert handle.renew()
+    assert queue.take() == []
+    queue.put(handle, [Write(b'1', None)])
+    queue.settle(queue.take(), time.monotonic())
+    assert handle.holds()
+
+
+def test_only_values_that_rest_are_compared(queue):
+    fresh, old, waiting, expired = (
+        Feed(queue, KeySinkConfig(name, ttl_ms=ttl_ms))
+        for name, ttl_ms in (('f', None), ('o', None), ('w', None), ('e', 1000))
+    )
+    Feed(queue, KeySinkConfig('never written'))
+    now = time.monotonic()
+    for feed, age in ((fresh, 0), (old, 2), (waiting, 2), (expired, 2)):
+        feed.write()
+        [write] = queue.take()
+        write.queued_at = now - age
+        queue.settle([write], now - age)
+    waiting.write()
+    assert queue.resting(1.0) == [old.handle]
+    assert not expired.handle.holds()  # so that an equal sample is written
 
 
 def test_a_put_wakes_a_sleeping_writer_once(queue, wakes):
