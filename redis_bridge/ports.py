@@ -74,6 +74,9 @@ class Sink(Protocol):
     def renew(self) -> None:
         """Renew the time to live of what was written, if it has one."""
 
+    def state(self) -> str:
+        """Return 'open', or why nothing is written: the connection, or the name itself."""
+
     def close(self) -> None:
         """Release the name; what is queued is still written."""
 
@@ -130,6 +133,9 @@ class RedisSide(Protocol):
     def want(self, sources: Collection[SourceRequest]) -> None:
         """Read exactly these names from now on; sources that stay keep their place."""
 
+    def source_state(self, source: SourceRequest) -> str:
+        """Return 'open', or why nothing is read: the claim, the connection, or the name itself."""
+
     def describe(self, description: NameDescription) -> None:
         """Describe a name in Redis, for readers and senders that do not know the mapping."""
 
@@ -141,9 +147,6 @@ class RedisSide(Protocol):
 
     def states(self) -> dict[str, str]:
         """Return connection role -> 'connected', or what is wrong."""
-
-    def is_holder(self) -> bool:
-        """Return whether this bridge holds the robot's name."""
 
 
 class TopicReceiver(Protocol):

@@ -12,7 +12,7 @@ from itertools import islice, takewhile
 from typing import NamedTuple
 
 from redis_bridge.bridge.dead_man import DeadMan
-from redis_bridge.bridge.report import route_report
+from redis_bridge.bridge.report import joined_state, route_report
 from redis_bridge.counters import Counters
 from redis_bridge.errors import PayloadError
 from redis_bridge.log_once import RateLimitedLog
@@ -164,13 +164,7 @@ class InboundRoute:
 
     def report(self) -> RouteReport:
         """Return what the route did; carried is what was published."""
-        presence = self._redis.states().get('presence', 'connected')
-        if presence != 'connected':
-            state = f'Redis: {presence}'
-        elif not self._redis.is_holder():
-            state = f'closed: another bridge holds the name {self._origin.rpartition("/")[0]}'
-        else:
-            state = self.publisher.state()
+        state = joined_state(self._redis.source_state(self.request), self.publisher.state())
         return route_report(self.route, state, self._counters)
 
     def close(self) -> None:

@@ -141,6 +141,14 @@ class RedisSide:
         else:
             self._groups.add(request, lambda: GroupForRoute(request, log))
 
+    def source_state(self, source: SourceRequest) -> str:
+        closed = self._presence.why_closed()
+        if closed is not None:
+            presence = self._health.state('presence')
+            return f'closed: {closed}' if presence == 'connected' else f'Redis: {presence}'
+        states = (sources.state_of(source) for sources in self._sources)
+        return next(filter(None, states), 'Redis: connecting')
+
     def describe(self, description: NameDescription) -> None:
         self._presence.describe(description)
 
@@ -159,10 +167,7 @@ class RedisSide:
 
     def states(self) -> dict[str, str]:
         states = self._health.states()
-        for writer in self._writers.values():
-            problem = writer.problem()
-            if problem is not None and states[writer.role] == 'connected':
-                states[writer.role] = f'connected, but nothing is stored: {problem}'
+        states.update({writer.role: writer.state() for writer in self._writers.values()})
         return states
 
     def is_holder(self) -> bool:
@@ -227,6 +232,11 @@ class _Sources(Generic[R]):
     def add(self, request: SourceRequest, make_receiver: Callable[[], R]) -> None:
         """Want a name from the next `apply` on; a receiver that is there already stays."""
         self._wanted[request] = self._receivers.get(request) or make_receiver()
+
+    def state_of(self, request: SourceRequest) -> str | None:
+        """Return 'open', or why the name is not read; None if it is none of these."""
+        receiver = self._receivers.get(request)
+        return None if receiver is None else self._by_role[_Role.of(request)].state_of(receiver)
 
     def apply(self) -> None:
         """Read exactly what was added since the last time."""

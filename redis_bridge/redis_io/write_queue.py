@@ -71,6 +71,7 @@ class Handle:
         self.size = 0  # of these in bytes
         self.is_renewing = False  # a renewal of the time to live waits
         self.last: PendingWrite | None = None  # what the server took last, if it keeps the latest
+        self.problem: str | None = None  # why the server rejected the last write
         self._label = f'{config.kind} {config.name}'
         self._queue = queue
 
@@ -82,6 +83,12 @@ class Handle:
 
     def renew(self) -> None:
         self._queue.renew(self)
+
+    def state(self) -> str:
+        server = self._queue.server_state(self)
+        if server != 'connected':
+            return f'Redis: {server}'
+        return 'open' if self.problem is None else f'error: {self}: {self.problem}'
 
     def close(self) -> None:
         self._queue.release(self)
@@ -121,12 +128,19 @@ class PendingWrite:
 class WriteQueue:
     """The waiting writes of all sinks; thread-safe, without a thread or a connection.
 
-    `wake` is called when something was put while the writer sleeps.
+    `wake` is called when something was put while the writer sleeps. `server_state` returns
+    'connected', or why the server takes no writes of a sink.
     """
 
     def __init__(
-        self, wake: Callable[[], None], *, max_count: int = 10_000, max_bytes: int = 64 << 20
+        self,
+        wake: Callable[[], None],
+        server_state: Callable[[Handle], str] = lambda handle: 'connected',
+        *,
+        max_count: int = 10_000,
+        max_bytes: int = 64 << 20,
     ) -> None:
+        self.server_state = server_state
         self._wake = wake
         self._max_count = max_count
         self._max_bytes = max_bytes

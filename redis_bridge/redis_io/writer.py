@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 import redis
 
 from redis_bridge.counters import Counters
+from redis_bridge.log_once import LogOnChange
 from redis_bridge.mapping.model import SinkConfig
 from redis_bridge.ports import Sink
 from redis_bridge.protocol.meta import entry_fields
@@ -65,6 +66,7 @@ class Writer:
     ) -> None:
         self.role = role
         self._clock = clock
+        self._health = health
         self._log = log
         self._timing = timing = address.timing
         self._replay = ReplayBuffer()
@@ -73,11 +75,12 @@ class Writer:
         self._to_retry: list[PendingWrite] = []  # answered, and to be written again
         self._paused_until = 0.0  # while the server stores nothing
         self._pause_s = timing.retry_first_s
-        self._problems: dict[str, str] = {}  # by subject: the code of the one that was logged
+        self._problems: dict[str, LogOnChange] = {}  # by subject
+        self._stores_nothing: str | None = None  # the code of the reason, though it is connected
         self._callbacks: list[Callable[[bool], None]] = []
         self._was_connected = False
         self._thread = ConnectionThread(role, address, self._session, health=health)
-        self._queue = WriteQueue(self._thread.waker.set)
+        self._queue = WriteQueue(self._thread.waker.set, self._state_for)
 
     def open_sink(self, config: SinkConfig, counters: Counters) -> Sink:
         """Return the sink for a Redis name."""
@@ -91,9 +94,16 @@ class Writer:
         """Start the thread."""
         self._thread.start()
 
-    def problem(self) -> str | None:
-        """Return why the server stores nothing, though it is connected; None if it does."""
-        return self._problems.get(SERVER)
+    def state(self) -> str:
+        """Return 'connected', or why nothing is written."""
+        state = self._health.state(self.role)
+        if state == 'connected' and self._stores_nothing is not None:
+            return f'connected, but nothing is stored: {self._stores_nothing}'
+        return state
+
+    def _state_for(self, handle: Handle) -> str:
+        """Return the state for one sink; a server that stores nothing takes messages still."""
+        return self._health.state(self.role) if handle.at_most_once else self.state()
 
     def close(self, flush_s: float) -> None:
         """Write what waits, for so long; drop the rest; end the thread."""
@@ -208,8 +218,9 @@ class Writer:
 
     # --- what replies mean ----------------------------------------------------------------------
     def _acknowledge(self, written: list[PendingWrite]) -> None:
-        if self._problems:
-            for write in written:
+        for write in written:
+            if write.handle.problem is not None and write.payload is not None:
+                write.handle.problem = None
                 self._solve(str(write.handle), 'is written again')
         now = time.monotonic()
         for write in self._queue.settle(written, now):
@@ -219,7 +230,8 @@ class Writer:
     def _reject(self, write: PendingWrite, error: redis.ResponseError) -> None:
         hint = HINTS.get(code_of(error), 'nothing is written there')
         text = f'{self._thread.redact(error)} ({hint})'
-        self._report(str(write.handle), code_of(error), text)
+        write.handle.problem = text
+        self._report(str(write.handle), text)
         write.drop('refused')
 
     def _is_paused(self) -> bool:
@@ -229,14 +241,16 @@ class Writer:
         """Write nothing that is kept for a moment; return the error's code."""
         code = code_of(error)
         text = f'{self._thread.redact(error)} ({HINTS.get(code, code)})'
-        self._report(SERVER, code, f'stores nothing: {text}')
+        self._stores_nothing = code
+        self._report(SERVER, f'stores nothing: {text}')
         if not self._is_paused():
             self._paused_until = time.monotonic() + self._pause_s
             self._pause_s = min(2 * self._pause_s, self._timing.retry_max_s)
         return code
 
     def _resume_writes(self) -> None:
-        self._solve(SERVER, f'stores again, after {self.problem()}')
+        self._solve(SERVER, f'stores again, after {self._stores_nothing}')
+        self._stores_nothing = None
         self._pause_s = self._timing.retry_first_s
 
     def _check_durability(self, how: str, reply: Reply, written: list[PendingWrite]) -> None:
@@ -247,19 +261,19 @@ class Writer:
             self._solve(subject, 'durable again')
             return
         reason = self._thread.redact(reply) if has_failed else f'not within {DURABLE_MS} ms'
-        self._report(subject, 'not durable', f'not durable: {reason}')
+        self._report(subject, f'not durable: {reason}')
         _count('not_durable', (w for w in written if w.handle.durability == how))
 
-    def _report(self, subject: str, code: str, text: str) -> None:
+    def _report(self, subject: str, text: str) -> None:
         """Log a problem, unless the subject had the same one before."""
-        if self._problems.get(subject) != code:
-            self._problems[subject] = code
-            self._log.warning('%s: %s', subject, text)
+        problem = self._problems.setdefault(subject, LogOnChange(self._log, subject))
+        problem.update(text, logging.WARNING)
 
     def _solve(self, subject: str, text: str) -> None:
         """Log that a subject has no problem any more, if it had one."""
-        if self._problems.pop(subject, None) is not None:
-            self._log.info('%s: %s', subject, text)
+        problem = self._problems.pop(subject, None)
+        if problem is not None:
+            problem.update(text)
 
     # --- streams --------------------------------------------------------------------------------
     def _find_lost(self, connection: Connection) -> list[PendingWrite]:

@@ -60,6 +60,7 @@ class MemorySink:
         self.written: list[Write] = []
         self.renewed = 0
         self.closed = False
+        self.said = 'open'
 
     def write(self, writes: Sequence[Write]) -> None:
         for write in writes:
@@ -69,6 +70,9 @@ class MemorySink:
 
     def renew(self) -> None:
         self.renewed += 1
+
+    def state(self) -> str:
+        return self.said
 
     def close(self) -> None:
         self.closed = True
@@ -88,7 +92,7 @@ class FakeRedis:
         self.sources: list[SourceRequest] = []
         self.described: list[NameDescription] = []
         self.by_role = {'writer': 'connected', 'presence': 'connected'}
-        self.holder = True
+        self.of_sources = 'open'
         self.uncertainty_s = 0.0
         self.calls: list[str] = []
         self.connected: list[Callable[[bool], None]] = []
@@ -120,8 +124,8 @@ class FakeRedis:
     def states(self) -> dict[str, str]:
         return self.by_role
 
-    def is_holder(self) -> bool:
-        return self.holder
+    def source_state(self, source: SourceRequest) -> str:
+        return self.of_sources
 
     def receiver(self, name: str) -> Receiver:
         """Return the route that reads a name."""
@@ -140,6 +144,7 @@ class MemoryPublisher:
         self.subscribers = 1
         self.acknowledges = True
         self.users = 1
+        self.said = 'open'
 
     @property
     def count(self) -> int:
@@ -155,7 +160,7 @@ class MemoryPublisher:
         return self.acknowledges
 
     def state(self) -> str:
-        return 'open'
+        return self.said
 
 
 class FakeRos:

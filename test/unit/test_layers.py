@@ -33,7 +33,7 @@ ALLOWED = {
         'counters', 'log_once', 'mapping.model', 'messages', 'payloads', 'ports', 'protocol',
     },
     'redis_io': {
-        'counters', 'mapping.model', 'mapping.redis_url', 'ports', 'protocol', 'redis',
+        'counters', 'log_once', 'mapping.model', 'mapping.redis_url', 'ports', 'protocol', 'redis',
     },
     'ros_io': {'log_once', 'mapping.model', 'messages', 'ports', 'ros'},
     'client': {'mapping.model', 'messages', 'payloads', 'protocol', 'redis', 'redis_io'},
