@@ -81,6 +81,9 @@ class Sink(Protocol):
     def holds(self) -> bool:
         """Return False if Redis is known not to hold what was written last."""
 
+    def state(self) -> str:
+        """Return 'open', or why nothing is written: the connection, or the name itself."""
+
     def close(self) -> None:
         """Release the name; what is queued is still written."""
 
@@ -142,6 +145,9 @@ class RedisSide(Protocol):
 
     def want(self, sources: Collection[SourceRequest]) -> None:
         """Read exactly these names from now on; sources that stay keep their place."""
+
+    def source_state(self, source: SourceRequest) -> str:
+        """Return 'open', or why nothing is read: the claim, the connection, or the name itself."""
 
     def describe(self, descriptions: Collection[NameDescription]) -> None:
         """Describe exactly these names in Redis from now on, for programs without the mapping."""

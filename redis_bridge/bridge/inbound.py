@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from redis_bridge.bridge.dead_man import DeadMan
 from redis_bridge.bridge.describe import describe_source
-from redis_bridge.bridge.report import route_report
+from redis_bridge.bridge.report import joined_state, route_report
 from redis_bridge.counters import Counters
 from redis_bridge.errors import PayloadError
 from redis_bridge.log_once import RateLimitedLog
@@ -167,13 +167,7 @@ class InboundRoute:
 
     def report(self) -> RouteReport:
         """Return what the route did; carried is what was published."""
-        presence = self._redis.states().get('presence', 'connected')
-        if presence != 'connected':
-            state = f'Redis: {presence}'
-        elif (reason := self._redis.why_closed()) is not None:
-            state = f'closed: {reason}'
-        else:
-            state = self.publisher.state()
+        state = joined_state(self._redis.source_state(self.request), self.publisher.state())
         return route_report(self.route, state, self._counters)
 
     def close(self) -> None:

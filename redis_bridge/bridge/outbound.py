@@ -21,7 +21,7 @@ from redis_bridge.bridge.encoders import (
     recipe,
     sink_encoder,
 )
-from redis_bridge.bridge.report import route_report
+from redis_bridge.bridge.report import joined_state, route_report
 from redis_bridge.bridge.timers import CallAt
 from redis_bridge.counters import Counters
 from redis_bridge.errors import InterfaceError, PayloadError
@@ -156,13 +156,8 @@ class OutboundRoute:
 
     def report(self) -> RouteReport:
         """Return what the route did; carried is what Redis acknowledged to the busiest sink."""
-        writer = self._redis.states().get('writer', 'connected')
-        state = self._state.text or 'waiting for a publisher'
-        reason = self._redis.why_closed()
-        if reason is not None and writer.startswith('connected'):
-            state = f'closed: {reason}'
-        elif writer != 'connected':
-            state = f'Redis: {writer}'
+        topic = self._state.text or 'waiting for a publisher'
+        state = joined_state(*(sink.state() for sink in self._sinks), topic)
         return route_report(self.route, state, self._counters, *self._sink_counters)
 
     def close(self) -> None:

@@ -35,6 +35,13 @@ def route_report(route: Route, state: str, *counters: Counters) -> RouteReport:
     )
 
 
+def joined_state(*states: str) -> str:
+    """Return the state of a route from those of its ends: all problems, or else what it awaits."""
+    closed = dict.fromkeys(state for state in states if state != 'open')
+    problems = [state for state in closed if not state.startswith('waiting')]
+    return '; '.join(problems or closed) or 'open'
+
+
 class Rates:
     """Puts rates and latencies into reports, from the reports before."""
 

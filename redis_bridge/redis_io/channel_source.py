@@ -13,10 +13,9 @@ from typing import Any, Protocol
 import redis
 
 from redis_bridge.redis_io.connection import Connection, Pings
-from redis_bridge.redis_io.source import Setup, Source, SourceReceiver
+from redis_bridge.redis_io.source import RETRY_S, Setup, Source, SourceReceiver
 
 BATCH = 1000  # messages read before they are handed on, if that many come
-RETRY_S = 5.0  # after which a channel that was denied is asked for again
 
 
 class ChannelReceiver(SourceReceiver, Protocol):

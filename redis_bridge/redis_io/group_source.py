@@ -139,15 +139,16 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
             else:
                 member.has_group = True
                 self._check(member, info, ours)
+                self._mark(member, None)
 
     def _create(self, connection: Connection, member: Member, info: Info) -> None:
         """Create the group at the stream's beginning: what is there is work to be done."""
         try:
             connection.call('XGROUP', 'CREATE', member.name, self._group, '0', 'MKSTREAM')
         except redis.ResponseError as error:
-            if code_of(error) != 'BUSYGROUP':
-                self._mark(member, error)
+            self._mark(member, None if code_of(error) == 'BUSYGROUP' else error)
             return
+        self._mark(member, None)
         gone = None if info.added is None else info.added - info.length
         if member.has_group:
             # A stream that still has what was read was not deleted, only its group was.

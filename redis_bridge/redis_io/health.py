@@ -65,10 +65,15 @@ class Health:
             problem = self._problems.get(role)
         return None if problem == NOT_STARTED else problem
 
+    def state(self, role: str) -> str:
+        """Return 'connected' or 'connecting: reason'."""
+        return _state(self._problems.get(role))
+
     def states(self) -> dict[str, str]:
         """Return role -> 'connected' or 'connecting: reason'."""
         with self._lock:
-            return {
-                role: f'connecting: {problem}' if problem else 'connected'
-                for role, problem in self._problems.items()
-            }
+            return {role: _state(problem) for role, problem in self._problems.items()}
+
+
+def _state(problem: str | None) -> str:
+    return f'connecting: {problem}' if problem else 'connected'

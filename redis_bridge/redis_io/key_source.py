@@ -12,6 +12,7 @@ that name in another database.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ import redis
 
 from redis_bridge.redis_io.connection import Command, Connection, Pings
 from redis_bridge.redis_io.resp import pairs
-from redis_bridge.redis_io.source import Setup, Source, SourceReceiver
+from redis_bridge.redis_io.source import RETRY_S, Setup, Source, SourceReceiver
 from redis_bridge.redis_io.tracking import Tracking
 
 READ_AT_ONCE = 500
@@ -59,8 +60,12 @@ class KeySource(Source[KeyReceiver]):
         self._reconcile(tracking, values)
         self.thread.mark_connected()
         pings = Pings(connection, self._timing)
+        retry_at = time.monotonic() + RETRY_S
         while self._goes_on():
             self._reconcile(tracking, values)
+            if time.monotonic() >= retry_at:  # a right that was given is no write to the key
+                retry_at = time.monotonic() + RETRY_S
+                self._read(values, self._unreadable())
             if pings.send_if_due():
                 values.pipe([('PING',)])  # so that nothing on the way forgets the idle connection
             if pings.wait(self.thread.waker):
@@ -84,6 +89,13 @@ class KeySource(Source[KeyReceiver]):
                 name for name, group in wanted.items() if not self._current.issuperset(group)
             ]
             self._read(values, joined)
+
+    def _unreadable(self) -> list[bytes]:
+        return [
+            name
+            for name, receivers in (self._applied or {}).items()
+            if any(self.error_of(receiver) for receiver in receivers)
+        ]
 
     def _read(self, connection: Connection, names: Iterable[bytes | None]) -> None:
         wanted = self._applied or {}

@@ -84,18 +84,19 @@ class Presence:
             return None
         if self._claim.other is not None:
             return self._why_other(self._claim.other)
-        problem = self._health.failure('presence') or self._why_rejected()
-        return f'waits for the claim on the name {self._robot}' + (
-            f': {problem}' if problem else ''
-        )
+        text = f'waits for the claim on the name {self._robot}'
+        rejected = self._why_rejected()
+        return f'{text}: {rejected}' if rejected else text
 
     def is_standby(self) -> bool:
         """Return whether another bridge holds the name."""
         return self._claim.other is not None
 
-    def problem(self) -> str | None:
-        """Return why the server rejects writes, though it is connected."""
-        return self._why_rejected() or None
+    def state(self) -> str:
+        """Return 'connected', or why the heartbeat is not written."""
+        state = self._health.state('presence')
+        rejected = self._why_rejected()
+        return f'connected, but {rejected}' if state == 'connected' and rejected else state
 
     def _why_other(self, other: Holder) -> str:
         return (

@@ -143,6 +143,14 @@ class RedisSide:
         else:
             self._groups.add(request, lambda: GroupForRoute(request, log))
 
+    def source_state(self, source: SourceRequest) -> str:
+        closed = self._presence.why_closed()
+        if closed is not None:
+            presence = self._health.state('presence')
+            return f'closed: {closed}' if presence == 'connected' else f'Redis: {presence}'
+        states = (sources.state_of(source) for sources in self._sources)
+        return next(filter(None, states), 'Redis: connecting')
+
     def describe(self, descriptions: Collection[NameDescription]) -> None:
         self._presence.describe(descriptions)
 
@@ -156,12 +164,8 @@ class RedisSide:
 
     def states(self) -> dict[str, str]:
         states = self._health.states()
-        reason = self._presence.why_closed()
-        for writer in self._writers.values():
-            problem = writer.problem() or self._presence.problem()
-            if states[writer.role] == 'connected' and (reason or problem):
-                what = f'nothing is stored: {problem}' if reason is None else f'closed: {reason}'
-                states[writer.role] = f'connected, but {what}'
+        states.update({writer.role: writer.state() for writer in self._writers.values()})
+        states['presence'] = self._presence.state()
         return states
 
     def term(self) -> int | None:
@@ -228,6 +232,11 @@ class _Sources(Generic[R]):
     def add(self, request: SourceRequest, make_receiver: Callable[[], R]) -> None:
         """Want a name from the next `apply` on; a receiver that is there already stays."""
         self._wanted[request] = self._receivers.get(request) or make_receiver()
+
+    def state_of(self, request: SourceRequest) -> str | None:
+        """Return 'open', or why the name is not read; None if it is none of these."""
+        receiver = self._receivers.get(request)
+        return None if receiver is None else self._by_role[_Role.of(request)].state_of(receiver)
 
     def apply(self) -> None:
         """Read exactly what was added since the last time."""

@@ -18,6 +18,8 @@ from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.resp import code_of
 
+RETRY_S = 5.0  # after which a name that could not be read is tried again
+
 
 class Gate(Protocol):
     """Decides whether names may be read now."""
@@ -81,6 +83,7 @@ class Source(Generic[R]):
         self._timing = address.timing
         self._gate = gate
         self._term: int | None = None  # of the session
+        self._health = health
         self._wanted: Mapping[bytes, Sequence[R]] = {}  # replaced, never changed
         self._lock = threading.Lock()  # over the start
         self._is_started = False
@@ -117,6 +120,14 @@ class Source(Generic[R]):
     def error_of(self, receiver: R) -> redis.ResponseError | None:
         """Return why a receiver's name cannot be read."""
         return self._errors.get(receiver)
+
+    def state_of(self, receiver: R) -> str:
+        """Return 'open', or why a receiver's name is not read."""
+        connection = self._health.state(self.role)
+        if connection != 'connected':
+            return f'Redis: {connection}'
+        error = self._errors.get(receiver)
+        return 'open' if error is None else f'error: cannot be read: {self.thread.redact(error)}'
 
     def _run(self, connection: Connection) -> None:
         self._term = self._gate.term()

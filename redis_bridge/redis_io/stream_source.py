@@ -201,7 +201,10 @@ class StreamReading(Source[R], Generic[R, F]):
         self._count = min(self._count, max(1, READ_BYTES // max(1, size)))
 
     def _infos(self, connection: Connection, streams: Iterable[F]) -> list[tuple[F, Info]]:
-        """Ask about streams; those that cannot be read are reported, and left out."""
+        """Ask about streams; those that cannot be read are reported, and left out.
+
+        It is for the caller to report that others can be read, once nothing else prevents it.
+        """
         streams = list(streams)
         connection.send([('XINFO', 'STREAM', stream.name) for stream in streams])
         infos = []
@@ -212,7 +215,6 @@ class StreamReading(Source[R], Generic[R, F]):
                     self._mark(stream, reply)
                     continue
                 reply = None
-            self._mark(stream, None)
             info = Info(reply)
             self._limit_count(info.entry_bytes)
             infos.append((stream, info))
@@ -249,6 +251,7 @@ class StreamSource(StreamReading[StreamReceiver, Cursor]):
                 self._check(cursor, info)
             else:
                 self._begin(connection, cursor, info)
+            self._mark(cursor, None)
 
     def _begin(self, connection: Connection, cursor: Cursor, info: Info) -> None:
         cursor.has_begun = True

@@ -86,6 +86,7 @@ class Handle:
         self.overwrites = 0  # by other clients in a row
         self.overwritten_at = 0.0
         self._probe: tuple[PendingWrite, Probe] | None = None
+        self.problem: str | None = None  # why the server rejected the last write
         self._label = f'{config.kind} {config.name}'
         self._queue = queue
 
@@ -114,6 +115,11 @@ class Handle:
             packed = [(pack_prefix(command, len(command)),) for command in commands]
             self._probe = value, Probe(packed, if_held)
         return self._probe[1]
+
+    def state(self) -> str:
+        if self.problem is not None:
+            return f'error: {self}: {self.problem}'
+        return self._queue.state_of(self)
 
     def close(self) -> None:
         self._queue.release(self)
@@ -162,12 +168,19 @@ class PendingWrite:
 class WriteQueue:
     """The waiting writes of all sinks; thread-safe, without a thread or a connection.
 
-    `wake` is called when something was put while the writer sleeps.
+    `wake` is called when something was put while the writer sleeps. `state_of` returns
+    'open', or why no writes of a sink are sent.
     """
 
     def __init__(
-        self, wake: Callable[[], None], *, max_count: int = 10_000, max_bytes: int = 64 << 20
+        self,
+        wake: Callable[[], None],
+        state_of: Callable[[Handle], str] = lambda handle: 'open',
+        *,
+        max_count: int = 10_000,
+        max_bytes: int = 64 << 20,
     ) -> None:
+        self.state_of = state_of
         self._wake = wake
         self._max_count = max_count
         self._max_bytes = max_bytes

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 import redis
 
 from redis_bridge.counters import Counters
+from redis_bridge.log_once import LogOnChange
 from redis_bridge.mapping.model import SinkConfig
 from redis_bridge.ports import Sink
 from redis_bridge.protocol.stream_ids import IdSource
@@ -78,6 +79,7 @@ class Writer:
         self.role = role
         self._gate = gate
         self._clock = clock
+        self._health = health
         self._log = log
         self._timing = timing = address.timing
         self._in_flight: deque[PendingWrite] = deque()  # sent, not yet answered
@@ -85,12 +87,13 @@ class Writer:
         self._to_retry: list[PendingWrite] = []  # answered, and to be written again
         self._paused_until = 0.0  # while the server stores nothing
         self._pause_s = timing.retry_first_s
-        self._problems: dict[str, str] = {}  # by subject: the code of the one that was logged
+        self._problems: dict[str, LogOnChange] = {}  # by subject
+        self._stores_nothing: str | None = None  # the code of the reason, though it is connected
         self._unchecked: list[Handle] = []  # whose values are still to be compared this time
         self._check_at = 0.0  # monotonic
         self._next_round_at = 0.0
         self._thread = ConnectionThread(role, address, self._session, health=health)
-        self._queue = WriteQueue(self._thread.waker.set)
+        self._queue = WriteQueue(self._thread.waker.set, self._state_of)
         self._recovery = Recovery(self._queue, log)
 
     def open_sink(self, config: SinkConfig, counters: Counters, *, is_mirrored: bool) -> Sink:
@@ -101,9 +104,27 @@ class Writer:
         """Start the thread."""
         self._thread.start()
 
-    def problem(self) -> str | None:
-        """Return why the server stores nothing, though it is connected; None if it does."""
-        return self._problems.get(SERVER)
+    def state(self) -> str:
+        """Return 'connected', or why nothing is written."""
+        state = self._health.state(self.role)
+        problem = self._problem() if state == 'connected' else None
+        return state if problem is None else f'connected, but {problem}'
+
+    def _state_of(self, handle: Handle) -> str:
+        """Return 'open', or why no writes of a sink are sent."""
+        state = self._health.state(self.role)
+        if state != 'connected':
+            return f'Redis: {state}'
+        return self._problem(is_message=handle.at_most_once) or 'open'
+
+    def _problem(self, *, is_message: bool = False) -> str | None:
+        """Return why nothing is written, though we are connected."""
+        reason = self._gate.why_closed()
+        if reason is not None:
+            return f'closed: {reason}'
+        if self._stores_nothing is None or is_message:  # which such a server takes still
+            return None
+        return f'nothing is stored: {self._stores_nothing}'
 
     def on_claim_change(self, *, is_standby: bool) -> None:
         """Go on, now that the gate is open again, or let the other bridge write."""
@@ -227,8 +248,9 @@ class Writer:
 
     # --- what replies mean ----------------------------------------------------------------------
     def _acknowledge(self, written: list[PendingWrite]) -> None:
-        if self._problems:
-            for write in written:
+        for write in written:
+            if write.handle.problem is not None and write.payload is not None:
+                write.handle.problem = None
                 self._solve(str(write.handle), 'is written again')
         self._recovery.acknowledge(written, time.monotonic())
 
@@ -318,14 +340,16 @@ class Writer:
         """Write nothing that is kept for a moment; return the error's code."""
         code = code_of(error)
         text = f'{self._thread.redact(error)} ({HINTS.get(code, code)})'
-        self._report(SERVER, code, f'stores nothing: {text}')
+        self._stores_nothing = code
+        self._report(SERVER, f'stores nothing: {text}')
         if not self._is_paused():
             self._paused_until = time.monotonic() + self._pause_s
             self._pause_s = min(2 * self._pause_s, self._timing.retry_max_s)
         return code
 
     def _resume_writes(self) -> None:
-        self._solve(SERVER, f'stores again, after {self.problem()}')
+        self._solve(SERVER, f'stores again, after {self._stores_nothing}')
+        self._stores_nothing = None
         self._pause_s = self._timing.retry_first_s
 
     def _check_durability(self, how: str, reply: Reply, written: list[PendingWrite]) -> None:
@@ -336,24 +360,24 @@ class Writer:
             self._solve(subject, 'durable again')
             return
         reason = self._thread.redact(reply) if has_failed else f'not within {DURABLE_MS} ms'
-        self._report(subject, 'not durable', f'not durable: {reason}')
+        self._report(subject, f'not durable: {reason}')
         count_event('not_durable', (w for w in written if w.handle.durability == how))
 
     def _report_rejected(self, handle: Handle, error: redis.ResponseError) -> None:
         hint = HINTS.get(code_of(error), 'nothing is written there')
-        text = f'{self._thread.redact(error)} ({hint})'
-        self._report(str(handle), code_of(error), text)
+        handle.problem = f'{self._thread.redact(error)} ({hint})'
+        self._report(str(handle), handle.problem)
 
-    def _report(self, subject: str, code: str, text: str) -> None:
+    def _report(self, subject: str, text: str) -> None:
         """Log a problem, unless the subject had the same one before."""
-        if self._problems.get(subject) != code:
-            self._problems[subject] = code
-            self._log.warning('%s: %s', subject, text)
+        problem = self._problems.setdefault(subject, LogOnChange(self._log, subject))
+        problem.update(text, logging.WARNING)
 
     def _solve(self, subject: str, text: str) -> None:
         """Log that a subject has no problem any more, if it had one."""
-        if self._problems.pop(subject, None) is not None:
-            self._log.info('%s: %s', subject, text)
+        problem = self._problems.pop(subject, None)
+        if problem is not None:
+            problem.update(text)
 
     # --- streams --------------------------------------------------------------------------------
     def _with_ids(self, entries: list[PendingWrite]) -> list[PendingWrite]:

@@ -61,6 +61,7 @@ class MemorySink:
         self.renewed = 0
         self.is_held = True
         self.closed = False
+        self.said = 'open'
 
     def write(self, writes: Sequence[Write]) -> None:
         for write in writes:
@@ -74,6 +75,9 @@ class MemorySink:
 
     def holds(self) -> bool:
         return self.is_held
+
+    def state(self) -> str:
+        return self.said
 
     def close(self) -> None:
         self.closed = True
@@ -94,6 +98,7 @@ class FakeRedis:
         self.described: list[NameDescription] = []
         self.by_role = {'writer': 'connected', 'presence': 'connected'}
         self.terms: int | None = 1
+        self.of_sources = 'open'
         self.uncertainty_s = 0.0
         self.calls: list[str] = []
 
@@ -129,6 +134,9 @@ class FakeRedis:
     def why_closed(self) -> str | None:
         return 'not ours' if self.terms is None else None
 
+    def source_state(self, source: SourceRequest) -> str:
+        return self.of_sources
+
     def receiver(self, name: str) -> Receiver:
         """Return the route that reads a name."""
         (found,) = [source.receiver for source in self.sources if source.config.name == name]
@@ -146,6 +154,7 @@ class MemoryPublisher:
         self.subscribers = 1
         self.acknowledges = True
         self.users = 1
+        self.said = 'open'
 
     @property
     def count(self) -> int:
@@ -161,7 +170,7 @@ class MemoryPublisher:
         return self.acknowledges
 
     def state(self) -> str:
-        return 'open'
+        return self.said
 
 
 class FakeRos:

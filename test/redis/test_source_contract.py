@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from servers import Recorder, all_connected, request
 from support import eventually
 
 from redis_bridge.mapping.model import ChannelSourceConfig, KeySourceConfig, StreamSourceConfig
+from redis_bridge.redis_io import channel_source, key_source, stream_source
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,9 @@ class Bench:
 
         if not any(b'marker' in payload for payload in receiver.payloads):
             eventually(arrives, every=0.05)
+
+    def state(self, name: str, receiver: Recorder) -> str:
+        return self.side.source_state(request(self.kind.config(name), receiver))
 
     def write(self, name: str, *values: int) -> None:
         for value in values:
@@ -205,5 +210,94 @@ def test_nothing_is_handed_on_once_the_name_is_lost(bench):
     eventually(lambda: receiver.losses == 1)
     bench.write('a', 1)
     eventually(lambda: 'held by another' in bench.side.states()[bench.kind.role])
+    assert bench.state('a', receiver).startswith('closed: the name robot1 is held by another')
     bench.write('a', 2)
     assert numbers(receiver) == []
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what could not be read tried again at once."""
+    monkeypatch.setattr(channel_source, 'RETRY_S', 0.1)
+    monkeypatch.setattr(key_source, 'RETRY_S', 0.1)
+    monkeypatch.setattr(stream_source, 'LOOK_AGAIN_S', 0.1)
+
+
+def lines(caplog: pytest.LogCaptureFixture, name: str) -> list[str]:
+    """Return what was logged of a name, without the reasons."""
+    found = [[*r.getMessage().split(': '), ''] for r in caplog.records]
+    return [said for what, said, *_ in found if what.endswith(f' {name}') and 'read' in said]
+
+
+@pytest.mark.usefixtures('quick_retries')
+def test_a_name_that_is_denied_has_a_state_of_its_own_until_it_is_allowed(
+    kind, redis_server, db, redis_side_at, tmp_path, caplog
+):
+    caplog.set_level(logging.INFO, 'redis_bridge.test')
+    allowed = ('~a', '~redis_bridge:*', '&a', '&__redis__:invalidate')
+    db.execute_command('ACL', 'SETUSER', 'ann', 'on', '>pw', *allowed, '+@all')
+    (tmp_path / 'password').write_text('pw')
+    side = redis_side_at(
+        redis_server.url, username='ann', password_file=str(tmp_path / 'password')
+    )
+    bench = Bench(kind, db, side)
+    a, b = Recorder(), Recorder()
+    side.want([request(kind.config('a'), a), request(kind.config('b'), b)])
+    bench.reaches('a', a)
+    state = eventually(lambda: bench.state('b', b) != 'open' and bench.state('b', b))
+    assert state.startswith('error: cannot be read: NOPERM')
+    assert bench.state('a', a) == 'open'
+    assert set(side.states().values()) == {'connected'}
+    db.execute_command('ACL', 'SETUSER', 'ann', '~b', '&b')
+    eventually(lambda: bench.state('b', b) == 'open')
+    bench.reaches('b', b)
+    assert lines(caplog, 'b') == ['cannot be read', 'can be read']
+    assert lines(caplog, 'a') == []
+
+
+@pytest.mark.usefixtures('quick_retries')
+def test_a_name_of_another_type_has_a_state_of_its_own_until_it_is_replaced(bench, caplog):
+    if bench.kind.name == 'channel':
+        pytest.skip('a channel has no type')
+    caplog.set_level(logging.INFO, 'redis_bridge.test')
+    a, b = Recorder(), Recorder()
+    bench.want(a=a, b=b)
+    bench.db.sadd('other', 'x')
+    bench.db.rename('other', 'b')
+    state = eventually(lambda: bench.state('b', b) != 'open' and bench.state('b', b))
+    assert state.startswith('error: cannot be read: WRONGTYPE')
+    assert bench.state('a', a) == 'open'
+    bench.db.delete('b')
+    bench.write('b', 1)
+    eventually(lambda: numbers(b) == [1])
+    eventually(lambda: bench.state('b', b) == 'open')
+    assert lines(caplog, 'b') == ['cannot be read', 'can be read']
+
+
+def test_a_lost_connection_is_the_state_of_its_names(bench, redis_server):
+    receiver = Recorder()
+    bench.want(a=receiver)
+    assert bench.state('a', receiver) == 'open'
+    redis_server.kill()
+    eventually(lambda: bench.state('a', receiver).startswith('Redis: connecting: '))
+    redis_server.start()
+    eventually(lambda: bench.state('a', receiver) == 'open')
+
+
+def test_a_connection_that_is_denied_is_the_state_of_its_names(
+    redis_server, db, redis_side_at, tmp_path
+):
+    db.execute_command(
+        'ACL', 'SETUSER', 'ann', 'on', '>pw', '~*', '&*', '+@all', '-client|tracking'
+    )
+    (tmp_path / 'password').write_text('pw')
+    side = redis_side_at(
+        redis_server.url, username='ann', password_file=str(tmp_path / 'password')
+    )
+    key, channel = KINDS[1], KINDS[0]
+    a, b = request(key.config('a'), Recorder()), request(channel.config('b'), Recorder())
+    side.want([a, b])
+    side.start(dict)
+    eventually(lambda: 'tracking' in side.source_state(a))
+    assert side.source_state(a).startswith('Redis: connecting: ')
+    eventually(lambda: side.source_state(b) == 'open')

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import tracemalloc
 
@@ -17,6 +18,8 @@ from redis_bridge.errors import RedisError
 from redis_bridge.mapping.model import Heartbeat, StreamSinkConfig, StreamSourceConfig
 from redis_bridge.ports import Received, Write
 from redis_bridge.protocol.meta import Meta
+from redis_bridge.redis_io import stream_source
+from redis_bridge.redis_io.group_source import GroupSource
 from redis_bridge.redis_io.stream_source import DeliveredEntries, Entry
 
 
@@ -300,6 +303,30 @@ def test_a_stream_of_another_kind_hides_no_other(redis_server, db, redis_side_at
     eventually(lambda: cursor.payloads == group.payloads == texts(1))
     said = [r.getMessage() for r in caplog.records if 'stream wrong: cannot be read' in r.message]
     assert len(said) == 2
+
+
+def test_a_group_that_may_not_be_created_is_reported_once_until_it_may(
+    redis_server, db, redis_side_at, monkeypatch, caplog
+):
+    caplog.set_level(logging.INFO, 'redis_bridge.test')
+    looks = []
+    look = GroupSource._look
+    monkeypatch.setattr(GroupSource, '_look', lambda *args: looks.append(look(*args)))
+    monkeypatch.setattr(stream_source, 'LOOK_AGAIN_S', 0.05)
+    add(db, 's', 1)
+    db.acl_setuser('default', enabled=True, commands=['+@all', '-xgroup'])
+    endpoints = redis_side_at(redis_server.url)
+    (receiver,) = reading(endpoints, GROUP)
+    source = request(GROUP, receiver)
+    eventually(lambda: endpoints.source_state(source).startswith('error: cannot be read: NOPERM'))
+    eventually(lambda: len(looks) > 5)
+    db.acl_setuser('default', enabled=True, commands=['+@all'])
+    eventually(lambda: receiver.payloads == texts(1))
+    assert endpoints.source_state(source) == 'open'
+    said = [r.getMessage() for r in caplog.records if 'stream s: ' in r.getMessage()]
+    assert len(said) == 2
+    assert said[0].startswith('stream s: cannot be read: NOPERM')
+    assert said[1] == 'stream s: can be read'
 
 
 DEAD_FAULTS = {

@@ -596,9 +596,11 @@ def test_a_name_of_another_kind_is_rejected_and_the_others_go_on(
     assert wrong.get('dropped') == {'refused': 20}
     assert right.get('carried') == 20
     assert sum('stream s: WRONGTYPE' in r.getMessage() for r in caplog.records) == 1
+    assert wrong.sink.state().startswith('error: stream s: WRONGTYPE')
     db.delete('s')
     wrong.write()
     eventually(lambda: wrong.get('carried') == 1)
+    assert wrong.sink.state() == 'open'
 
 
 def test_a_full_server_is_waited_for_while_channels_go_on(redis_server, db, redis_side_at):
@@ -614,6 +616,8 @@ def test_a_full_server_is_waited_for_while_channels_go_on(redis_server, db, redi
     eventually(lambda: channel.get('carried') == 50)
     assert stream.get('carried') == 0
     assert endpoints.states()['writer'] == 'connected, but nothing is stored: OOM'
+    assert stream.sink.state() == 'Redis: connected, but nothing is stored: OOM'
+    assert channel.sink.state() == 'open'
     db.config_set('maxmemory', 0)
     eventually(lambda: stream.get('carried') == 50)
     assert numbers(db, 's') == list(range(1, 51))
@@ -633,6 +637,7 @@ def test_the_time_to_live_of_a_hash_never_touches_the_key_of_another(
     hash_.sink.renew()
     after.write()
     eventually(lambda: after.get('carried') == 1)  # nothing is under way any more
+    assert hash_.sink.state().startswith('error: hash robot1:battery: WRONGTYPE')
     assert (db.get('robot1:battery'), db.ttl('robot1:battery')) == (b'precious', -1)
     db.delete('robot1:battery')
     hash_.sent += 1
@@ -752,6 +757,12 @@ def test_a_right_that_lacks_for_one_name_stops_that_one_only(
     ok.write()
     bad.write()
     eventually(lambda: ok.get('carried') == 1 and bad.get('dropped') == {'refused': 1})
+    assert ok.sink.state() == 'open'
+    assert bad.sink.state().startswith('error: key other: NOPERM')
+    db.execute_command('ACL', 'SETUSER', 'bridge', '~other')
+    bad.write()
+    eventually(lambda: bad.get('carried') == 1)
+    assert bad.sink.state() == 'open'
 
 
 def test_a_renewal_keeps_a_value_alive_and_brings_back_a_lost_one(redis_server, db, redis_side_at):

@@ -521,6 +521,54 @@ def test_diagnostics_and_the_robots_hash_tell_how_each_route_does(ros, redis_ser
         eventually(lambda: statuses[-1].status[0].level == b'\x02')
 
 
+def test_a_route_whose_redis_name_is_denied_or_of_another_kind_reports_it(
+    ros, redis_server, tmp_path
+):
+    mapping = """
+        ros_to_redis:
+          - {topic: /text, to: {key: free, stream: taken}}
+        redis_to_ros:
+          - {channel: denied, topic: /a, type: std_msgs/msg/String}
+          - {key: wrong, topic: /b, type: std_msgs/msg/String}
+          - {channel: fine, topic: /c, type: std_msgs/msg/String}
+    """
+    text = ros.node.create_publisher(String, '/text', LATCHED)
+    text.publish(String(data='x'))
+    statuses = ros.collect(DiagnosticArray, '/diagnostics')
+    ros.start()
+    client = redis_server.client()
+    client.set('taken', 'a string')
+    client.sadd('wrong', 'a set')
+    user = ('ACL', 'SETUSER', 'default')
+    client.execute_command(*user, 'resetchannels', '&fine', '&__redis__:*')
+    starts = {
+        '/text -> key free, stream taken': 'error: stream taken: WRONGTYPE',
+        'channel denied -> /a': 'error: cannot be read: NOPERM',
+        'key wrong -> /b': 'error: cannot be read: WRONGTYPE',
+        'channel fine -> /c': 'open',
+    }
+    with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
+
+        def reported() -> bool:
+            states = {route['route']: route['state'] for route in bridge.routes()}
+            return states.keys() == starts.keys() and all(
+                states[route].startswith(start) for route, start in starts.items()
+            )
+
+        eventually(reported, 20)
+        number = len(statuses)
+        eventually(lambda: len(statuses) > number)
+        by_name = {status.name: status for status in statuses[-1].status}
+        for route, start in starts.items():
+            status = by_name[f'redis_bridge: {route}']
+            assert status.message.startswith(start)
+            assert (status.level == b'\0') == (start == 'open')
+        client.delete('wrong', 'taken')
+        client.execute_command(*user, 'allchannels')
+        text.publish(String(data='y'))
+        bridge.ready()
+
+
 def test_one_executor_for_all_does_the_same_work(ros, redis_server, tmp_path):
     mapping = """
         executor: single_threaded

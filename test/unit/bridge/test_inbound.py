@@ -484,13 +484,17 @@ def test_a_mirrored_value_settles_between_both_directions():
     assert inbound.dropped == {'mirrored': 1}
 
 
-def test_the_state_is_the_publishers_unless_redis_is_away_or_the_name_is_anothers():
+def test_the_state_is_that_of_its_source_and_of_its_publisher():
     inbound = Inbound()
     assert inbound.route.report().state == 'open'
-    inbound.redis.terms = None
-    assert inbound.route.report().state == 'closed: not ours'
-    inbound.redis.by_role['presence'] = 'connecting: refused'
-    assert inbound.route.report().state == 'Redis: connecting: refused'
+    inbound.redis.of_sources = 'error: cannot be read: NOPERM'
+    assert inbound.route.report().state == 'error: cannot be read: NOPERM'
+    inbound.publisher.said = 'error: /n: a subscriber expects another type'
+    assert inbound.route.report().state == (
+        'error: cannot be read: NOPERM; error: /n: a subscriber expects another type'
+    )
+    inbound.redis.of_sources = 'open'
+    assert inbound.route.report().state == 'error: /n: a subscriber expects another type'
 
 
 def test_latency_counts_from_the_stamp_and_never_below_zero():

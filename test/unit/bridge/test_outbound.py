@@ -169,13 +169,21 @@ def test_names_are_described_once_the_type_is_known():
     assert described[0].type.name == 'std_msgs/msg/Float64'
 
 
-def test_the_state_is_the_topics_unless_redis_is_away():
-    outbound = Outbound(KEY)
+def test_the_state_is_that_of_the_topic_and_of_all_sinks():
+    outbound = Outbound(KEY, CHANNEL)
     assert outbound.route.report().state == 'waiting for a publisher'
     outbound.route.set_state('open')
     assert outbound.route.report().state == 'open'
-    outbound.redis.by_role['writer'] = 'connecting: refused'
+    for sink in outbound.sinks:
+        sink.said = 'Redis: connecting: refused'
     assert outbound.route.report().state == 'Redis: connecting: refused'
+    outbound.sinks[0].said = 'open'
+    outbound.sinks[1].said = 'error: channel c: NOPERM'
+    assert outbound.route.report().state == 'error: channel c: NOPERM'
+    outbound.route.set_state('error: two types')
+    assert outbound.route.report().state == 'error: channel c: NOPERM; error: two types'
+    outbound.route.set_state('waiting for a publisher')
+    assert outbound.route.report().state == 'error: channel c: NOPERM'
 
 
 def test_the_report_sums_over_the_sinks_and_takes_the_busiest_as_carried():
