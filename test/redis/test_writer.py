@@ -33,6 +33,7 @@ from redis_bridge.redis_io.replay import ReplayBuffer
 from redis_bridge.redis_io.write_queue import WRITE_OVERHEAD
 
 MANY = 2000
+SOON_S = 3.0  # promised are 2 s; this machine may be busy
 
 
 class Feed:
@@ -942,7 +943,7 @@ def test_a_value_that_redis_lost_comes_back_without_a_new_sample(
         'restart': redis_server.restart,
     }
     lose[how]()
-    eventually(lambda: state.read(db) == b'ours', seconds=2)
+    eventually(lambda: state.read(db) == b'ours', seconds=SOON_S)
     eventually(lambda: state.get('noted') == {'rewritten': 1})
     assert state.get('carried') == 1  # nobody sent another sample
     assert state.get('dropped') == {}
@@ -965,7 +966,7 @@ def test_a_value_whose_time_is_over_does_not_come_back(redis_server, db, redis_s
     assert not state.sink.holds()
     state.sink.renew()  # an equal sample
     eventually(lambda: state.read(db) == b'ours')
-    assert state.get('carried') == 2
+    eventually(lambda: state.get('carried') == 2)
 
 
 def test_a_foreign_key_of_another_type_is_left_alone_until_it_is_gone(
@@ -989,7 +990,7 @@ def test_a_foreign_key_of_another_type_is_left_alone_until_it_is_gone(
     assert db.type('k') == (b'string' if kind == 'hash' else b'list')
     assert caplog.text.count('WRONGTYPE Operation') == 1
     db.delete('k')
-    eventually(lambda: state.read(db) == b'ours', seconds=2)
+    eventually(lambda: state.read(db) == b'ours', seconds=SOON_S)
     eventually(lambda: state.get('noted') == {'rewritten': 1})
     assert state.get('carried') + state.get('dropped')['refused'] == 1
 
@@ -1015,7 +1016,7 @@ def test_a_value_without_permission_is_written_once_there_is_one(
     eventually(lambda: time.monotonic() > tried)
     assert sum('NOPERM' in r.getMessage() for r in caplog.records) == 1
     db.execute_command('ACL', 'SETUSER', 'bridge', '~k')
-    eventually(lambda: state.read(db) == b'ours', seconds=2)
+    eventually(lambda: state.read(db) == b'ours', seconds=SOON_S)
     assert state.get('dropped') == {'refused': 1}  # tried again and again, counted once
     assert state.get('carried') == 0
 
@@ -1031,7 +1032,7 @@ def test_without_the_right_to_read_a_missing_value_comes_back(
     eventually(lambda: not state.sink.may_read)
     for number in (1, 2):
         db.delete('k')
-        eventually(lambda: state.read(db) == b'ours', seconds=3)
+        eventually(lambda: state.read(db) == b'ours', seconds=SOON_S)
         eventually(lambda: state.get('noted') == {'rewritten': number})  # noqa: B023
 
 
@@ -1074,7 +1075,7 @@ def test_two_bridges_do_not_overwrite_each_other_for_ever(
     eventually(lambda: time.monotonic() > rounds)
     assert sum(state.get('noted')['rewritten'] for state in states) <= sum(writes) + 1
     db.delete('k')  # but what is missing comes back
-    eventually(lambda: db.get('k'), seconds=2)
+    eventually(lambda: db.get('k'), seconds=SOON_S)
 
 
 def test_a_large_value_is_not_read_back_while_it_rests(redis_server, db, redis_side_at):
@@ -1090,7 +1091,7 @@ def test_a_large_value_is_not_read_back_while_it_rests(redis_server, db, redis_s
     assert db.info('stats')['total_net_output_bytes'] - before < 100_000
     for theirs in (image[:-1] + b'y', image[1:], image + b'x'):
         db.set('k', theirs)
-        eventually(lambda: state.read(db) == image, seconds=2)
+        eventually(lambda: state.read(db) == image, seconds=SOON_S)
 
 
 def test_a_bridge_that_lost_its_name_leaves_the_values_to_the_other(
@@ -1109,4 +1110,4 @@ def test_a_bridge_that_lost_its_name_leaves_the_values_to_the_other(
     eventually(lambda: time.monotonic() > rounds)
     assert state.read(db) == b'theirs'
     db.delete('redis_bridge:robot:robot1')
-    eventually(lambda: state.read(db) == b'ours', seconds=2)
+    eventually(lambda: state.read(db) == b'ours', seconds=SOON_S)
