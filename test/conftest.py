@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import settings
 from servers import Proxy, Server, programs
 
 from redis_bridge.mapping.model import Heartbeat, RedisSettings
@@ -21,6 +22,8 @@ QUICK = Timing(
     connect_s=0.5, reply_s=1.0, ping_s=0.1, pings=3, retry_first_s=0.02, retry_max_s=0.1,
     denied_max_s=0.2, block_ms=100,
 )  # fmt: skip
+settings.register_profile('shared', deadline=None)  # machines may be busy
+settings.load_profile('shared')
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

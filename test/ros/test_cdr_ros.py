@@ -54,7 +54,6 @@ NAMES += ['test_msgs/action/NestedMessage_Goal', 'test_msgs/action/Fibonacci_Fee
 NAMES += ['test_msgs/action/Fibonacci_SendGoal_Request', 'test_msgs/srv/Empty_Request']
 
 lasting = settings(
-    deadline=None,
     derandomize=True,
     database=None,
     max_examples=20,

@@ -538,7 +538,6 @@ def _loads_or_reports(directory, text):
 
 
 FUZZ = settings(
-    deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
         HealthCheck.too_slow,

@@ -54,7 +54,7 @@ MIXED_READ, MIXEDD = cdr_read.reader(MIXED), cdr_read.reader(MIXED, typed=True)
 MIXED_WRITE, MIXED_CHECK = cdr_write.writer(MIXED), cdr_read.checker(MIXED)
 BODY = b'\0\1\0\0'
 
-often = settings(deadline=None, derandomize=True, database=None, max_examples=40)
+often = settings(derandomize=True, database=None, max_examples=40)
 
 
 def one(line: str, name: str = 'pkg/msg/One') -> Message:

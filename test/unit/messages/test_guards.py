@@ -186,7 +186,7 @@ VALUE = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, derandomize=True, database=None, max_examples=150)
+@settings(derandomize=True, database=None, max_examples=150)
 @given(GUARDS, VALUE)
 def test_the_compiled_guards_agree_with_the_walk(guards, value):
     """Compare with: check the guards, set, write."""

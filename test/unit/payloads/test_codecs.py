@@ -64,7 +64,7 @@ VALUE = {
     'flags': [True, False],
     'shorts': [1, 65535],
 }
-often = settings(deadline=None, derandomize=True, database=None, max_examples=40)
+often = settings(derandomize=True, database=None, max_examples=40)
 
 
 def one(line: str) -> Message:

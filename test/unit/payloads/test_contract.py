@@ -28,7 +28,7 @@ from redis_bridge.protocol.descriptions import NameInfo
 from redis_bridge.protocol.meta import Meta
 
 META = Meta('robot1/ab12', 7, 1234.5)
-quick = settings(deadline=None, derandomize=True, database=None, max_examples=10)
+quick = settings(derandomize=True, database=None, max_examples=10)
 each_codec = pytest.mark.parametrize('codec', CODECS.values(), ids=CODECS)
 each_type = pytest.mark.parametrize('message', MESSAGE_TYPES, ids=str)
 

@@ -32,7 +32,7 @@ PACK_TYPED = CODECS['msgpack'].encoder(LONG, arrays='typed')
 DECODE, WRITE = CODECS['msgpack'].decoder(LONG), cdr_write.writer(LONG)
 META = Meta('robot1/boot', 7, 1.5)
 
-often = settings(deadline=None, derandomize=True, database=None, max_examples=20)
+often = settings(derandomize=True, database=None, max_examples=20)
 values = plain_values(LONG, longest=6)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import redis
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from replies import REPLIES, bulk, message, written
 from support import eventually
@@ -60,7 +60,6 @@ MESSAGES = st.tuples(st.binary(max_size=6), st.binary(max_size=40)).map(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(REPLIES | MESSAGES, min_size=1, max_size=6), st.data())
 def test_replies_are_read_alike_however_they_are_cut(sent, data):
     whole = b''.join(map(written, sent))
