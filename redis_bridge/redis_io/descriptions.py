@@ -71,7 +71,7 @@ class Descriptions:
         hashes = {index: {NAMES: marks_to_json(marks)}, **hashes}
         changed = {k: fields for k, fields in hashes.items() if self._written.get(k) != fields}
         self._write(connection, changed)
-        # What an earlier mapping said, and what other sides have nothing to replace it with.
+        # An earlier mapping may have had a `field`; without one now, nothing would replace it.
         self._execute(
             connection,
             {
