@@ -10,9 +10,12 @@ import random
 StreamId = tuple[int, int]  # milliseconds, count within them
 
 FIRST: StreamId = (0, 0)  # before every entry
-WRITERS = 1 << 20  # numbers to choose our own from
-OWN_COUNTS = 1 << 16  # of a writer, within a millisecond
-BLOCK = 1 << 10  # the room of a block; what the server adds with * is counted on in it
+COUNT_LIMIT = 1 << 64
+# The count of an id is lap * LAP + number of the writer * ROOM + block * BLOCK + entry.
+BLOCK = 1 << 10  # the server counts on in a block for XADD with *
+ROOM = 1 << 16  # of a writer
+WRITERS = 1 << 20
+LAP = WRITERS * ROOM
 
 
 def id_text(number: StreamId) -> str:
@@ -29,21 +32,22 @@ def id_number(text: bytes) -> StreamId:
 class IdSource:
     """Gives out the ids of one stream, for all sinks of one writer.
 
-    The ids given out at once are a block: all of one millisecond, and counted from a number that
-    is our own. Whatever ids other bridges choose, and the server for XADD with *, theirs are
-    before the whole block or behind it. So of a block that is added at once, the server rejects
-    none or all.
+    Ids given out at once are a block: all of one millisecond, and counted from a number that is
+    our own. The ids of other bridges, and those of XADD with *, are before the whole block or
+    behind it. So if a block is added at once, the server takes all of it or rejects all.
     """
 
     def __init__(self) -> None:
-        self._own = random.randrange(1, WRITERS) * OWN_COUNTS
+        self._own = random.randrange(1, WRITERS - 1) * ROOM
         self._last = FIRST  # the largest id known
         self._next = FIRST  # where the next block may begin at the earliest
 
     def next_ids(self, now_ms: int, count: int) -> list[StreamId]:
         """Return ids larger than all before, as one block."""
         millis, begin = max(self._next, (now_ms, self._own))
-        if begin + count > self._own + OWN_COUNTS:
+        if begin % LAP + count > self._own + ROOM:
+            begin = begin // LAP * LAP + LAP + self._own
+        if begin + count > COUNT_LIMIT:
             millis, begin = millis + 1, self._own
         blocks = -(-count // BLOCK)
         self._last, self._next = (millis, begin + count - 1), (millis, begin + blocks * BLOCK)
@@ -52,4 +56,6 @@ class IdSource:
     def advance(self, last: StreamId) -> None:
         """Give out only ids beyond one that the server has."""
         if last > self._last:
-            self._last, self._next = last, (last[0] + 1, self._own)
+            laps, count = divmod(last[1], LAP)
+            begin = (laps if count < self._own else laps + 1) * LAP + self._own
+            self._last, self._next = last, (last[0], begin)

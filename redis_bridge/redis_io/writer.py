@@ -410,7 +410,9 @@ class Writer:
         entries = [write for write in self._doubtful if write.handle.name == name]
         [info] = connection.pipe([('XINFO', 'STREAM', name)])
         state = StreamState.of(info)
-        stored = 0 if state is None else count_stored(connection, entries, state)
+        stored = 0
+        if state is not None and any(write.failed_attempts for write in entries):
+            stored = count_stored(connection, entries, state)
         self._doubtful = deque(write for write in self._doubtful if write.handle.name != name)
         written += entries[:stored]
         for write in entries[stored:]:

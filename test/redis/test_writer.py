@@ -311,6 +311,7 @@ def test_two_bridges_and_a_plain_client_may_write_one_stream(
     feeds = []
     for robot in ('robot1', 'robot2'):
         endpoints = redis_side_at(redis_server.url, robot)
+        writer_of(endpoints)._recovery.buffer = ReplayBuffer(seconds=1e9)  # on a slow machine too
         feeds.append(Feed(endpoints, StreamSinkConfig('s', maxlen=100 * MANY)))
         started(endpoints)
     done = threading.Event()
@@ -321,7 +322,7 @@ def test_two_bridges_and_a_plain_client_may_write_one_stream(
 
     def add():
         with redis_server.client() as own:
-            while not done.is_set():
+            while not done.wait(0.001):
                 with contextlib.suppress(redis.RedisError):
                     own.xadd('s', {'data': b'-1'})
 
@@ -330,8 +331,8 @@ def test_two_bridges_and_a_plain_client_may_write_one_stream(
     for thread in threads:
         thread.start()
     for _ in range(3):
-        sent = [feed.sent for feed in feeds]
-        eventually(lambda: all(f.get('carried') > n + 200 for f, n in zip(feeds, sent)))  # noqa: B023
+        had = [feed.get('carried') for feed in feeds]
+        eventually(lambda: all(f.get('carried') > n + 200 for f, n in zip(feeds, had)), 30.0)  # noqa: B023
         if faults == 'cut':
             db.client_kill_filter(_type='normal')
         elif faults != 'none':
@@ -339,8 +340,9 @@ def test_two_bridges_and_a_plain_client_may_write_one_stream(
     done.set()
     for thread in threads:
         thread.join()
-    eventually(lambda: all(feed.get('carried') == feed.sent for feed in feeds))
+    eventually(lambda: all(feed.get('carried') == feed.sent for feed in feeds), 30.0)
     for feed in feeds:
+        assert feed.get('dropped') == {}
         eventually(lambda: len(own_numbers(db, 's', feed.endpoints)) >= feed.sent)  # noqa: B023
         assert own_numbers(db, 's', feed.endpoints) == list(range(1, feed.sent + 1))
 
