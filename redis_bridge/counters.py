@@ -25,6 +25,7 @@ DROP_REASONS = {
     'over_size': 'it is larger than max_bytes',
     'own_origin': 'a bridge published it, so that carrying it back would be a loop',
     'refused': 'Redis rejected the write',
+    'same_graph': 'another bridge carried it from this very topic, where it is already',
     'superseded': 'only the newest value counts, and a newer one was there',
     'too_old': 'it is older than max_age_ms, or waited too long for Redis',
     'unchanged': 'on_change: it equals the value before',

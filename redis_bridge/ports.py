@@ -210,6 +210,9 @@ class Publisher(Protocol):
     def has_subscribers(self) -> bool:
         """Return whether anybody subscribes."""
 
+    def is_heard_by(self, boot: str) -> bool:
+        """Return whether a bridge, known by this start, subscribes in this ROS graph."""
+
     def wait_for_acked(self, seconds: float) -> bool:
         """Return whether all reliable subscribers acknowledged within the time.
 

@@ -31,7 +31,7 @@ BURST_GAP_S = 0.02
 
 # Rejections that need no dead-letter entry. A group's other rejected entries go to
 # `<stream>:dead`.
-NOT_DEAD_LETTERED = ('own_origin', 'mirrored')
+NOT_DEAD_LETTERED = ('own_origin', 'same_graph', 'mirrored')
 
 
 class Rejection(Exception):
@@ -186,6 +186,8 @@ class InboundRoute:
         if meta is not None:
             if meta.origin == self._origin:
                 raise Rejection('own_origin')
+            if self.route.source.is_event:
+                self._check_graph(meta)
             if self._gaps is not None and (missed := self._gaps.missed(meta)):
                 self.gap(missed)
         if self.route.max_age_ms is not None:
@@ -200,6 +202,16 @@ class InboundRoute:
         elif not self.dead_man.command(self.publisher, message, self._counters):
             raise Rejection('closed')
         return meta
+
+    def _check_graph(self, meta: Meta) -> None:
+        """Reject what another bridge took from this very topic, because it is there already."""
+        robot, _, boot = meta.origin.rpartition('/')
+        if robot and self.publisher.is_heard_by(boot):
+            raise Rejection(
+                'same_graph',
+                f'it comes from the ROS graph of this bridge, in which the bridge of {robot} '
+                f'carries {self.publisher.name} to Redis: let one bridge carry it both ways',
+            )
 
     def _check_age(self, meta: Meta | None, max_age_ms: int) -> None:
         if meta is None:

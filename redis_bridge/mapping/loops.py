@@ -7,7 +7,8 @@ Routes form a graph: an outbound route leads to an inbound one through a Redis n
 to an outbound one through a topic. A key holds state: a value that is already there is not written
 again, so no loop goes through it. Channels and streams carry events. The bridge stops its own
 events in Redis by their origin and in ROS by their publisher's GID. It needs both, because with
-several bridges a message of another bridge has a foreign origin.
+several bridges a message of another bridge has a foreign origin. Without GID it stops only its
+own events in ROS.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ def _shown(outbound: RosToRedis, path: list[Route]) -> str:
     return ' -> '.join(steps)
 
 
-def echo_warnings(mapping: Mapping, distro: str) -> Iterator[RouteWarning]:
+def echo_warnings(mapping: Mapping) -> Iterator[RouteWarning]:
     """Yield a warning for each message that comes back without a loop."""
     meetings = _meetings(mapping)
     for met in meetings:
@@ -132,19 +133,3 @@ def echo_warnings(mapping: Mapping, distro: str) -> Iterator[RouteWarning]:
                 f'{met.routes}: {reason} carries no origin, so the robot receives its own '
                 f'messages on {met.inbound.topic} through {met.sink.kind} {met.sink.name}',
             )
-    if distro not in WITHOUT_GID:
-        return
-    pairs = {met.places for met in meetings}
-    for inbound in mapping.redis_to_ros:
-        source = inbound.source
-        for outbound in mapping.ros_to_redis:
-            sends_events = any(sink.is_event for sink in outbound.sinks)
-            places = place(outbound), place(inbound)
-            if inbound.topic == outbound.topic and sends_events and places not in pairs:
-                yield RouteWarning(
-                    'echo, no GID',
-                    ' and '.join(places),
-                    f'{outbound.where} and {inbound.where}: ROS {distro} does not identify '
-                    f'publishers, so messages from {source.kind} {source.name} on {inbound.topic} '
-                    'are forwarded again; if another robot sends them back, this is a loop',
-                )

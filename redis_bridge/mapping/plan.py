@@ -208,7 +208,7 @@ def _warnings(mapping: Mapping, distro: str) -> Iterator[RouteWarning]:
     yield from _plaintext(mapping)
     yield from _on_each(mapping.ros_to_redis, _own_logs)
     yield from _shared_channels(mapping)
-    yield from loops.echo_warnings(mapping, distro)
+    yield from loops.echo_warnings(mapping)
 
 
 def _on_each(routes: Iterable[_Route], rule: Callable[[_Route], _Found]) -> Iterator[RouteWarning]:

@@ -34,7 +34,7 @@ class PublisherWatch:
         """
         if self._count is not None and may_rest and turn % (TURNS // 2):
             return None
-        count = self._node.count_publishers(self.topic)
+        count = self.count()
         if count == self._count and turn:
             return None
         self._count = count
@@ -43,6 +43,10 @@ class PublisherWatch:
     def expect_change(self) -> None:
         """Have the next poll return all publishers."""
         self._count = None
+
+    def count(self) -> int:
+        """Return the number of publishers."""
+        return self._node.count_publishers(self.topic)
 
     def all(self) -> list[TopicEndpointInfo]:
         """Return all publishers."""

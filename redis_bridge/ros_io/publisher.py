@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from functools import partial
 from typing import Any
@@ -17,14 +18,25 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 
 from redis_bridge.ros_io import graph, qos, types
+from redis_bridge.ros_io.origin import LOOK_EVERY_S, OwnMessages
 
 ASK_EVERY_S = 0.002
 
 
 class TopicPublisher:
-    """A publisher of serialized messages, a `ports.Publisher`."""
+    """A publisher of serialized messages, a `ports.Publisher`.
 
-    def __init__(self, node: Node, name: str, message_class: type, profile: QoSProfile) -> None:
+    `own` is given if ROS does not identify publishers.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        name: str,
+        message_class: type,
+        profile: QoSProfile,
+        own: OwnMessages | None,
+    ) -> None:
         self.name = name
         self.message = types.describe(message_class)
         self.depth = profile.depth
@@ -32,6 +44,9 @@ class TopicPublisher:
         self.users = 0  # routes that share it
         self._node = node
         self._profile = profile
+        self._own = own
+        self._bridges: set[str] = set()  # nodes of bridges that subscribe
+        self._looked_at = -math.inf
         self._publisher: Publisher[Any] = node.create_publisher(
             message_class,
             name,
@@ -43,6 +58,8 @@ class TopicPublisher:
 
     def publish(self, cdr: bytes) -> None:
         try:
+            if self._own is not None:
+                self._own.note(cdr)
             self._publisher.publish(cdr)
             self.count += 1
         except RuntimeError:  # InvalidHandle or RCLError, which say little once ROS is shut down
@@ -54,6 +71,17 @@ class TopicPublisher:
             return bool(self._publisher.get_subscription_count() > 0)
         except InvalidHandle:  # closed meanwhile
             return False
+
+    def is_heard_by(self, boot: str) -> bool:
+        now = time.monotonic()
+        if now > self._looked_at + LOOK_EVERY_S:
+            try:
+                found = self._node.get_subscriptions_info_by_topic(self.name)
+            except InvalidHandle:  # closed meanwhile
+                return False
+            self._bridges = {info.node_name for info in found if graph.is_bridge(info)}
+            self._looked_at = now
+        return f'{graph.BRIDGE_NODE}{boot}' in self._bridges
 
     def wait_for_acked(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds

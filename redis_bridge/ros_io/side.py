@@ -16,6 +16,7 @@ from redis_bridge.mapping.model import Qos
 from redis_bridge.ports import Publisher, TopicRequest
 from redis_bridge.ros_io import qos, types
 from redis_bridge.ros_io.graph import TURNS
+from redis_bridge.ros_io.origin import OwnMessages
 from redis_bridge.ros_io.publisher import TopicPublisher
 from redis_bridge.ros_io.subscription import Topic
 
@@ -43,6 +44,7 @@ class RosSide:
         self._served = self._wanted
         self._topics: dict[str, Topic] = {}
         self._publishers: dict[_Shared, TopicPublisher] = {}
+        self._own: dict[str, OwnMessages] = {}  # by topic, if ROS does not identify publishers
         self._turn = 0
         # Steady time: under simulated time a paused world would stop the polling.
         self._timer = node.create_timer(
@@ -67,7 +69,9 @@ class RosSide:
         publisher = self._publishers.get(shared)
         if publisher is None:
             profile = qos.for_publisher(asked, latched)
-            publisher = TopicPublisher(self._node, name, types.load(type_name), profile)
+            publisher = TopicPublisher(
+                self._node, name, types.load(type_name), profile, self._own_messages(name)
+            )
             self._publishers[shared] = publisher
         publisher.users += 1
         return publisher
@@ -114,5 +118,8 @@ class RosSide:
             self._topics.pop(name).close()
         for name, requests in wanted.items():
             if name not in self._topics:
-                self._topics[name] = Topic(self._node, name, self._has_gid, self._log)
+                self._topics[name] = Topic(self._node, name, self._own_messages(name), self._log)
             self._topics[name].want(requests)
+
+    def _own_messages(self, name: str) -> OwnMessages | None:
+        return None if self._has_gid else self._own.setdefault(name, OwnMessages())

@@ -17,7 +17,7 @@ from redis_bridge.mapping.model import Qos
 from redis_bridge.messages.types import Message
 from redis_bridge.ports import TopicReceiver, TopicRequest
 from redis_bridge.ros_io import drain, graph, qos, types
-from redis_bridge.ros_io.origin import OriginFilter
+from redis_bridge.ros_io.origin import BlindFilter, OriginFilter, OwnMessages
 from redis_bridge.ros_io.readers import Readers
 
 
@@ -25,10 +25,13 @@ class Topic:
     """A topic whose type and QoS follow its publishers; used in the executor's thread.
 
     Routes may disagree about its type. One type is carried at a time, because DDS allows a
-    process no more: one that is asked for and published, if there is any.
+    process no more: one that is asked for and published, if there is any. `own` is given if ROS
+    does not identify publishers.
     """
 
-    def __init__(self, node: Node, name: str, has_gid: bool, log: logging.Logger) -> None:
+    def __init__(
+        self, node: Node, name: str, own: OwnMessages | None, log: logging.Logger
+    ) -> None:
         self.name = name
         self._node = node
         self._log = log
@@ -39,9 +42,12 @@ class Topic:
         self._carrying: list[TopicReceiver] = []  # the receivers of this type
         self._states: dict[TopicReceiver, str] = {}
         self._publishers = graph.PublisherWatch(node, name)
-        self._origins = OriginFilter(self._publishers, self._drop) if has_gid else None
-        self._readers = Readers(node, self._publishers, has_gid, self._deliver)
-        self._loop_risk = False
+        self._origins: OriginFilter | BlindFilter = (
+            OriginFilter(self._publishers, self._drop)
+            if own is None
+            else BlindFilter(self._publishers, self._drop, node.get_name(), own)
+        )
+        self._readers = Readers(node, self._publishers, own is None, self._deliver)
 
     def want(self, requests: Collection[TopicRequest]) -> None:
         """Serve exactly these requests; each may set what others leave open."""
@@ -57,7 +63,7 @@ class Topic:
     def poll_graph(self, turn: int) -> None:
         """Follow what the graph says of the topic; `turn` counts up to graph.TURNS."""
         may_rest = {*self._states.values()} == {'open'}
-        if self._origins is not None and self._origins.waiting:
+        if self._origins.waiting:
             self._deliver([])
             may_rest = False
         infos = self._publishers.poll(turn, may_rest and not self._readers.is_changing)
@@ -73,10 +79,7 @@ class Topic:
         own = self._node.get_name()
         others = [info for info in infos if info.node_name != own]
         self._readers.learn(infos)
-        if self._origins is not None:
-            self._origins.learn(infos)
-        else:
-            self._loop_risk = any(map(graph.is_bridge, others))
+        self._origins.learn(infos)
         kinds = {info.topic_type for info in others}
         problems = self._load({request.type for request in self._requests if request.type})
         chosen = self._choose(kinds)
@@ -141,11 +144,8 @@ class Topic:
         return self._describe(publishers)
 
     def _describe(self, publishers: list[TopicEndpointInfo]) -> str:
-        if self._loop_risk:
-            return (
-                'error: another bridge publishes on this topic and this ROS distribution does '
-                'not identify publishers; nothing is forwarded, to avoid a loop'
-            )
+        if self._origins.problem is not None:
+            return self._origins.problem
         strangers = {info.topic_type for info in publishers} - {self._type}
         if strangers:
             return f'error: expected {self._type}, a publisher sends {", ".join(strangers)}'
@@ -171,21 +171,13 @@ class Topic:
 
     def _deliver(self, taken: drain.Taken) -> None:
         try:
-            batch = self._admitted(taken)
+            batch = [message for message, _ in self._origins.admit(taken)]
             if batch:
                 for receiver in self._carrying:
                     receiver.forward(batch)
         except Exception:  # an executor that sees an exception may take the process down
             self._log.exception('%s: a batch was lost', self.name)
             self._drop('internal_error', len(taken))
-
-    def _admitted(self, taken: drain.Taken) -> list[bytes]:
-        if self._loop_risk:
-            self._drop('unguarded', len(taken))
-            return []
-        if self._origins is not None:
-            taken = self._origins.admit(taken)
-        return [message for message, _ in taken]
 
     def _drop(self, reason: str, count: int) -> None:
         for receiver in self._carrying:

@@ -153,6 +153,7 @@ class MemoryPublisher:
         self.depth = 10
         self.subscribers = 1
         self.acknowledges = True
+        self.bridges: set[str] = set()
         self.users = 1
         self.said = 'open'
 
@@ -165,6 +166,9 @@ class MemoryPublisher:
 
     def has_subscribers(self) -> bool:
         return self.subscribers > 0
+
+    def is_heard_by(self, boot: str) -> bool:
+        return boot in self.bridges
 
     def wait_for_acked(self, seconds: float) -> bool:
         return self.acknowledges

@@ -355,6 +355,161 @@ def test_a_ring_of_two_bridges_in_one_graph_does_not_loop(ros, redis_server, tmp
         eventually(lambda: one.routes()[0]['carried'] == published + 5)
 
 
+def numbers_on(pubsub):
+    """Return how many messages came on the channels of a subscription."""
+    count = 0
+    while (message := pubsub.get_message(timeout=1)) is not None:
+        count += message['type'] == 'message'
+    return count
+
+
+@pytest.mark.parametrize('encoding', ['text', 'msgpack'])
+def test_a_bridge_that_joins_a_topic_of_another_one_starts_no_burst(
+    ros, redis_server, tmp_path, encoding
+):
+    outbound = f"""
+        ros_to_redis:
+          - {{topic: /ring, encoding: {encoding}, to: {{channel: ring}}}}
+    """
+    inbound = f"""
+        redis_to_ros:
+          - {{channel: ring, topic: /ring, type: std_msgs/msg/String, encoding: {encoding}}}
+    """
+    talk = ros.node.create_publisher(String, '/ring', 10)
+    ros.start()
+    pubsub = redis_server.client().pubsub()
+    pubsub.subscribe('ring')
+    with BridgeProcess(tmp_path, outbound, redis_server, 'robot1', DOMAIN) as one:
+        one.ready()
+        ros.until_matched(talk)
+        sent = 0
+
+        def talked() -> int:
+            nonlocal sent
+            sent += 1
+            talk.publish(String(data=str(sent)))
+            return sent
+
+        with BridgeProcess(tmp_path, inbound, redis_server, 'robot2', DOMAIN) as two:
+
+            def has_met() -> bool:
+                talked()
+                one_route, two_route = (*one.routes(), *two.routes(), None)[:2]
+                if two_route is None:
+                    return False
+                if not has_publisher_gid():
+                    return one_route['state'].startswith('error: another bridge publishes')
+                return bool(
+                    one_route['dropped'].get('own_origin')
+                    or two_route['dropped'].get('same_graph')
+                )
+
+            eventually(has_met, 20, every=0.05)
+            two.ready()
+            goal = sent + 40
+            eventually(lambda: talked() >= goal, every=0.05)
+        assert numbers_on(pubsub) <= sent
+        if has_publisher_gid():
+            eventually(lambda: one.routes()[0]['carried'] == sent)
+        pubsub.close()
+
+
+@pytest.mark.skipif(not has_publisher_gid(), reason='rejected if publishers are not identified')
+def test_two_bridges_in_one_graph_that_carry_the_same_both_ways_publish_nothing_twice(
+    ros, redis_server, tmp_path
+):
+    mapping = """
+        ros_to_redis:
+          - {topic: /chat, to: {channel: chat}}
+        redis_to_ros:
+          - {channel: chat, topic: /chat, type: std_msgs/msg/String}
+    """
+    talk = ros.node.create_publisher(String, '/chat', 100)
+    heard = ros.collect(String, '/chat', 100)
+    ros.start()
+    with (
+        BridgeProcess(tmp_path, mapping, redis_server, 'robot1', DOMAIN) as one,
+        BridgeProcess(tmp_path, mapping, redis_server, 'robot2', DOMAIN) as two,
+    ):
+
+        def dropped(bridge):
+            return bridge.routes()[1]['dropped'].get('same_graph', 0)
+
+        def have_met() -> bool:
+            talk.publish(String(data='hello'))
+            return all(bridge.routes() and dropped(bridge) for bridge in (one, two))
+
+        eventually(have_met, 20, every=0.1)
+        client = redis_server.client()
+        pubsub = client.pubsub()
+        pubsub.subscribe('chat')
+        expected = [str(number) for number in range(20)]
+        for text in expected:
+            talk.publish(String(data=text))
+        crossed: list[str] = []
+
+        def have_crossed() -> bool:
+            message = pubsub.get_message(timeout=1)
+            if message is not None and message['type'] == 'message':
+                crossed.append(CODECS['msgpack'].unpack(message['data'])[0]['data'])
+            return all(crossed.count(text) == 2 for text in expected)
+
+        eventually(have_crossed, every=0)
+        # What comes from elsewhere is published by both, after whatever came before it.
+        client.publish('chat', CODECS['msgpack'].pack({'data': 'end'}))
+        eventually(lambda: said(heard).count('end') == 2)
+        assert [text for text in said(heard) if text != 'end'] == expected
+        pubsub.close()
+        warning = 'the bridge of robot2 carries /chat to Redis: let one bridge carry it both ways'
+        assert warning in one.text()
+
+
+def test_robots_that_publish_what_the_other_one_says_do_not_loop(ros, redis_server, tmp_path):
+    mapping = """
+        defaults: {{encoding: text}}
+        ros_to_redis:
+          - {{topic: /chat, type: std_msgs/msg/String, to: {{channel: "from_{}"}}}}
+        redis_to_ros:
+          - {{channel: "from_{}", topic: /chat, type: std_msgs/msg/String}}
+    """
+    with Graph(DOMAIN + 1, 'other') as other:
+        talk = ros.node.create_publisher(String, '/chat', 10)
+        answer = other.node.create_publisher(String, '/chat', 10)
+        here = ros.collect(String, '/chat')
+        there = other.collect(String, '/chat')
+        ros.start()
+        other.start()
+        client = redis_server.client()
+        pubsub = client.pubsub()
+        with (
+            BridgeProcess(tmp_path, mapping.format(1, 2), redis_server, 'robot1', DOMAIN) as one,
+            BridgeProcess(
+                tmp_path, mapping.format(2, 1), redis_server, 'robot2', DOMAIN + 1
+            ) as two,
+        ):
+            one.ready()
+            two.ready()
+            ros.until_matched(talk, count=2)
+            other.until_matched(answer, count=2)
+
+            def are_matched() -> bool:
+                client.publish('from_1', 'hello')
+                client.publish('from_2', 'hello')
+                drops = [bridge.routes()[0]['dropped'] for bridge in (one, two)]
+                return bool(here and there) and all('own_origin' in drop for drop in drops)
+
+            eventually(are_matched, every=0.1)
+            pubsub.subscribe('from_1', 'from_2')
+            for _ in range(3):
+                talk.publish(String(data='again'))
+            eventually(lambda: said(there) == ['again'] * 3)
+            answer.publish(String(data='again'))
+            eventually(lambda: len(said(here)) >= 4)
+            assert numbers_on(pubsub) == 4
+        assert said(here) == said(there) == ['again'] * 4
+        pubsub.close()
+
+
 def test_a_value_mirrored_both_ways_between_two_graphs_settles(ros, redis_server, tmp_path):
     mapping = """
         defaults: {encoding: text}

@@ -251,6 +251,85 @@ def test_without_publisher_ids_another_bridge_on_the_topic_is_an_error(bridge_gr
     assert heard.samples == []
 
 
+def test_without_publisher_ids_a_bridge_that_joins_is_noticed_before_its_first_message(
+    bridge_graph, peer
+):
+    (heard,) = listening(bridge_graph, '/joins', type_name='std_msgs/msg/String', has_gid=False)
+    genuine = peer.node.create_publisher(String, '/joins', 10)
+    peer.until_matched(genuine)
+    for number in range(3):
+        genuine.publish(String(data='genuine'))
+        eventually(lambda: len(heard.samples) == number + 1)  # noqa: B023
+        eventually(lambda: heard.states[-1] == 'open')
+        with Graph(name=f'{BRIDGE_NODE}other{number}') as other:
+            looped = other.node.create_publisher(String, '/joins', 10)
+
+            def is_noticed() -> bool:
+                looped.publish(String(data='looped'))  # noqa: B023
+                return 'unguarded' in heard.dropped
+
+            eventually(is_noticed, every=0.0005)
+            eventually(lambda: heard.states[-1].startswith('error: another bridge publishes'))
+        eventually(lambda: heard.states[-1] == 'open')
+        heard.dropped.clear()
+    assert heard.texts() == ['genuine'] * 3
+
+
+def test_without_publisher_ids_own_messages_are_recognized(bridge_graph, peer):
+    ros = RosSide(bridge_graph.node, LOG, has_gid=False)
+    heard = Heard()
+    ros.want(requests(['/echo'], [heard], 'std_msgs/msg/String'))
+    own = ros.publisher('/echo', 'std_msgs/msg/String', Qos(depth=1000), latched=False)
+    ros.start()
+    bridge_graph.start()
+    genuine = peer.node.create_publisher(String, '/echo', 10)
+    peer.until_matched(genuine)
+    same = bytes(serialize_message(String(data='same')))
+
+    def is_heard() -> bool:
+        own.publish(same)
+        return bool(heard.dropped.get('own_origin'))
+
+    eventually(is_heard)
+    before = own.count
+    eventually(lambda: heard.dropped['own_origin'] >= before)
+    for number in range(50):
+        own.publish(same)
+        own.publish(bytes(serialize_message(String(data=str(number)))))
+        genuine.publish(String(data='same'))
+        genuine.publish(String(data=f'genuine {number}'))
+        eventually(lambda: len(heard.samples) == 2 * (number + 1))  # noqa: B023
+    eventually(lambda: heard.dropped['own_origin'] >= before + 100)
+    expected = [text for number in range(50) for text in ('same', f'genuine {number}')]
+    assert heard.texts() == expected
+    assert heard.dropped == {'own_origin': before + 100}
+
+
+def test_without_publisher_ids_own_messages_that_come_again_from_the_history_are_recognized(
+    bridge_graph, peer
+):
+    ros = RosSide(bridge_graph.node, LOG, has_gid=False)
+    heard = Heard()
+    ros.want(requests(['/kept'], [heard], 'std_msgs/msg/String'))
+    own = ros.publisher('/kept', 'std_msgs/msg/String', Qos(), latched=True)
+    ros.start()
+    bridge_graph.start()
+
+    def is_heard() -> bool:
+        own.publish(bytes(serialize_message(String(data='own'))))
+        return bool(heard.dropped.get('own_origin'))
+
+    eventually(is_heard)
+    # This one turns the subscription to latched, which begins with the history of all publishers.
+    latched = peer.node.create_publisher(String, '/kept', LATCHED)
+    latched.publish(String(data='latched'))
+    eventually(lambda: heard.texts())
+    eventually(lambda: peer.subscribed('/kept') == [ReliabilityPolicy.RELIABLE])
+    latched.publish(String(data='end'))
+    eventually(lambda: heard.texts()[-1] == 'end')
+    assert heard.texts() == ['latched', 'end']
+
+
 def test_garbage_from_dds_reaches_the_listener_as_bytes_and_hurts_nobody(bridge_graph, peer):
     (heard,) = listening(bridge_graph, '/garbage', type_name='std_msgs/msg/String')
     publisher = peer.node.create_publisher(String, '/garbage', 10)

@@ -135,6 +135,27 @@ def test_own_messages_are_dropped_by_origin_and_others_are_not():
     assert inbound.dropped == {'own_origin': 1}
 
 
+def test_what_another_bridge_carried_from_the_same_topic_is_not_published_there_again(caplog):
+    inbound = Inbound()
+    inbound.publisher.bridges.add('there')
+    inbound.carry(
+        {'data': 1, '_meta': meta('robot2/there')},
+        {'data': 2, '_meta': meta('robot2/elsewhere')},
+        {'data': 3, '_meta': meta('there')},  # no bridge's
+        {'data': 4, '_meta': meta('')},
+    )
+    assert [value['data'] for value in inbound.values] == [2, 3, 4]
+    assert inbound.dropped == {'same_graph': 1}
+    assert 'the bridge of robot2 carries /n to Redis: let one bridge carry it' in caplog.text
+
+
+def test_a_key_is_published_whichever_bridge_wrote_it():
+    inbound = Inbound(source=KeySourceConfig('k'))
+    inbound.publisher.bridges.add('there')
+    inbound.carry({'data': 1, '_meta': meta('robot2/there')})
+    assert inbound.values == [{'data': 1.0}]
+
+
 def test_a_gap_in_the_sequence_is_counted_per_origin():
     inbound = Inbound()
     inbound.carry(
