@@ -66,8 +66,9 @@ class RosSide:
         shared = (name, type_name, asked, latched)
         publisher = self._publishers.get(shared)
         if publisher is None:
-            profile = qos.for_publisher(asked, latched)
-            publisher = TopicPublisher(self._node, name, types.load(type_name), profile)
+            kind = types.load(type_name)
+            profile = qos.for_publisher(asked, latched, types.describe(kind))
+            publisher = TopicPublisher(self._node, name, kind, profile)
             self._publishers[shared] = publisher
         publisher.users += 1
         return publisher

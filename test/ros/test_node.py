@@ -922,3 +922,38 @@ def test_no_entry_of_a_group_leaves_the_history_before_subscribers_have_it(
         eventually(lambda: len(subscriber.heard) >= 500, 30)
         eventually(lambda: client.xpending('robot1:tasks', 'robot1')['pending'] == 0)
         assert subscriber.numbers == list(range(500))
+
+
+@pytest.mark.parametrize('source', ['channel: tasks', 'stream: tasks'])
+def test_a_burst_reaches_a_reliable_subscriber_complete(redis_server, tmp_path, source):
+    count = 3000
+    kind, _, name = source.partition(': ')
+    pipe = redis_server.client().pipeline(transaction=False)
+
+    def send(numbers):
+        for number in numbers:
+            data = json.dumps({'data': f'{number}'})
+            pipe.publish(name, data) if kind == 'channel' else pipe.xadd(name, {'data': data})
+        pipe.execute()
+
+    mapping = f"""
+        redis_to_ros:
+          - {{{source}, topic: /tasks, type: std_msgs/msg/String, encoding: json}}
+    """
+    with (
+        BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge,
+        Subscriber() as subscriber,
+    ):
+        bridge.ready()
+
+        def is_heard():
+            send([-1])
+            return subscriber.heard
+
+        eventually(is_heard, every=0.1)
+        for _ in range(4):
+            eventually(lambda: set(subscriber.numbers) <= {-1})
+            send(range(count))
+            eventually(lambda: len([n for n in subscriber.numbers if n >= 0]) >= count, 20)
+            assert [n for n in subscriber.numbers if n >= 0] == list(range(count))
+            subscriber.heard.clear()
