@@ -28,6 +28,9 @@ STOP_ACKED_WITHIN_S = 0.2
 # How many entries of a consumer group may wait for subscribers to acknowledge them. Fast DDS asks
 # for that when the history is full, else only every 3 s.
 GROUP_DEPTH = 10_000
+NEWEST_DEPTH = (
+    10  # of commands and `deliver: latest`: a subscriber that is behind gets no old ones
+)
 
 RunningRoute = OutboundRoute | InboundRoute
 R = TypeVar('R', OutboundRoute, InboundRoute)
@@ -163,8 +166,11 @@ class RouteSet:
         latched = not route.source.is_event
         qos = route.qos
         is_kept = latched or qos.durability == 'transient_local'  # for subscribers that come later
-        if route.source.group is not None and qos.depth is None and not is_kept:
-            qos = replace(qos, depth=GROUP_DEPTH)
+        if qos.depth is None and not is_kept:
+            if route.source.group is not None:
+                qos = replace(qos, depth=GROUP_DEPTH)
+            elif route.is_command or route.deliver == 'latest':
+                qos = replace(qos, depth=NEWEST_DEPTH)
         return self._ros.publisher(route.topic, route.type, qos, latched)
 
     def _dead_man(self, route: RedisToRos, of_route: Publisher) -> DeadMan | None:

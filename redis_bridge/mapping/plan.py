@@ -36,6 +36,7 @@ _BIG_TYPES = {
     'sensor_msgs/msg/PointCloud2',
     'stereo_msgs/msg/DisparityImage',
 }
+_AS_JSON = 'as JSON is large and slow: prefer encoding msgpack with arrays: typed, or cdr'
 _COMMAND_TYPES = {
     'ackermann_msgs/msg/AckermannDrive',
     'ackermann_msgs/msg/AckermannDriveStamped',
@@ -203,6 +204,8 @@ def _warnings(mapping: Mapping, distro: str) -> Iterator[RouteWarning]:
     yield from _on_each(mapping.ros_to_redis, _short_lives)
     yield from _short_presence(mapping)
     yield from _on_each(mapping.ros_to_redis, _big_payloads)
+    yield from _on_each(mapping.ros_to_redis, _big_json_out)
+    yield from _on_each(mapping.redis_to_ros, _big_json_in)
     yield from _on_each(mapping.redis_to_ros, _unguarded_commands)
     yield from _on_each(mapping.redis_to_ros, _repeated_commands)
     yield from _plaintext(mapping)
@@ -257,6 +260,18 @@ def _big_payloads(route: RosToRedis) -> _Found:
                 f'{here}: each {route.type} is sent once per subscriber: prefer a key, and a '
                 'channel with send: notice',
             )
+
+
+def _big_json_out(route: RosToRedis) -> _Found:
+    if route.type in _BIG_TYPES and not route.field and not route.fields:
+        for sink in route.sinks:
+            if sink.encoding == 'json' and not sink.is_notice:
+                yield 'big json', f'{sink.kind} {sink.name}: {route.type} {_AS_JSON}'
+
+
+def _big_json_in(route: RedisToRos) -> _Found:
+    if route.type in _BIG_TYPES and route.encoding == 'json' and not route.field:
+        yield 'big json', f'{route.source.kind} {route.source.name}: {route.type} {_AS_JSON}'
 
 
 def _unguarded_commands(route: RedisToRos) -> _Found:

@@ -16,6 +16,7 @@ from typing import Any
 
 from redis_bridge.messages.codegen import COMPILED, ReadSource, identifier
 from redis_bridge.messages.paths import child, field_at
+from redis_bridge.messages.pieces import listed
 from redis_bridge.messages.types import Array, Message, Primitive, Sequence, String
 from redis_bridge.messages.wide_strings import wide_text
 
@@ -142,11 +143,11 @@ class _Source(ReadSource[_Choice, str]):
         if type_.is_bytes:
             self.emit(f'{name} = buf[{span}]')
         elif item.name == 'boolean':
-            self.emit(f'{name} = list(map(bool, buf[{span}]))')
+            self.emit(f'{name} = [byte != 0 for byte in buf[{span}]]')
         else:
             self.emit(f'{name} = array({item.code!r}, buf[{span}])')
             if not is_typed:
-                self.emit(f'{name} = {name}.tolist()')
+                self.emit(f'{name} = listed({name})')
         return name
 
     def string(self, type_: String, at: _Choice) -> str:
@@ -179,4 +180,4 @@ class _Source(ReadSource[_Choice, str]):
         return name
 
 
-_NAMES = {'array': array, 'wide_text': wide_text}
+_NAMES = {'array': array, 'listed': listed, 'wide_text': wide_text}

@@ -17,6 +17,7 @@ from redis_bridge.messages import find_error
 from redis_bridge.messages.codegen import COMPILED, Source, define, identifier
 from redis_bridge.messages.guards import Guards, broken_guard, check_of_replaced, check_paths
 from redis_bridge.messages.paths import child, set_at
+from redis_bridge.messages.pieces import NUMBERS, pieces
 from redis_bridge.messages.types import (
     NANOSECONDS,
     TIMES,
@@ -290,6 +291,8 @@ def _packed(value: Any, code: str, kinds: tuple[type, ...]) -> bytes:
     """Return the bytes of a numeric sequence."""
     if isinstance(value, array) and value.typecode == code:
         return value.tobytes()
+    if len(value) > NUMBERS:
+        return b''.join(_packed(piece, code, kinds) for piece in pieces(value))
     value = _items_of(value, kinds)
     return struct.pack(f'<{len(value)}{code}', *value)
 

@@ -24,7 +24,7 @@ frame that names errors (`unpack1` reads '<?7xdI', because positions are known u
     n5 = t4[0]
     s = o
     o = s + 4 * n5
-    v6 = array('f', buf[s:o]).tolist()
+    v6 = listed(array('f', buf[s:o]))
     if o > end: raise ValueError('ends too early')
     return {'ok': t1[0], 'x': t1[1], 'name': v3, 'ranges': v6}
 """

@@ -9,6 +9,7 @@ import base64
 import json
 import math
 import re
+import secrets
 from array import array
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,6 +17,7 @@ from typing import Any
 
 from redis_bridge.errors import PayloadError, show
 from redis_bridge.messages.paths import child, get_at
+from redis_bridge.messages.pieces import Pause, encode_with_pauses, long_lists_of, pieces
 from redis_bridge.messages.types import FieldType, Message, Primitive, String
 from redis_bridge.payloads.codec import Decode, ValueCodec, no_duplicates
 from redis_bridge.payloads.looks_like import malformed
@@ -25,6 +27,13 @@ from redis_bridge.protocol.meta import Meta, with_meta
 _EXACT = 1 << 53  # beyond this a JSON number is not exact in JavaScript and others
 _NON_FINITE = {'NaN': math.nan, 'Infinity': math.inf, '-Infinity': -math.inf}
 INTEGER = re.compile(r'-?[0-9]{1,20}')
+# Bytes beyond this are base64 in pieces, put where the encoder has written this string, which no
+# value can hold because nobody else knows it.
+_BLOB = 3 << 16
+_PLACE = secrets.token_hex()
+_LARGE = (
+    1 << 20
+)  # bytes of a payload beyond which Python reads integers, so that the lock can change
 
 Convert = Callable[[Any], Any]
 
@@ -42,7 +51,10 @@ def _exact(value: int) -> int | str:
     return value if -_EXACT <= value <= _EXACT else str(value)
 
 
-def _to_base64(value: Any) -> str:
+def _to_json(value: Any) -> Any:
+    """Return the form of a value that JSON does not know."""
+    if isinstance(value, Pause):
+        return value.item
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     raise TypeError(f'{show(value)} cannot be carried')
@@ -126,10 +138,31 @@ def _converter(
     if each is _from_integral:  # a list without floats, however long, is left alone
         return lambda value: (
             list(map(_from_integral, value))
-            if type(value) is list and float in map(type, value)
+            if type(value) is list and any(float in map(type, piece) for piece in pieces(value))
             else value
         )
     return lambda value: [each(item) for item in value] if type(value) is list else value
+
+
+def _encoder(default: Convert) -> Callable[[Any], str]:
+    return json.JSONEncoder(
+        ensure_ascii=False,
+        allow_nan=False,
+        check_circular=False,
+        separators=(',', ':'),
+        default=default,
+    ).encode
+
+
+def _filled(payload: bytes, blobs: list[bytes]) -> bytes:
+    """Return a payload with blobs, which are taken from their list, in their places."""
+    before, *others = payload.split(_PLACE.encode())
+    parts = [before]
+    for behind in others:
+        blob = blobs.pop(0)
+        parts += (base64.b64encode(blob[at : at + _BLOB]) for at in range(0, len(blob), _BLOB))
+        parts.append(behind)
+    return b''.join(parts)
 
 
 class Json(ValueCodec):
@@ -138,14 +171,13 @@ class Json(ValueCodec):
     name = 'json'
     carries_meta = True
 
-    _encode = json.JSONEncoder(
-        ensure_ascii=False,
-        allow_nan=False,
-        check_circular=False,
-        separators=(',', ':'),
-        default=_to_base64,
-    ).encode
+    _encode = staticmethod(_encoder(_to_json))
     _decode = json.JSONDecoder(object_pairs_hook=no_duplicates, parse_float=_literal_float).decode
+    _decode_large = json.JSONDecoder(
+        object_pairs_hook=no_duplicates,
+        parse_float=_literal_float,
+        parse_int=lambda digits: int(digits),
+    ).decode
 
     def dump_untyped(self, value: Any, meta: Meta | None, typed: bool) -> bytes:
         return self._encode(with_meta(_untyped_to_json(value), meta)).encode()
@@ -164,25 +196,41 @@ class Json(ValueCodec):
         return read
 
     def dumper(self, type_: FieldType) -> Callable[[Any], bytes]:
-        encode = self._encode
         integers = _converter(type_, _INTEGERS_TO_JSON)
         floats = _converter(type_, _FLOATS_TO_JSON)
+        find = long_lists_of(type_)
+
+        blobs: list[bytes] = []
+
+        def default(value: Any) -> Any:
+            if isinstance(value, bytes) and len(value) > _BLOB:
+                blobs.append(value)
+                return _PLACE
+            return _to_json(value)
+
+        to_text = _encoder(default)
+
+        def encode(value: Any) -> bytes:
+            blobs.clear()
+            payload = encode_with_pauses(to_text, value, find).encode()
+            return _filled(payload, blobs) if blobs else payload
 
         def dump(value: Any) -> bytes:
             if integers is not None:
                 value = integers(value)
             try:
-                return encode(value).encode()
+                return encode(value)
             except ValueError:  # some are not finite, which few messages are
                 if floats is None:
                     raise
-                return encode(floats(value)).encode()
+                return encode(floats(value))
 
         return dump
 
     def load(self, payload: bytes) -> Any:
         try:
-            return self._decode(payload.decode())
+            decode = self._decode if len(payload) <= _LARGE else self._decode_large
+            return decode(payload.decode())
         except (ValueError, RecursionError) as error:
             reason = 'nested too deep' if isinstance(error, RecursionError) else str(error)
             raise malformed(payload, 'json', f'not JSON as used here: {reason}') from None

@@ -14,6 +14,7 @@ from typing import Any, Union
 import msgpack
 
 from redis_bridge.errors import PayloadError, show
+from redis_bridge.messages.pieces import Pause, encode_with_pauses, long_lists_of
 from redis_bridge.messages.types import FieldType, Message
 from redis_bridge.payloads import msgpack_direct
 from redis_bridge.payloads.codec import Encode, ValueCodec, no_duplicates
@@ -76,6 +77,8 @@ def _standard_code(numbers: Numbers) -> str:
 
 def _to_ext(value: Any) -> Any:
     """Return the form of a value that msgpack does not know: a typed array."""
+    if isinstance(value, Pause):
+        return value.item
     if not isinstance(value, array):
         raise TypeError(f'{show(value)} cannot be carried')
     code = _standard_code(value)
@@ -127,7 +130,8 @@ class Msgpack(ValueCodec):
 
     def dumper(self, type_: FieldType) -> Callable[[Any], bytes]:
         pack: Callable[[Any], bytes] = msgpack.Packer(default=_to_ext).pack
-        return pack
+        find = long_lists_of(type_)
+        return lambda value: encode_with_pauses(pack, value, find)
 
     def load(self, payload: bytes) -> Any:
         return _load(payload, None)  # names that are no strings are left for the writer to reject

@@ -19,10 +19,12 @@ import struct
 from array import array
 from collections.abc import Callable
 from functools import lru_cache, partial
+from typing import Any
 
 import msgpack
 
 from redis_bridge.messages.codegen import COMPILED, ReadSource, identifier
+from redis_bridge.messages.pieces import NUMBERS, pieces
 from redis_bridge.messages.types import Array, Message, Primitive, Sequence, String
 from redis_bridge.messages.wide_strings import wide_text
 
@@ -256,13 +258,21 @@ def _order_to_list(count: int, size: int) -> bytes:
 
 
 def _integers(code: str, data: bytes) -> bytes:
-    packed: bytes = msgpack.packb(array(code, data).tolist())
-    return packed
+    return _list(array(code, data), array.tolist)
 
 
 def _booleans(data: bytes) -> bytes:
-    packed: bytes = msgpack.packb([byte != 0 for byte in data])
-    return packed
+    return _list(data, lambda piece: [byte != 0 for byte in piece])
+
+
+def _list(numbers: Any, to_list: Callable[[Any], list[Any]]) -> bytes:
+    if len(numbers) <= NUMBERS:
+        packed: bytes = msgpack.packb(to_list(numbers))
+        return packed
+    parts: list[bytes | memoryview] = [array_head(len(numbers))]
+    for piece in pieces(numbers):
+        parts.append(memoryview(msgpack.packb(to_list(piece)))[len(array_head(len(piece))) :])
+    return b''.join(parts)
 
 
 _NAMES = {

@@ -20,13 +20,15 @@ from rclpy.qos import (
 
 from redis_bridge.mapping.model import Qos
 from redis_bridge.messages.paths import leaves
-from redis_bridge.messages.types import Message, Sequence
+from redis_bridge.messages.types import Message, Primitive, Sequence
 
 # Enough for a burst, and for a latched topic at least the number of its publishers; the graph does
 # not contain their depth. Waiting messages take memory, hence less for images and the like.
 SUBSCRIPTION_DEPTH = 1000
 BLOB_DEPTH = 100
-PUBLISHER_DEPTH = 10
+# Enough for a burst: as many messages are kept until reliable subscribers have acknowledged them.
+PUBLISHER_DEPTH = 10_000
+KEPT_DEPTH = 10  # for subscribers that come later
 
 
 def for_subscription(asked: Qos, offered: Collection[QoSProfile], message: Message) -> QoSProfile:
@@ -59,11 +61,14 @@ def for_subscriptions(
     return profiles
 
 
-def for_publisher(asked: Qos, latched: bool) -> QoSProfile:
+def for_publisher(asked: Qos, latched: bool, message: Message) -> QoSProfile:
     """Return a reliable profile, transient_local of depth 1 if `latched` (state)."""
     if latched:
         return _profile(asked, 'reliable', 'transient_local', 1)
-    return _profile(asked, 'reliable', 'volatile', PUBLISHER_DEPTH)
+    depth = BLOB_DEPTH if _holds_blobs(message) else PUBLISHER_DEPTH
+    if asked.durability == 'transient_local':
+        depth = KEPT_DEPTH
+    return _profile(asked, 'reliable', 'volatile', depth)
 
 
 def mismatch(publisher: QoSProfile, subscription: QoSProfile) -> str | None:
@@ -75,8 +80,9 @@ def mismatch(publisher: QoSProfile, subscription: QoSProfile) -> str | None:
 
 
 def _holds_blobs(message: Message) -> bool:
-    """Return whether a message has bytes without bound: images, point clouds, files."""
-    return any(isinstance(kind, Sequence) and kind.is_bytes for _, kind in leaves(message))
+    """Return whether a message has bytes without bound: images, point clouds, grids, files."""
+    sequences = (kind.item for _, kind in leaves(message) if isinstance(kind, Sequence))
+    return any(isinstance(item, Primitive) and item.size == 1 for item in sequences)
 
 
 def _profile(asked: Qos, reliability: str, durability: str, depth: int) -> QoSProfile:

@@ -68,10 +68,9 @@ class RosSide:
         shared = (name, type_name, asked, latched)
         publisher = self._publishers.get(shared)
         if publisher is None:
-            profile = qos.for_publisher(asked, latched)
-            publisher = TopicPublisher(
-                self._node, name, types.load(type_name), profile, self._own_messages(name)
-            )
+            kind = types.load(type_name)
+            profile = qos.for_publisher(asked, latched, types.describe(kind))
+            publisher = TopicPublisher(self._node, name, kind, profile, self._own_messages(name))
             self._publishers[shared] = publisher
         publisher.users += 1
         return publisher

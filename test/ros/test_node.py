@@ -23,13 +23,15 @@ pytest.importorskip('rclpy')
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist
 from graph import DOMAIN, LATCHED, Graph
-from nav_msgs.msg import Odometry
+from nav_msgs.msg import OccupancyGrid, Odometry
 from processes import BridgeProcess
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Float64, String
 
+from redis_bridge.messages import cdr_write
 from redis_bridge.payloads import CODECS
 from redis_bridge.protocol.meta import Meta
+from redis_bridge.ros_io import types
 from redis_bridge.ros_io.drain import has_publisher_gid
 from redis_bridge.signals import SIGNALS
 
@@ -97,6 +99,42 @@ def test_commands_pass_within_limits_and_silence_stops_the_robot(ros, redis_serv
         assert set(speeds(reliable)) == {0.25, 0.0}
         route = eventually(lambda: [r for r in bridge.routes() if r['noted'].get('stop')])[0]
         assert route['dropped'] == {'out_of_limits': 1}
+
+
+def test_a_stop_comes_in_time_whatever_is_encoded(ros, redis_server, tmp_path):
+    moved_at, stopped_at = [], []  # in seconds, when it was published
+
+    def keep(message, info):
+        times = moved_at if message.linear.x else stopped_at
+        times.append(info['source_timestamp'] / 1e9)
+
+    ros.node.create_subscription(Twist, '/cmd_vel', keep, 100)
+    maps = ros.node.create_publisher(OccupancyGrid, '/map', 1)
+    cells = {'data': [-1, 0, 100, 50] * 1_000_000}
+    grid = cdr_write.writer(types.message('nav_msgs/msg/OccupancyGrid'))(cells)
+    ros.start()
+    commander = Commander(redis_server)
+    mapping = (
+        COMMANDS.replace('repeat: 3', 'repeat: 1')
+        + """
+    ros_to_redis:
+      - {topic: /map, encoding: json, to: {key: map}}
+"""
+    )
+    with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
+        bridge.ready(waiting=True)
+        ros.until_matched(maps)
+        late = []
+        for _ in range(7):
+            known = len(stopped_at)
+            maps.publish(grid)
+            commander.keep_sending(0.25, lambda: moved_at)
+            maps.publish(grid)  # the second one is encoded when the stop is due
+            eventually(lambda known=known: len(stopped_at) > known)
+            late.append(stopped_at[-1] - max(at for at in moved_at if at < stopped_at[-1]) - 0.3)
+            moved_at.clear()
+        # Most of them, because the test shares its machine with others.
+        assert sorted(late)[len(late) // 2] < 0.1, late
 
 
 def test_the_loss_of_redis_stops_the_robot(ros, redis_server, tmp_path):
@@ -1140,3 +1178,38 @@ def test_what_was_published_once_comes_back_with_its_description(ros, redis_serv
         carried = {route['route']: route['carried'] for route in bridge.routes()}
         assert carried['/map_name -> key robot1:map'] == 1
         assert carried['/level -> hash robot1:level'] == 0
+
+
+@pytest.mark.parametrize('source', ['channel: tasks', 'stream: tasks'])
+def test_a_burst_reaches_a_reliable_subscriber_complete(redis_server, tmp_path, source):
+    count = 3000
+    kind, _, name = source.partition(': ')
+    pipe = redis_server.client().pipeline(transaction=False)
+
+    def send(numbers):
+        for number in numbers:
+            data = json.dumps({'data': f'{number}'})
+            pipe.publish(name, data) if kind == 'channel' else pipe.xadd(name, {'data': data})
+        pipe.execute()
+
+    mapping = f"""
+        redis_to_ros:
+          - {{{source}, topic: /tasks, type: std_msgs/msg/String, encoding: json}}
+    """
+    with (
+        BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge,
+        Subscriber() as subscriber,
+    ):
+        bridge.ready()
+
+        def is_heard():
+            send([-1])
+            return subscriber.heard
+
+        eventually(is_heard, every=0.1)
+        for _ in range(4):
+            eventually(lambda: set(subscriber.numbers) <= {-1})
+            send(range(count))
+            eventually(lambda: len([n for n in subscriber.numbers if n >= 0]) >= count, 20)
+            assert [n for n in subscriber.numbers if n >= 0] == list(range(count))
+            subscriber.heard.clear()

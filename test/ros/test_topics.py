@@ -15,6 +15,7 @@ pytest.importorskip('rclpy')
 
 from geometry_msgs.msg import Twist, TwistStamped
 from graph import DOMAIN, LATCHED, Graph
+from nav_msgs.msg import OccupancyGrid
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage
@@ -608,6 +609,17 @@ def test_the_match_is_all_or_weakest():
     )
 
 
-def test_images_wait_in_shorter_queues():
+@pytest.mark.parametrize('blob', [CompressedImage, OccupancyGrid])
+def test_images_and_grids_wait_in_shorter_queues(blob):
     deep = qos.for_subscription(Qos(), [], types.describe(String)).depth
-    assert qos.for_subscription(Qos(), [], types.describe(CompressedImage)).depth < deep
+    assert qos.for_subscription(Qos(), [], types.describe(blob)).depth < deep
+    deep = qos.for_publisher(Qos(), False, types.describe(String)).depth
+    assert qos.for_publisher(Qos(), False, types.describe(blob)).depth < deep
+
+
+def test_what_later_subscribers_receive_is_little():
+    message = types.describe(String)
+    for asked, latched in ((Qos(), True), (Qos(durability='transient_local'), False)):
+        profile = qos.for_publisher(asked, latched, message)
+        assert profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+        assert profile.depth <= 10

@@ -11,7 +11,7 @@ from fakes import FakeClock, FakeRedis, FakeRos
 from samples import NUMBER, TWIST, number
 
 from redis_bridge.bridge.bridge import Bridge
-from redis_bridge.bridge.route_set import GROUP_DEPTH, RouteSet
+from redis_bridge.bridge.route_set import GROUP_DEPTH, NEWEST_DEPTH, RouteSet
 from redis_bridge.errors import MappingError
 from redis_bridge.mapping.model import (
     ChannelSinkConfig,
@@ -95,6 +95,21 @@ def test_a_publisher_for_a_group_keeps_what_waits_but_not_for_later_subscribers(
     world.routes.apply([into('/group', source=group, qos=qos), into('/channel', 'c')])
     depths = {name: asked.depth for name, _, asked, _ in world.ros.publishers}
     assert depths == {'/group': depth, '/channel': None}
+
+
+@pytest.mark.parametrize(
+    ('options', 'depth'),
+    [
+        ({}, None),
+        ({'max_age_ms': 200}, NEWEST_DEPTH),
+        ({'stop': Stop(500)}, NEWEST_DEPTH),
+        ({'deliver': 'latest'}, NEWEST_DEPTH),
+        ({'max_age_ms': 200, 'qos': Qos(depth=3)}, 3),
+    ],
+)
+def test_commands_are_not_kept_for_a_subscriber_that_is_behind(world, options, depth):
+    world.routes.apply([into(**options)])
+    assert {asked.depth for _, _, asked, _ in world.ros.publishers} == {depth}
 
 
 def test_routes_that_stay_equal_go_on_undisturbed(world):

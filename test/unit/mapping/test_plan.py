@@ -130,6 +130,15 @@ WARNINGS = [
         'm.yaml:2: ros_to_redis[0]: channel c: each sensor_msgs/msg/PointCloud2 is sent once per '
         'subscriber: prefer a key, and a channel with send: notice',
     ),
+    *(
+        (
+            f'{direction}: [{{topic: /a, type: {type_}, encoding: json, {end}}}]',
+            f'm.yaml:2: {direction}[0]: key k: {type_.replace("/", "/msg/")} as JSON is large and '
+            'slow: prefer encoding msgpack with arrays: typed, or cdr',
+        )
+        for direction, end in [('ros_to_redis', 'to: {key: k}'), ('redis_to_ros', 'key: k')]
+        for type_ in ('nav_msgs/OccupancyGrid', 'sensor_msgs/Image', 'sensor_msgs/PointCloud2')
+    ),
     (
         'redis_to_ros: [{channel: c, topic: /a, type: geometry_msgs/Twist}]',
         'm.yaml:2: redis_to_ros[0]: geometry_msgs/msg/Twist is a type for commands, and the '
@@ -189,6 +198,9 @@ def test_what_is_unlikely_to_be_meant_is_warned_of(tmp_path, text, warning):
         'ros_to_redis: [{topic: /a, type: sensor_msgs/Image, '
         'to: {key: k, channel: {name: c, send: notice}}}]',
         'ros_to_redis: [{topic: /a, type: sensor_msgs/Image, fields: [width], to: {stream: s}}]',
+        'ros_to_redis: [{topic: /a, type: sensor_msgs/Image, to: {key: k, '
+        'channel: {name: c, encoding: json, send: notice}}}]',
+        'redis_to_ros: [{key: k, topic: /a, type: sensor_msgs/Image, encoding: cdr}]',
         'redis_to_ros: [{channel: c, topic: /a, type: geometry_msgs/Twist, max_age_ms: 9, '
         'stop: {after_ms: 9}}]',
         'redis_to_ros: [{key: k, topic: /a, type: std_msgs/Float64, stop: {after_ms: 9}}]',

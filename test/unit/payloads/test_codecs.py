@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import math
 import struct
+import sys
+import time
 from array import array
 from decimal import Decimal
 
@@ -636,3 +639,113 @@ def test_of_a_name_that_comes_twice_a_route_takes_the_last_and_a_reader_without_
 def test_msgpacks_own_timestamps_are_rejected():
     with pytest.raises(PayloadError, match='ext code -1'):
         CODECS['msgpack'].unpack(msgpack.packb([{'a': msgpack.Timestamp(1, 2)}]))
+
+
+# Long lists
+LONG = parse_definition(
+    'pkg/msg/Long',
+    f"""int8[] cells
+int64[] counts
+float64[] ranges
+bool[] flags
+string[] names
+pkg/Row[] rows
+uint8[] front
+uint8[] back
+{LINE}
+MSG: pkg/Row
+float32[] heights
+float64[2] at
+""",
+)
+MANY = 120_001
+LONG_VALUE = {
+    'cells': [number % 100 - 1 for number in range(MANY)],
+    'counts': [(1 << 60) + number for number in range(MANY)],
+    'ranges': [number / 4 for number in range(MANY)],
+    'flags': [number % 3 == 0 for number in range(MANY)],
+    'names': [str(number) for number in range(MANY)],
+    'rows': [
+        {'heights': [0.5] * (2500 if number % 1000 == 0 else 1), 'at': [number / 2, 1.0]}
+        for number in range(3001)
+    ],
+    'front': bytes(range(256)) * 1000 + b'abcd',
+    'back': b'xyz' * 100_000,
+}
+
+
+@pytest.mark.parametrize('encoding', ['json', 'msgpack'])
+def test_long_lists_are_carried_there_and_back(encoding):
+    payload = encoded(LONG, encoding, LONG_VALUE, META_1)
+    assert CODECS[encoding].decoder(LONG)(payload) == (LONG_VALUE, META_1)
+    if encoding == 'json':
+        plain = json.loads(payload)
+        assert plain['counts'] == list(map(str, LONG_VALUE['counts']))
+        assert base64.b64decode(plain['front']) == LONG_VALUE['front']
+        assert base64.b64decode(plain['back']) == LONG_VALUE['back']
+    for path in ('cells', 'rows', 'front'):
+        payload = encoded(LONG, encoding, LONG_VALUE, field=path)
+        assert CODECS[encoding].decoder(LONG, path)(payload)[0] == {path: LONG_VALUE[path]}
+
+
+def test_json_names_what_is_not_finite_in_long_lists():
+    ranges = [math.nan if number % 1000 < 2 else 0.5 for number in range(MANY)]
+    rows = [{'heights': [math.inf], 'at': [0.5, 1.0]} for _ in range(3001)]
+    plain = json.loads(encoded(LONG, 'json', LONG_VALUE | {'ranges': ranges, 'rows': rows}))
+    assert plain['ranges'] == ['NaN' if number != number else number for number in ranges]
+    assert plain['rows'] == [{'heights': ['Infinity'], 'at': [0.5, 1.0]}] * 3001
+    assert base64.b64decode(plain['back']) == LONG_VALUE['back']
+
+
+def longest_hold(call):
+    """Return how long a call keeps other threads waiting, in seconds of its own time.
+
+    That is the time between two events that a profiler or a tracer sees, where the lock can
+    change hands.
+    """
+    longest, last = 0.0, time.thread_time()
+
+    def note(*_):
+        nonlocal longest, last
+        now = time.thread_time()
+        longest, last = max(longest, now - last), now
+        return note
+
+    gc.disable()  # it would collect what other tests left behind
+    sys.setprofile(note)
+    sys.settrace(note)
+    try:
+        call()
+    finally:
+        sys.settrace(None)
+        sys.setprofile(None)
+        gc.enable()
+    return longest
+
+
+@pytest.mark.parametrize(
+    ('encoding', 'field', 'line', 'item', 'count'),
+    [
+        ('json', None, 'int8[] data', 42, 2_000_000),
+        ('json', None, 'float64[] data', 0.25, 2_000_000),
+        ('json', None, 'bool[] data', True, 2_000_000),
+        ('json', None, 'uint8[] data', 42, 24_000_000),
+        ('msgpack', None, 'int8[] data', 42, 4_000_000),
+        ('msgpack', None, 'int64[] data', 42, 4_000_000),
+        ('msgpack', 'data', 'int8[] data', 42, 4_000_000),
+        ('msgpack', 'data', 'float64[] data', 0.25, 4_000_000),
+    ],
+)
+def test_other_threads_run_while_a_long_list_is_encoded(encoding, field, line, item, count):
+    numbers = [item] * count if line != 'uint8[] data' else bytes(count)
+    cdr = cdr_write.writer(one(line))({'data': numbers})
+    encode = CODECS[encoding].encoder(one(line), field)
+    # More than once, because what Linux does for new memory counts as well.
+    assert any(longest_hold(lambda: encode(cdr)) < 0.04 for _ in range(4))
+
+
+def test_other_threads_run_while_a_long_list_is_read_and_checked():
+    message = one('int32[] data')
+    payload = encoded(message, 'json', {'data': [42] * 1_000_000})
+    decode, to_cdr = CODECS['json'].inbound(message, None, Guards(), lambda: (0, 0))
+    assert any(longest_hold(lambda: to_cdr(decode(payload)[0])) < 0.04 for _ in range(4))
