@@ -41,7 +41,15 @@ class Topic:
         self._publishers = graph.PublisherWatch(node, name)
         self._origins = OriginFilter(self._publishers, self._drop) if has_gid else None
         self._readers = Readers(node, self._publishers, has_gid, self._deliver)
+        self._matched = 0
         self._loop_risk = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether `poll_graph` has anything to do."""
+        if self._publishers.may_differ or self._readers.is_busy:
+            return True
+        return self._origins is not None and bool(self._origins.waiting)
 
     def want(self, requests: Collection[TopicRequest]) -> None:
         """Serve exactly these requests; each may set what others leave open."""
@@ -54,13 +62,22 @@ class Topic:
         }
         self._publishers.expect_change()
 
-    def poll_graph(self, turn: int) -> None:
-        """Follow what the graph says of the topic; `turn` counts up to graph.TURNS."""
-        may_rest = {*self._states.values()} == {'open'}
+    def expect_change(self) -> None:
+        """Have the next poll look at all publishers."""
+        self._publishers.expect_change()
+
+    def check_matches(self) -> None:
+        """Have the next poll look at all publishers if DDS has matched more or fewer of them."""
+        matched = self._readers.count_matched()
+        if matched != self._matched:
+            self._matched = matched
+            self.expect_change()
+
+    def poll_graph(self) -> None:
+        """Follow what the graph says of the topic."""
         if self._origins is not None and self._origins.waiting:
             self._deliver([])
-            may_rest = False
-        infos = self._publishers.poll(turn, may_rest and not self._readers.is_changing)
+        infos = self._publishers.poll()
         if infos is not None:
             self._follow(infos)
         self._readers.poll()
