@@ -60,6 +60,7 @@ class Counters:
     """Thread-safe counters of one end of a route."""
 
     def __init__(self) -> None:
+        self.changes = 0  # counts up with whatever is counted
         self._lock = threading.Lock()
         self._carried = 0
         self._bytes = 0
@@ -70,6 +71,7 @@ class Counters:
     def carry(self, count: int, size: int, latency_s: float = 0.0) -> None:
         """Count samples that reached the other side, their bytes and their summed latency."""
         with self._lock:
+            self.changes += 1
             self._carried += count
             self._bytes += size
             self._latency_s += latency_s
@@ -77,11 +79,13 @@ class Counters:
     def drop(self, reason: str, count: int = 1) -> None:
         """Count samples that were given up, by one of DROP_REASONS."""
         with self._lock:
+            self.changes += 1
             self._dropped[reason] += count
 
     def count_event(self, event: str, count: int = 1) -> None:
         """Count one of EVENTS."""
         with self._lock:
+            self.changes += 1
             self._noted[event] += count
 
     def snapshot(self) -> Snapshot:

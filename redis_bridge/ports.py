@@ -48,7 +48,7 @@ class Write(NamedTuple):
     then: Callable[[], None] | None = None  # called, from any thread, once it is stored
 
 
-@dataclass
+@dataclass(frozen=True)
 class RouteReport:
     """What one route did; rate and latency are means since the report before."""
 

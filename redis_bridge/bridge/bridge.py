@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+import threading
 
 from redis_bridge.bridge.report import Rates
 from redis_bridge.bridge.route_set import RouteSet
 from redis_bridge.bridge.timers import Timers
 from redis_bridge.mapping.model import Mapping
 from redis_bridge.ports import RedisSide, RosSide, RouteReport
-from redis_bridge.protocol.robot_status import status_fields
+from redis_bridge.protocol.robot_status import report_json, status_fields
 
 
 class Bridge:
@@ -30,6 +30,8 @@ class Bridge:
         self._timers = Timers('rates', log)
         self._stop_timers = Timers('dead-man', log)  # its own, so that encoding delays no stop
         self._rates = Rates()
+        self._json: dict[str, tuple[RouteReport, str]] = {}  # of the last status
+        self._reporting = threading.Lock()
         self._routes = RouteSet(
             ros,
             redis,
@@ -57,12 +59,22 @@ class Bridge:
         self._stop_timers.close()
 
     def report(self) -> dict[str, RouteReport]:
-        """Return a report per route, by id, in the order of the mapping."""
-        reports = {name: route.report() for name, route in self._routes.running().items()}
-        self._rates.fill(reports)
-        return reports
+        """Return a report per route, by id, in the order of the mapping.
+
+        One that equals the last one of its route is the same object.
+        """
+        with self._reporting:
+            running = self._routes.running()
+            return self._rates.fill({name: route.report() for name, route in running.items()})
 
     def status(self) -> dict[str, str]:
         """Return the fields that describe this bridge in the robot's hash."""
-        reports = {name: asdict(report) for name, report in self.report().items()}
-        return status_fields(self._redis.states(), reports)
+        known = self._json
+        self._json = {
+            name: known[name]
+            if name in known and known[name][0] is report
+            else (report, report_json(vars(report)))
+            for name, report in self.report().items()
+        }
+        routes = {name: text for name, (_, text) in self._json.items()}
+        return status_fields(self._redis.states(), routes)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from redis_bridge.bridge.dead_man import DeadMan
 from redis_bridge.bridge.describe import describe_source
-from redis_bridge.bridge.report import joined_state, route_report
+from redis_bridge.bridge.report import Reporter, joined_state
 from redis_bridge.counters import Counters
 from redis_bridge.errors import PayloadError
 from redis_bridge.log_once import RateLimitedLog
@@ -79,6 +79,7 @@ class InboundRoute:
         self._log = log
         self._drops = RateLimitedLog(log, route, clock)
         self._counters = Counters()
+        self._reporter = Reporter(route, self._counters)
         self.dead_man = dead_man
         self.descriptions = [describe_source(route, publisher.message)]
         self._is_new = is_new
@@ -168,7 +169,7 @@ class InboundRoute:
     def report(self) -> RouteReport:
         """Return what the route did; carried is what was published."""
         state = joined_state(self._redis.source_state(self.request), self.publisher.state())
-        return route_report(self.route, state, self._counters)
+        return self._reporter.report(state)
 
     def close(self) -> None:
         """Publish nothing more."""

@@ -21,7 +21,7 @@ from redis_bridge.bridge.encoders import (
     recipe,
     sink_encoder,
 )
-from redis_bridge.bridge.report import joined_state, route_report
+from redis_bridge.bridge.report import Reporter, joined_state
 from redis_bridge.bridge.timers import CallAt
 from redis_bridge.counters import Counters
 from redis_bridge.errors import InterfaceError, PayloadError
@@ -92,11 +92,12 @@ class OutboundRoute:
         self._on_opened = on_opened
         self._clock = clock
         self._counters = Counters()  # of what did not reach the sinks; each sink has its own
-        self._sink_counters = [Counters() for _ in route.sinks]
+        of_sinks = [Counters() for _ in route.sinks]
+        self._reporter = Reporter(route, self._counters, *of_sinks)
         mirrored = None if mirror is None else key_of(route)
         self._sinks = [
             redis.open_sink(config, counters, is_mirrored=config is mirrored)
-            for config, counters in zip(route.sinks, self._sink_counters)
+            for config, counters in zip(route.sinks, of_sinks)
         ]
         self._mirrored = next(
             (sink for config, sink in zip(route.sinks, self._sinks) if config is mirrored), None
@@ -158,7 +159,7 @@ class OutboundRoute:
         """Return what the route did; carried is what Redis acknowledged to the busiest sink."""
         topic = self._state.text or 'waiting for a publisher'
         state = joined_state(*(sink.state() for sink in self._sinks), topic)
-        return route_report(self.route, state, self._counters, *self._sink_counters)
+        return self._reporter.report(state)
 
     def close(self) -> None:
         """Send what the rate still holds back, and release the sinks."""

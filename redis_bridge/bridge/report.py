@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from redis_bridge.counters import Counters
 from redis_bridge.mapping.model import RosToRedis, Route
@@ -16,23 +17,39 @@ from redis_bridge.ports import RouteReport
 RATES_OVER_S = 0.9  # reports closer together than this repeat the rates of the earlier one
 
 
-def route_report(route: Route, state: str, *counters: Counters) -> RouteReport:
-    """Return the report of a route, with the sums over its ends.
+class Reporter:
+    """Makes the reports of a route, with the sums over its ends; the same one until it changes.
 
     A sample goes to several ends, so that `carried` is what the busiest of them carried.
     """
-    ends = [end.snapshot() for end in counters]
-    return RouteReport(
-        str(route),
-        'ros_to_redis' if isinstance(route, RosToRedis) else 'redis_to_ros',
-        state,
-        carried=max(end['carried'] for end in ends),
-        bytes=sum(end['bytes'] for end in ends),
-        dropped=dict(sum((end['dropped'] for end in ends), Counter[str]())),
-        noted=dict(sum((end['noted'] for end in ends), Counter[str]())),
-        latency_sum_s=sum(end['latency_s'] for end in ends),
-        latency_count=sum(end['carried'] for end in ends),
-    )
+
+    def __init__(self, route: Route, *counters: Counters) -> None:
+        self._route = str(route)
+        self._direction = 'ros_to_redis' if isinstance(route, RosToRedis) else 'redis_to_ros'
+        self._counters = counters
+        self._last: tuple[int, RouteReport] | None = None
+
+    def report(self, state: str) -> RouteReport:
+        """Return the report of now."""
+        changes = sum(end.changes for end in self._counters)
+        if self._last is not None:
+            then, report = self._last
+            if then == changes and report.state == state:
+                return report
+        ends = [end.snapshot() for end in self._counters]
+        report = RouteReport(
+            self._route,
+            self._direction,
+            state,
+            carried=max(end['carried'] for end in ends),
+            bytes=sum(end['bytes'] for end in ends),
+            dropped=dict(sum((end['dropped'] for end in ends), Counter[str]())),
+            noted=dict(sum((end['noted'] for end in ends), Counter[str]())),
+            latency_sum_s=sum(end['latency_s'] for end in ends),
+            latency_count=sum(end['carried'] for end in ends),
+        )
+        self._last = changes, report
+        return report
 
 
 def joined_state(*states: str) -> str:
@@ -49,20 +66,38 @@ class Rates:
         self._clock = clock
         self._before: Mapping[str, RouteReport] = {}
         self._at = 0.0
+        self._filled: dict[str, tuple[RouteReport, RouteReport]] = {}  # without and with rates
 
-    def fill(self, reports: Mapping[str, RouteReport]) -> None:
-        """Complete the reports, by route id; a route's first report has no rates."""
+    def fill(self, reports: Mapping[str, RouteReport]) -> dict[str, RouteReport]:
+        """Return the complete reports, by route id; a route's first report has no rates.
+
+        A report that equals the last one of its route is the same object.
+        """
         now = self._clock()
         elapsed = now - self._at
         is_soon = elapsed < RATES_OVER_S
-        for route in reports.keys() & self._before.keys():
-            report, before = reports[route], self._before[route]
+        filled: dict[str, tuple[RouteReport, RouteReport]] = {}
+        for route, report in reports.items():
+            last = self._filled.get(route, (None, report))
             if is_soon:
-                report.rate_hz, report.latency_ms = before.rate_hz, before.latency_ms
-                continue
-            report.rate_hz = round((report.carried - before.carried) / elapsed, 2)
-            if count := report.latency_count - before.latency_count:
-                latency_s = report.latency_sum_s - before.latency_sum_s
-                report.latency_ms = round(latency_s / count * 1000, 3)
+                rates = last[1].rate_hz, last[1].latency_ms
+            else:
+                rates = _rates(report, self._before.get(route, report), elapsed)
+            if last[0] is report and rates == (last[1].rate_hz, last[1].latency_ms):
+                filled[route] = report, last[1]
+            else:
+                filled[route] = report, replace(report, rate_hz=rates[0], latency_ms=rates[1])
+        self._filled = filled
         if not is_soon:
             self._before, self._at = reports, now
+        return {route: complete for route, (_, complete) in filled.items()}
+
+
+def _rates(report: RouteReport, before: RouteReport, elapsed: float) -> tuple[float, float]:
+    """Return the rate in Hz and the latency in ms since the report before."""
+    if report is before:
+        return 0.0, 0.0
+    count = report.latency_count - before.latency_count
+    latency_s = report.latency_sum_s - before.latency_sum_s
+    rate_hz = round((report.carried - before.carried) / elapsed, 2)
+    return rate_hz, round(latency_s / count * 1000, 3) if count else 0.0

@@ -47,13 +47,16 @@ class Robot:
     status: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def status_fields(
-    states: Mapping[str, str], routes: Mapping[str, Mapping[str, Any]]
-) -> dict[str, str]:
-    """Return the fields that report how a bridge does; `routes` are reports by route id."""
+def report_json(report: Mapping[str, Any]) -> str:
+    """Return the report of a route as it is in the robot's hash."""
+    return json.dumps(report)
+
+
+def status_fields(states: Mapping[str, str], routes: Mapping[str, str]) -> dict[str, str]:
+    """Return the fields that report how a bridge does; `routes` are JSON reports by route id."""
     return {
         'state': json.dumps(states),
-        **{f'{_ROUTE}{id_}': json.dumps(report) for id_, report in routes.items()},
+        **{f'{_ROUTE}{id_}': report for id_, report in routes.items()},
     }
 
 

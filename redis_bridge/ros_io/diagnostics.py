@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock
@@ -23,7 +23,7 @@ class Diagnostics:
     """A timer that publishes one status per route and one for the connection to Redis.
 
     All begin with the node's name. `report` returns a report per route, `redis_states` returns
-    connection role -> 'connected', or the problem.
+    connection role -> 'connected', or the problem. Nothing is published that nobody subscribes.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Diagnostics:
         self._log = log
         self._name = node.get_name()
         self._name_state = LogOnChange(log, f'node {self._name}')
+        self._statuses: dict[str, tuple[RouteReport, DiagnosticStatus]] = {}  # by route id
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._timer = node.create_timer(
             EVERY_S, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -49,11 +50,13 @@ class Diagnostics:
     def _publish(self) -> None:
         try:
             self._check_name()
+            if not self._publisher.get_subscription_count():
+                return  # with many routes, to make it costs more than all else of an idle bridge
             array = DiagnosticArray()
             array.header.stamp = self._node.get_clock().now().to_msg()
             array.status = [
                 self._redis_status(),
-                *map(self._route_status, self._report().values()),
+                *self._route_statuses(),
             ]
             self._publisher.publish(array)
         except Exception:  # a broken report must not end the spinning
@@ -73,6 +76,16 @@ class Diagnostics:
         problems = [f'{role}: {text}' for role, text in states.items() if text != 'connected']
         level = DiagnosticStatus.ERROR if problems else DiagnosticStatus.OK
         return self._status('Redis', level, '; '.join(problems) or 'connected', states)
+
+    def _route_statuses(self) -> Iterator[DiagnosticStatus]:
+        """Yield a status per route; one whose report is the same stays the same."""
+        known, self._statuses = self._statuses, {}
+        for route, report in self._report().items():
+            made = known.get(route)
+            if made is None or made[0] is not report:
+                made = report, self._route_status(report)
+            self._statuses[route] = made
+            yield made[1]
 
     def _route_status(self, report: RouteReport) -> DiagnosticStatus:
         level = DiagnosticStatus.ERROR

@@ -5,18 +5,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 BRIDGE_NODE = '_redis_bridge_'  # prefix of the nodes that carry the topics of any bridge
-# Of so many polls one looks closely. The others only compare the number of publishers, and of a
-# topic that is carried already only one of them does. The topics take turns.
-TURNS = 8
 
 Gid = bytes
+NodeName = tuple[str, str]  # with its namespace
+NamesAndTypes = Sequence[tuple[str, list[str]]]
+
+
+class EndsByNode:
+    """Which nodes have an end of which topic: publishers, or subscriptions.
+
+    It finds the topics whose ends changed. To ask for each topic would be slow where there are
+    many: each answer takes a walk over all ends of the graph. `ask` returns the topics of a node.
+    """
+
+    def __init__(self, ask: Callable[[str, str], NamesAndTypes]) -> None:
+        self._ask = ask
+        self._known: dict[tuple[NodeName, int], NamesAndTypes] = {}
+
+    def changed(self, nodes: Iterable[NodeName]) -> set[str]:
+        """Return the topics of which ends came or went since the last call; `nodes` are all."""
+        known, self._known = self._known, {}
+        for node in Counter(nodes).items():  # nodes of one name are asked for as one
+            with suppress(
+                RuntimeError
+            ):  # the node has gone, or has a name that ROS does not allow
+                self._known[node] = self._ask(*node[0])
+        return {
+            topic
+            for node in known.keys() | self._known.keys()
+            if known.get(node) != self._known.get(node)
+            for topic in _differing(known.get(node, ()), self._known.get(node, ()))
+        }
+
+
+def _differing(one: NamesAndTypes, other: NamesAndTypes) -> set[str]:
+    sets = ({(name, *kinds) for name, kinds in ends} for ends in (one, other))
+    return {name for name, *_ in set.symmetric_difference(*sets)}
 
 
 class PublisherWatch:
@@ -25,24 +58,18 @@ class PublisherWatch:
     def __init__(self, node: Node, topic: str) -> None:
         self._node = node
         self.topic = topic
-        self._count: int | None = None
+        self.may_differ = True
 
-    def poll(self, turn: int, may_rest: bool) -> list[TopicEndpointInfo] | None:
-        """Return all publishers if they may have changed; `turn` counts up to TURNS.
-
-        A topic that is carried without problems may rest, and is asked for less often.
-        """
-        if self._count is not None and may_rest and turn % (TURNS // 2):
+    def poll(self) -> list[TopicEndpointInfo] | None:
+        """Return all publishers if they may have changed."""
+        if not self.may_differ:
             return None
-        count = self.count()
-        if count == self._count and turn:
-            return None
-        self._count = count
+        self.may_differ = False
         return self.all()
 
     def expect_change(self) -> None:
         """Have the next poll return all publishers."""
-        self._count = None
+        self.may_differ = True
 
     def count(self) -> int:
         """Return the number of publishers."""

@@ -42,6 +42,7 @@ class TopicPublisher:
         self.depth = profile.depth
         self.count = 0  # published so far
         self.users = 0  # routes that share it
+        self._state: str | None = None  # None: not looked at so far
         self._node = node
         self._profile = profile
         self._own = own
@@ -96,6 +97,15 @@ class TopicPublisher:
             return False
 
     def state(self) -> str:
+        if self._state is None:
+            self.poll_graph()
+        return self._state or 'open'
+
+    def poll_graph(self) -> None:
+        """Look at the subscriptions for the state."""
+        self._state = self._state_now()
+
+    def _state_now(self) -> str:
         try:
             found = self._node.get_subscriptions_info_by_topic(self.name)
             expected = self.message.name

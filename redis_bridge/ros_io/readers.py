@@ -65,6 +65,7 @@ class Readers:
         self._is_latched: dict[Gid, bool] = {}  # the publishers
         self._follows_durability = True
         self._held: drain.Taken = []
+        self._may_change = False  # since `want`, until all is as wanted and settled
         # Whether a subscription ended just now, of whose last messages another has copies.
         self._may_repeat = False
         self._seen: OrderedDict[tuple[Gid, object], None] = OrderedDict()
@@ -79,6 +80,19 @@ class Readers:
         """Whether messages are held or subscriptions are about to end."""
         return bool(self._held) or any(
             not (reader.is_settled and reader.is_wanted) for reader in self._readers
+        )
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether `poll` has anything to do."""
+        return self._may_change or self._may_repeat or bool(self._held)
+
+    def count_matched(self) -> int:
+        """Return how many publishers DDS has matched, summed over all subscriptions."""
+        return sum(
+            reader.subscription.get_publisher_count()
+            for reader in self._readers
+            if reader.subscription is not None
         )
 
     def learn(self, infos: Iterable[TopicEndpointInfo]) -> None:
@@ -100,6 +114,7 @@ class Readers:
     ) -> None:
         """Have exactly these subscriptions, as soon as new ones are settled."""
         self._follows_durability = follows_durability
+        self._may_change = True
         for reader in self._readers:
             reader.is_wanted = reader.profile in profiles
             reader.is_placeholder = reader.is_placeholder and is_placeholder
@@ -127,6 +142,7 @@ class Readers:
             return
         self._may_repeat = self.is_changing
         if not self._may_repeat:
+            self._may_change = False
             return
         for reader in [reader for reader in self._readers if not reader.is_wanted]:
             if reader.subscription is not None:

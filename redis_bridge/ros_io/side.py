@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import TypeVar
 
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
@@ -15,13 +16,19 @@ from rclpy.node import Node
 from redis_bridge.mapping.model import Qos
 from redis_bridge.ports import Publisher, TopicRequest
 from redis_bridge.ros_io import qos, types
-from redis_bridge.ros_io.graph import TURNS
+from redis_bridge.ros_io.graph import EndsByNode
 from redis_bridge.ros_io.origin import OwnMessages
 from redis_bridge.ros_io.publisher import TopicPublisher
 from redis_bridge.ros_io.subscription import Topic
 
 POLL_EVERY_S = 0.25
+# What the nodes do not show, such as other QoS in the same node, shows in the number of matches or
+# in a close look. Topics take turns: of so many polls one asks for the matches, and one looks
+# closely, unless there are so many topics that it would look at more than CLOSE_LOOKS at once.
+TURNS = 8
+CLOSE_LOOKS = 4
 
+T = TypeVar('T')
 _Shared = tuple[str, str, Qos, bool]  # what routes with one publisher have in common
 
 
@@ -45,6 +52,8 @@ class RosSide:
         self._topics: dict[str, Topic] = {}
         self._publishers: dict[_Shared, TopicPublisher] = {}
         self._own: dict[str, OwnMessages] = {}  # by topic, if ROS does not identify publishers
+        self._publishing = EndsByNode(node.get_publisher_names_and_types_by_node)
+        self._subscribing = EndsByNode(node.get_subscriber_names_and_types_by_node)
         self._turn = 0
         # Steady time: under simulated time a paused world would stop the polling.
         self._timer = node.create_timer(
@@ -101,12 +110,43 @@ class RosSide:
         """
         try:
             self._reconcile()
-            for number, topic in enumerate(self._topics.values(), self._turn):
-                topic.poll_graph(number % TURNS)
+            nodes = self._node.get_node_names_and_namespaces()
+            self._poll_topics(nodes)
+            self._poll_publishers(nodes)
             self._turn += 1
         except Exception:  # an executor that sees an exception may take the process down
             if self._node.context.ok():
                 self._log.exception('polling the graph failed')
+
+    def _poll_topics(self, nodes: Sequence[tuple[str, str]]) -> None:
+        if not self._topics:
+            return
+        for name in self._publishing.changed(nodes) & self._topics.keys():
+            self._topics[name].expect_change()
+        topics = list(self._topics.values())
+        for topic in topics[self._turn % TURNS :: TURNS]:
+            topic.check_matches()
+        for topic in self._next(topics):
+            topic.expect_change()
+        for topic in topics:
+            if topic.is_busy:
+                topic.poll_graph()
+
+    def _poll_publishers(self, nodes: Sequence[tuple[str, str]]) -> None:
+        publishers = list(self._publishers.values())  # other threads add and remove some
+        if not publishers:
+            return
+        changed = self._subscribing.changed(nodes)
+        due = {id(publisher) for publisher in self._next(publishers)}
+        for publisher in publishers:
+            if publisher.name in changed or id(publisher) in due:
+                publisher.poll_graph()
+
+    def _next(self, all_: list[T]) -> list[T]:
+        """Return those whose turn it is to be looked at closely."""
+        count = min(CLOSE_LOOKS, -(-len(all_) // TURNS))
+        start = self._turn * count % len(all_)
+        return (all_ + all_)[start : start + count]
 
     def _reconcile(self) -> None:
         wanted = self._wanted

@@ -48,6 +48,13 @@ class Topic:
             else BlindFilter(self._publishers, self._drop, node.get_name(), own)
         )
         self._readers = Readers(node, self._publishers, own is None, self._deliver)
+        self._matched = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether `poll_graph` has anything to do."""
+        is_waiting = bool(self._origins.waiting)
+        return is_waiting or self._publishers.may_differ or self._readers.is_busy
 
     def want(self, requests: Collection[TopicRequest]) -> None:
         """Serve exactly these requests; each may set what others leave open."""
@@ -60,13 +67,22 @@ class Topic:
         }
         self._publishers.expect_change()
 
-    def poll_graph(self, turn: int) -> None:
-        """Follow what the graph says of the topic; `turn` counts up to graph.TURNS."""
-        may_rest = {*self._states.values()} == {'open'}
+    def expect_change(self) -> None:
+        """Have the next poll look at all publishers."""
+        self._publishers.expect_change()
+
+    def check_matches(self) -> None:
+        """Have the next poll look at all publishers if DDS has matched more or fewer of them."""
+        matched = self._readers.count_matched()
+        if matched != self._matched:
+            self._matched = matched
+            self.expect_change()
+
+    def poll_graph(self) -> None:
+        """Follow what the graph says of the topic."""
         if self._origins.waiting:
             self._deliver([])
-            may_rest = False
-        infos = self._publishers.poll(turn, may_rest and not self._readers.is_changing)
+        infos = self._publishers.poll()
         if infos is not None:
             self._follow(infos)
         self._readers.poll()

@@ -13,6 +13,7 @@ from support import eventually
 
 pytest.importorskip('rclpy')
 
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist, TwistStamped
 from graph import DOMAIN, LATCHED, Graph
 from nav_msgs.msg import OccupancyGrid
@@ -22,11 +23,12 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Int32, String
 
 from redis_bridge.mapping.model import Qos
-from redis_bridge.ports import TopicRequest
+from redis_bridge.ports import RouteReport, TopicRequest
 from redis_bridge.ros_io import drain, qos, types
+from redis_bridge.ros_io.diagnostics import Diagnostics
 from redis_bridge.ros_io.drain import has_publisher_gid
-from redis_bridge.ros_io.graph import BRIDGE_NODE
-from redis_bridge.ros_io.side import RosSide
+from redis_bridge.ros_io.graph import BRIDGE_NODE, EndsByNode
+from redis_bridge.ros_io.side import CLOSE_LOOKS, TURNS, RosSide
 
 LOG = logging.getLogger('test')
 BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -623,3 +625,108 @@ def test_what_later_subscribers_receive_is_little():
         profile = qos.for_publisher(asked, latched, message)
         assert profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
         assert profile.depth <= 10
+
+
+def test_idle_topics_are_not_asked_for_one_by_one(bridge_graph, peer, monkeypatch):
+    count = 200
+    names = [f'/idle{number}' for number in range(count)]
+    publishers = [peer.node.create_publisher(String, name, 10) for name in names[: count // 2]]
+    ros = RosSide(bridge_graph.node, LOG, has_gid=has_publisher_gid())
+    heard = [Heard() for _ in names]
+    ros.want(requests(names, heard, 'std_msgs/msg/String'))
+    outs = [
+        ros.publisher(f'/out{number}', 'std_msgs/msg/String', Qos(), latched=False)
+        for number in range(count)
+    ]
+    bridge_graph.start()
+    eventually(lambda: all(route.states[-1:] == ['open'] for route in heard[: len(publishers)]))
+    asked = []
+    for method in (
+        'count_publishers', 'get_publishers_info_by_topic', 'get_subscriptions_info_by_topic',
+    ):  # fmt: skip
+        real = getattr(bridge_graph.node, method)
+        monkeypatch.setattr(
+            bridge_graph.node,
+            method,
+            lambda topic, real=real: asked.append(topic) or real(topic),
+        )
+
+    def few_are_asked_for() -> bool:
+        """Whether all topics had their turn, and few were looked at."""
+        asked.clear()
+        turn = ros._turn
+        eventually(lambda: ros._turn >= turn + TURNS)
+        states = [out.state() for out in outs]
+        assert states == ['open'] * count
+        return len(asked) <= (ros._turn - turn + 1) * 2 * CLOSE_LOOKS
+
+    eventually(few_are_asked_for, 20)  # not while DDS still matches
+
+
+def test_a_topic_among_many_is_found_at_the_next_poll(bridge_graph, peer):
+    names = [f'/many{number}' for number in range(200)]
+    ros = RosSide(bridge_graph.node, LOG, has_gid=has_publisher_gid())
+    heard = [Heard() for _ in names]
+    ros.want(requests(names, heard))
+    bridge_graph.start()
+    eventually(lambda: ros._turn > 1)
+    publisher = peer.node.create_publisher(String, names[117], LATCHED)
+    publisher.publish(String(data='x'))
+    look = bridge_graph.node.get_publishers_info_by_topic
+    eventually(lambda: [info.node_name for info in look(names[117])] == ['peer'])
+    turn = ros._turn
+    eventually(lambda: heard[117].states[-1:] == ['open'])
+    assert ros._turn - turn <= 2
+
+
+def test_a_publisher_of_other_qos_in_the_same_node_is_noticed(bridge_graph, peer):
+    (heard,) = listening(bridge_graph, '/again')
+    reliable = peer.node.create_publisher(String, '/again', 10)
+    peer.until_matched(reliable)
+    peer.node.destroy_publisher(reliable)
+    weak = peer.node.create_publisher(String, '/again', BEST_EFFORT)
+    peer.until_matched(weak, reliability=ReliabilityPolicy.BEST_EFFORT)
+    weak.publish(String(data='x'))
+    eventually(lambda: heard.texts() == ['x'])
+
+
+def test_topics_of_which_a_node_s_ends_changed_are_found():
+    graph = {'a': [('/x', ['T'])], 'b': [('/x', ['T']), ('/y', ['T'])]}
+
+    def ask(node, namespace):
+        if node not in graph:
+            raise RuntimeError('no such node')
+        return graph[node]
+
+    ends = EndsByNode(ask)
+    nodes = [('a', '/'), ('b', '/'), ('gone', '/')]
+    assert ends.changed(nodes) == {'/x', '/y'}
+    assert ends.changed(nodes) == set()
+    graph['a'] = [('/x', ['T']), ('/z', ['T'])]
+    assert ends.changed(nodes) == {'/z'}
+    graph['b'] = [('/x', ['T']), ('/y', ['Other'])]
+    assert ends.changed(nodes) == {'/y'}
+    assert ends.changed([*nodes, ('a', '/')]) == {'/x', '/z'}  # another node of this name
+    assert ends.changed([('b', '/')]) == {'/x', '/z'}
+    assert ends.changed([]) == {'/x', '/y'}
+
+
+def test_diagnostics_are_made_only_for_a_subscriber_and_anew_only_where_they_changed(peer):
+    reports = {name: RouteReport(name, 'ros_to_redis', 'open') for name in ('one', 'two')}
+    asked = []
+    diagnostics = Diagnostics(
+        peer.node, 'robot1', lambda: asked.append(None) or dict(reports), dict, LOG
+    )
+    diagnostics._publish()
+    assert not asked
+    with Graph(name='listener') as listener:
+        received = listener.collect(DiagnosticArray, '/diagnostics')
+        listener.start()
+        eventually(lambda: len(received) > 1)
+        said = [(status.name, status.message) for status in received[-1].status]
+        assert said[1:] == [('peer: one', 'open'), ('peer: two', 'open')]
+        one, two = (diagnostics._statuses[name][1] for name in reports)
+        reports['two'] = RouteReport('two', 'ros_to_redis', 'error: x')
+        eventually(lambda: received[-1].status[-1].message == 'error: x')
+        assert diagnostics._statuses['one'][1] is one
+        assert diagnostics._statuses['two'][1] is not two

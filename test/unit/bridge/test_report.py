@@ -5,7 +5,9 @@
 
 from fakes import FakeClock
 
-from redis_bridge.bridge.report import Rates
+from redis_bridge.bridge.report import Rates, Reporter
+from redis_bridge.counters import Counters
+from redis_bridge.mapping.model import KeySinkConfig, RosToRedis
 from redis_bridge.ports import RouteReport
 
 
@@ -21,8 +23,7 @@ def report(carried=0, latency_sum_s=0.0):
 
 
 def filled(rates, **reports):
-    rates.fill(reports)
-    return reports
+    return rates.fill(reports)
 
 
 def test_the_first_report_of_a_route_has_no_rates():
@@ -64,3 +65,44 @@ def test_reports_belong_together_by_id_wherever_they_are():
     assert (reports['b'].rate_hz, reports['c'].rate_hz) == (10.0, 0.0)
     clock.move(1.0)
     assert filled(rates, a=report(5))['a'].rate_hz == 0.0  # a route that came back
+
+
+def test_a_report_is_the_same_object_until_anything_changes():
+    ends = Counters(), Counters()
+    route = RosToRedis(where='test.yaml:1', topic='/n', sinks=(KeySinkConfig('k'),))
+    reporter = Reporter(route, *ends)
+    first = reporter.report('open')
+    assert reporter.report('open') is first
+    assert reporter.report('error: x').state == 'error: x'
+    changes = [
+        lambda end: end.carry(1, 10),
+        lambda end: end.drop('too_old'),
+        lambda end: end.count_event('gap'),
+    ]
+    for end in ends:
+        for change in changes:
+            before = reporter.report('open')
+            change(end)
+            assert reporter.report('open') != before
+
+
+def test_complete_reports_are_the_same_objects_while_the_rates_stay():
+    clock = FakeClock()
+    rates = Rates(clock)
+    idle, busy = report(5), report(5)
+    first = filled(rates, idle=idle, busy=busy)
+    clock.move(1.0)
+    second = filled(rates, idle=idle, busy=report(15))
+    assert second['idle'] is first['idle']
+    assert second['busy'].rate_hz == 10.0
+    clock.move(0.1)
+    soon = filled(rates, idle=idle, busy=report(16))
+    assert (soon['idle'], soon['busy'].carried) == (first['idle'], 16)
+    stays = report(16)
+    clock.move(1.0)
+    assert filled(rates, idle=idle, busy=stays)['busy'].rate_hz > 0.0
+    clock.move(1.0)
+    ended = filled(rates, idle=idle, busy=stays)
+    assert ended['busy'].rate_hz == 0.0
+    clock.move(1.0)
+    assert filled(rates, idle=idle, busy=stays)['busy'] is ended['busy']

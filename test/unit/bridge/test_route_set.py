@@ -282,6 +282,8 @@ def test_a_bridge_runs_its_mapping_and_closes_it():
         assert redis.calls == ['want', 'start']
         fields = bridge.status()
         assert set(fields) == {'state', 'route:/a -> key k', 'route:channel c -> /b'}
+        again = bridge.status()
+        assert all(again[name] is fields[name] for name in fields if name != 'state')
         ros.receiver('/a').opened(NUMBER)
         ros.receiver('/a').forward([number(1.5)])
         assert redis.sinks['k'].payloads == [b'1.5']

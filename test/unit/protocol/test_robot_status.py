@@ -20,7 +20,10 @@ def test_a_robot_is_read_as_it_was_written():
         'key z -> /c': {'route': 'c'},
     }
     fields = {
-        **robot_status.status_fields({'writer': 'connected'}, routes),
+        **robot_status.status_fields(
+            {'writer': 'connected'},
+            {id_: robot_status.report_json(report) for id_, report in routes.items()},
+        ),
         **robot_status.claim_fields('12e4', 'host', 5, 'x y 5 9', 1000.25, 1010.0, 0.0125),
     }
     assert {'state', 'route:key z -> /c', 'boot', 'stamp'} < set(fields)
