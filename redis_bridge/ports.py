@@ -92,7 +92,10 @@ class Receiver(Protocol):
     """The route behind a source; all methods are called from the source's thread."""
 
     def room(self) -> int:
-        """Acknowledge what subscribers have; return how many entries of a group may come now."""
+        """Acknowledge what subscribers have; return how many entries of a stream may come now.
+
+        None while nobody subscribes. Only groups heed the number.
+        """
 
     def receive(self, batch: list[Received]) -> None:
         """Take all payloads that waited, oldest first. Invalid ones are counted, never raised."""

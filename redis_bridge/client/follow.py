@@ -271,6 +271,9 @@ class _Key(_Receiver):
 class _Stream(_Receiver):
     start = 'new'
 
+    def may_begin(self) -> bool:
+        return True
+
     def receive(self, entries: list[Entry]) -> None:
         for id_, fields in entries:
             self._queue.put(entry(self._name, id_, fields or ()))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 from redis_bridge.mapping.model import KeySourceConfig, StreamSourceConfig
@@ -14,6 +15,8 @@ from redis_bridge.protocol.meta import DATA, from_entry
 from redis_bridge.redis_io.group_source import Delivery
 from redis_bridge.redis_io.key_source import Value
 from redis_bridge.redis_io.stream_source import Entry
+
+SUBSCRIBED_WITHIN_S = 10.0  # after the start, else a route goes on without subscribers
 
 
 class _ForRoute:
@@ -44,7 +47,7 @@ class _ForRoute:
         self._receiver.on_disconnect()
 
     def room(self) -> int:
-        """See `group_source.GroupReceiver`."""
+        """See `ports.Receiver`."""
         return self._receiver.room()
 
     def _received(
@@ -99,6 +102,23 @@ class StreamForRoute(_ForRoute):
     ) -> None:
         super().__init__(request, log)
         self.start = config.start
+        self._begins_by: float | None = None
+
+    def may_begin(self) -> bool:
+        """Return whether somebody subscribes, or nobody does in time.
+
+        Entries from before the start would else be lost, because DDS has not matched anybody yet.
+        """
+        if self.start == 'new' or self._receiver.room() > 0:
+            return True
+        if self._begins_by is None:
+            self._begins_by = time.monotonic() + SUBSCRIBED_WITHIN_S
+        if time.monotonic() < self._begins_by:
+            return False
+        self._log.warning(
+            '%s: nobody subscribes, so its entries from before the start reach nobody', self._name
+        )
+        return True
 
     def receive(self, entries: list[Entry]) -> None:
         """See `stream_source.StreamReceiver`."""

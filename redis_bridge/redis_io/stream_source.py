@@ -30,6 +30,7 @@ REMEMBERED_S = 2 * REPLAY_S
 REMEMBERED_MOST = 100_000
 LOOK_AGAIN_S = 5.0
 BEHIND_S = 1.0
+MAY_BEGIN_MS = 100  # how often receivers that may not begin yet are asked again
 
 
 class Entry(NamedTuple):
@@ -55,6 +56,9 @@ class StreamReceiver(SourceReceiver, Protocol):
     @property
     def start(self) -> str:
         """Where reading starts: new, last or beginning."""
+
+    def may_begin(self) -> bool:
+        """Return whether entries may be handed on already; asked until it is so."""
 
     def receive(self, entries: list[Entry]) -> None:
         """Take all entries that waited, oldest first."""
@@ -232,7 +236,8 @@ class Cursor(Followed[StreamReceiver]):
     def __init__(self, name: bytes, receiver: StreamReceiver) -> None:
         super().__init__(name, receiver)
         self.at: StreamId = (0, 0)
-        self.has_begun = False
+        self.has_begun = False  # its place is known
+        self.may_read = False
         self.read: int | None = None  # how many entries the stream ever had up to the cursor
         self.replay_until: StreamId = (0, 0)  # what was read up to here may come again
         self.is_behind = False
@@ -262,7 +267,9 @@ class StreamSource(StreamReading[StreamReceiver, Cursor]):
         cursor.at = info.last
         if cursor.receiver.start == 'last' and info.length:
             newest = connection.call('XREVRANGE', cursor.name, id_text(info.last), '-', 'COUNT', 1)
-            self._hand_on(cursor, [Entry(*entry) for entry in newest])
+            for entry in map(Entry._make, newest):
+                cursor.at = before(id_number(entry.id))
+                cursor.read = None if info.added is None else info.added - 1
 
     def _check(self, cursor: Cursor, info: Info) -> None:
         """Look for what was trimmed unread, and for a server that came back with less."""
@@ -296,7 +303,10 @@ class StreamSource(StreamReading[StreamReceiver, Cursor]):
         """Read all streams; of the cursors in one stream the first one blocks for all."""
         rounds: list[dict[bytes, Cursor]] = [{}]
         for cursor in self._streams.values():
-            if cursor.is_readable:
+            cursor.may_read = cursor.may_read or cursor.receiver.may_begin()
+            if not cursor.may_read:
+                block_ms = min(block_ms, MAY_BEGIN_MS)
+            elif cursor.is_readable:
                 free = next((part for part in rounds if cursor.name not in part), None)
                 if free is None:
                     free = {}

@@ -18,7 +18,7 @@ from redis_bridge.errors import RedisError
 from redis_bridge.mapping.model import Heartbeat, StreamSinkConfig, StreamSourceConfig
 from redis_bridge.ports import Received, Write
 from redis_bridge.protocol.meta import Meta
-from redis_bridge.redis_io import stream_source
+from redis_bridge.redis_io import route_receivers, stream_source
 from redis_bridge.redis_io.group_source import GroupSource
 from redis_bridge.redis_io.stream_source import DeliveredEntries, Entry
 
@@ -50,6 +50,45 @@ def test_lately_seen_entries_are_known_however_many_come():
     assert all(entry in seen for entry in entries[-100_000:])
     assert entries[0] not in seen
     assert Entry(entries[-1].id, [b'data', b'other']) not in seen
+
+
+@pytest.mark.parametrize('start', ['last', 'beginning'])
+def test_what_was_there_before_waits_for_a_subscriber_and_delays_no_other_stream(
+    each_server, redis_side_at, start
+):
+    with each_server.client() as db:
+        add(db, 's', 1, 2)
+        endpoints = redis_side_at(each_server.url)
+        recorders = waiting, other = Recorder(wants=False), Recorder(wants=False)
+        sources = StreamSourceConfig('s', start), StreamSourceConfig('t', 'new')
+        endpoints.want(list(map(request, sources, recorders)))
+        endpoints.start(dict)
+        eventually(lambda: all_connected(endpoints))
+        add(db, 's', 3)
+        add(db, 't', 4)
+        eventually(lambda: other.payloads == texts(4))
+        assert waiting.payloads == []
+        waiting.wants = True
+        kept = texts(1, 2, 3) if start == 'beginning' else texts(2, 3)
+        eventually(lambda: len(waiting.payloads) == len(kept))
+        waiting.wants = False  # the subscriber goes, as it may in ROS
+        add(db, 's', 5)
+        eventually(lambda: waiting.payloads == kept + texts(5))
+        assert waiting.gaps == []
+
+
+def test_a_stream_goes_on_and_says_so_if_nobody_subscribes(
+    redis_server, redis_side_at, db, caplog, monkeypatch
+):
+    monkeypatch.setattr(route_receivers, 'SUBSCRIBED_WITHIN_S', 0.3)
+    add(db, 's', 1, 2)
+    endpoints = redis_side_at(redis_server.url)
+    (heard,) = reading(endpoints, StreamSourceConfig('s', 'beginning'), wants=False)
+    eventually(lambda: heard.payloads == texts(1, 2))
+    said = [text for text in caplog.messages if 'nobody subscribes' in text]
+    assert said == [
+        'stream s: nobody subscribes, so its entries from before the start reach nobody'
+    ]
 
 
 GROUP = StreamSourceConfig('s', 'group', 'g')

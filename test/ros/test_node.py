@@ -1215,3 +1215,19 @@ def test_a_burst_reaches_a_reliable_subscriber_complete(redis_server, tmp_path, 
             eventually(lambda: len([n for n in subscriber.numbers if n >= 0]) >= count, 20)
             assert [n for n in subscriber.numbers if n >= 0] == list(range(count))
             subscriber.heard.clear()
+
+
+@pytest.mark.parametrize(('start', 'expected'), [('beginning', range(20)), ('last', [19])])
+def test_what_a_stream_held_at_the_start_reaches_a_subscriber_that_comes_soon(
+    redis_server, tmp_path, start, expected
+):
+    client = redis_server.client()
+    for number in range(20):
+        add_task(client, number)
+    mapping = GROUP.replace('from: group, group: "{robot}"', f'from: {start}')
+    with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
+        bridge.ready()
+        with Subscriber() as subscriber:
+            eventually(lambda: len(subscriber.heard) >= len(expected))
+            assert subscriber.numbers == list(expected)
+        assert bridge.routes()[0]['noted'] == {}
