@@ -619,7 +619,7 @@ def test_a_full_server_is_waited_for_while_channels_go_on(redis_server, db, redi
     eventually(lambda: channel.get('carried') == 50)
     assert stream.get('carried') == 0
     assert endpoints.states()['writer'] == 'connected, but nothing is stored: OOM'
-    assert stream.sink.state() == 'Redis: connected, but nothing is stored: OOM'
+    assert stream.sink.state() == 'nothing is stored: OOM'
     assert channel.sink.state() == 'open'
     db.config_set('maxmemory', 0)
     eventually(lambda: stream.get('carried') == 50)
