@@ -20,12 +20,12 @@ import redis
 from redis_bridge.protocol.meta import entry_fields
 from redis_bridge.protocol.stream_ids import FIRST, StreamId, id_number, id_text
 from redis_bridge.redis_io.connection import Connection
+from redis_bridge.redis_io.handle import PendingWrite
 from redis_bridge.redis_io.resp import Reply, code_of, pairs
 from redis_bridge.redis_io.write_queue import (
     BATCH_BYTES,
     BATCH_COMMANDS,
     WRITE_OVERHEAD,
-    PendingWrite,
     WriteQueue,
 )
 

@@ -5,8 +5,7 @@
 
 No write is repeated blindly. A stream's entries carry ids that we chose, so that the server
 rejects the same entry a second time. What a server that came back has lost is written again, see
-`replay`. The values of keys and hashes are compared with what the server has, after each connect
-and once a second while no sample comes, and written again where they are missing or different.
+`replay` for streams and `restore` for keys and hashes.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
 
 import redis
 
@@ -27,21 +25,19 @@ from redis_bridge.redis_io.address import Address
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection import Command, Connection
 from redis_bridge.redis_io.connection_thread import ConnectionThread
+from redis_bridge.redis_io.handle import Handle, PendingWrite
 from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.replay import Recovery, StreamState, count_event, count_stored
 from redis_bridge.redis_io.resp import Reply, code_of
+from redis_bridge.redis_io.restore import Restorer
 from redis_bridge.redis_io.source import Gate
-from redis_bridge.redis_io.write_queue import Handle, PendingWrite, WriteQueue
+from redis_bridge.redis_io.transaction import ABORTED, all_or_none, replies
+from redis_bridge.redis_io.write_queue import WriteQueue
 
 # A server that finds a value too big (proto-max-bulk-len) may only close the connection. So that
 # one value does not keep all others from being written, a big one is not tried for ever.
 BIG_BYTES = 256 << 10
 BIG_ATTEMPTS = 3
-CHECK_S = 1.0  # between two comparisons of a value
-REST_S = 0.5  # what was written since is not compared: a next sample will write it anyway
-CHECKED_AT_ONCE = 100  # so that other writes wait no longer than for a batch
-# A client that overwrites a value so often, each time within so many seconds, is left to it.
-OVERWRITES, OVERWRITES_WITHIN_S = 10, 30.0
 SERVER = 'Redis'  # as the subject of problems that concern all names
 DURABLE_MS = 1000  # how long a batch may wait for its replica or its fsync
 
@@ -57,7 +53,6 @@ HINTS = {
     'READONLY': 'this server is a replica; give the address of the primary',
     'NOREPLICAS': 'the server waits for replicas (min-replicas-to-write)',
 }
-ABORTED = redis.ResponseError('EXECABORT')
 DURABLE_COMMANDS: dict[str, Command] = {
     'replicated': ('WAIT', 1, DURABLE_MS),
     'fsynced': ('WAITAOF', 1, 0, DURABLE_MS),
@@ -89,12 +84,10 @@ class Writer:
         self._pause_s = timing.retry_first_s
         self._problems: dict[str, LogOnChange] = {}  # by subject
         self._stores_nothing: str | None = None  # the code of the reason, though it is connected
-        self._unchecked: list[Handle] = []  # whose values are still to be compared this time
-        self._check_at = 0.0  # monotonic
-        self._next_round_at = 0.0
         self._thread = ConnectionThread(role, address, self._session, health=health)
         self._queue = WriteQueue(self._thread.waker.set, self._state_of)
         self._recovery = Recovery(self._queue, log)
+        self._restorer = Restorer(self._queue, self._report_rejected, log)
 
     def open_sink(self, config: SinkConfig, counters: Counters, *, is_mirrored: bool) -> Sink:
         """Return the sink for a Redis name."""
@@ -144,7 +137,7 @@ class Writer:
         self._queue.connect(self._recovery.find_lost(connection))
         try:
             self._thread.mark_connected()
-            self._unchecked, self._check_at = [], 0.0
+            self._restorer.begin_anew()
             self._write_all(connection)
         finally:
             self._on_disconnect()
@@ -153,9 +146,9 @@ class Writer:
         ping_at = time.monotonic() + self._timing.ping_s
         while True:
             is_open = self._gate.term() is not None
-            is_due = is_open and time.monotonic() >= self._check_at
+            is_due = is_open and time.monotonic() >= self._restorer.due_at
             if is_due and not self._thread.closing.is_set():
-                self._check_values(connection)
+                self._restorer.check(connection)
             is_paused = self._is_paused()
             batch = self._queue.take(is_paused=is_paused) if is_open else []
             if batch:
@@ -167,7 +160,7 @@ class Writer:
                 connection.pipe([('PING',)])  # an error is an answer too
                 ping_at = time.monotonic() + self._timing.ping_s
             elif not is_open or self._queue.sleep(is_paused=is_paused):
-                until = min(ping_at, self._check_at) if is_open else ping_at
+                until = min(ping_at, self._restorer.due_at) if is_open else ping_at
                 if is_paused:
                     until = min(until, self._paused_until)
                 if connection.wait(until - time.monotonic(), self._thread.waker):
@@ -193,10 +186,10 @@ class Writer:
         gone: list[Handle] = []  # the names that were to be renewed
         stores_nothing: str | None = None
         try:
-            connection.send([
-                *(write.command() for write in others), *_all_or_none(entries), *durable.values(),
-            ])  # fmt: skip
-            for reply in _replies(connection, len(others), len(entries)):
+            alone = [write.command() for write in others]
+            together = all_or_none([entry.command() for entry in entries])
+            connection.send([*alone, *together, *durable.values()])
+            for reply in replies(connection, len(others), len(entries)):
                 write = self._in_flight.popleft()
                 if not isinstance(reply, redis.ResponseError):
                     written.append(write)
@@ -267,71 +260,6 @@ class Writer:
         """Have a write tried again that the server has certainly not taken."""
         write.entry_id = None
         self._to_retry.append(write)
-
-    # --- values of keys and hashes --------------------------------------------------------------
-    def _check_values(self, connection: Connection) -> None:
-        """Compare some values with what the server has; queue again what it has not."""
-        now = time.monotonic()
-        if not self._unchecked:
-            self._unchecked = self._queue.resting(REST_S)
-            self._next_round_at = now + CHECK_S
-        some, self._unchecked = (
-            self._unchecked[:CHECKED_AT_ONCE],
-            self._unchecked[CHECKED_AT_ONCE:],
-        )
-        self._check_at = now if self._unchecked else self._next_round_at
-        asked = [
-            (handle, value, handle.probe(value))
-            for handle in some
-            if (value := handle.last) is not None and not handle.writes
-        ]
-        replies = iter(connection.pipe([c for *_, probe in asked for c in probe.commands]))
-        for handle, value, probe in asked:
-            found = [next(replies) for _ in probe.commands]
-            if found == probe.if_held and not handle.is_lost:
-                continue
-            if handle.last is value:
-                self._settle_difference(handle, found, found == probe.if_held)
-
-    def _settle_difference(self, handle: Handle, found: list[Reply], seems_held: bool) -> None:
-        """Decide on a value that the server has not, or that it seems to have again."""
-        error = next((reply for reply in found if isinstance(reply, redis.ResponseError)), None)
-        is_missing = not any(any(reply) if isinstance(reply, list) else reply for reply in found)
-        if error is None:
-            if seems_held and handle.may_read:
-                handle.is_lost = False
-            elif is_missing or not handle.may_read or self._may_overwrite(handle):
-                handle.may_read = True
-                self._queue.write_again(handle)
-        elif code_of(error) == 'NOPERM':
-            handle.may_read = not handle.may_read
-            if handle.is_lost:
-                self._queue.write_again(handle)  # the server may take it now
-        elif code_of(error) == 'WRONGTYPE' and not handle.is_mirrored:
-            handle.is_lost = True
-            self._report_rejected(handle, error)
-
-    def _may_overwrite(self, handle: Handle) -> bool:
-        """Return whether to overwrite the value of another client.
-
-        Two bridges with one key would otherwise do that to each other for ever.
-        """
-        if handle.is_mirrored:
-            return False
-        now = time.monotonic()
-        if handle.overwrites <= OVERWRITES:
-            if now - handle.overwritten_at > OVERWRITES_WITHIN_S:
-                handle.overwrites = 0
-            handle.overwrites += 1
-            handle.overwritten_at = now
-            if handle.overwrites <= OVERWRITES:
-                return True
-            self._log.warning(
-                '%s: another client writes it as well; from now on the last one to write counts. '
-                'Give each writer a name of its own', handle,
-            )  # fmt: skip
-        handle.is_lost = True
-        return False
 
     def _is_paused(self) -> bool:
         return self._paused_until > time.monotonic()
@@ -422,43 +350,3 @@ class Writer:
                 if write.handle.ids is not None:
                     write.handle.ids.advance(state.last)
                 self._retry(write)
-
-
-def _all_or_none(entries: list[PendingWrite]) -> list[Command]:
-    """Return the commands for entries; if the server rejects some for now, it takes none.
-
-    Otherwise a rejected entry would come back behind those that followed it.
-    """
-    commands = [entry.command() for entry in entries]
-    return [('MULTI',), *commands, ('EXEC',)] if len(entries) > 1 else commands
-
-
-def _replies(connection: Connection, others: int, entries: int) -> Iterator[Reply]:
-    """Yield the reply to each of so many writes, and of entries sent by `_all_or_none`."""
-    for _ in range(others):
-        yield connection.reply()
-    if entries < 2:
-        if entries:
-            yield connection.reply()
-        return
-    begun = connection.reply()
-    replies = [connection.reply() for _ in range(entries)]
-    ended = connection.reply()
-    if isinstance(begun, redis.ResponseError):  # without this right, they were taken one by one
-        yield from replies
-    elif isinstance(ended, list):
-        yield from ended
-    else:
-        for reply in replies:
-            if isinstance(reply, redis.ResponseError):
-                yield reply
-            else:
-                yield _reason(ended)
-
-
-def _reason(aborted: Reply) -> Reply:
-    """Return why a transaction was not executed, or ABORTED if another command was rejected."""
-    _, found, reason = str(aborted).partition('because of: ')
-    if found:
-        return redis.ResponseError(reason)
-    return ABORTED if code_of(aborted) == 'EXECABORT' else aborted

@@ -27,7 +27,7 @@ from redis_bridge.mapping.model import (
 )
 from redis_bridge.ports import Write
 from redis_bridge.protocol.meta import Meta
-from redis_bridge.redis_io import writer
+from redis_bridge.redis_io import restore
 from redis_bridge.redis_io.address import Timing
 from redis_bridge.redis_io.replay import ReplayBuffer
 from redis_bridge.redis_io.write_queue import WRITE_OVERHEAD
@@ -1061,8 +1061,8 @@ def test_a_mirrored_key_is_left_to_whoever_wrote_last(redis_server, db, redis_si
 def test_two_bridges_do_not_overwrite_each_other_for_ever(
     redis_server, db, redis_side_at, monkeypatch, caplog
 ):
-    monkeypatch.setattr(writer, 'CHECK_S', 0.05)
-    monkeypatch.setattr(writer, 'REST_S', 0.01)
+    monkeypatch.setattr(restore, 'CHECK_S', 0.05)
+    monkeypatch.setattr(restore, 'REST_S', 0.01)
     states = []
     for robot in ('robot1', 'robot2'):
         endpoints = redis_side_at(redis_server.url, robot)
@@ -1072,7 +1072,7 @@ def test_two_bridges_do_not_overwrite_each_other_for_ever(
         eventually(lambda: states[-1].get('carried') == 1)
     eventually(lambda: 'another client writes it as well' in caplog.text)
     writes = [state.get('noted')['rewritten'] for state in states]
-    assert max(writes) <= writer.OVERWRITES
+    assert max(writes) <= restore.OVERWRITES
     rounds = time.monotonic() + 0.5
     eventually(lambda: time.monotonic() > rounds)
     assert sum(state.get('noted')['rewritten'] for state in states) <= sum(writes) + 1

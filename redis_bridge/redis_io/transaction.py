@@ -1,0 +1,54 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Entries that the server takes all or none of, sent and answered together with other writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import redis
+
+from redis_bridge.redis_io.connection import Command, Connection
+from redis_bridge.redis_io.resp import Reply, code_of
+
+ABORTED = redis.ResponseError('EXECABORT')
+
+
+def all_or_none(commands: Sequence[Command]) -> list[Command]:
+    """Return what carries out commands; if the server rejects some for now, it takes none.
+
+    Otherwise a rejected entry would come back behind those that followed it.
+    """
+    return [('MULTI',), *commands, ('EXEC',)] if len(commands) > 1 else list(commands)
+
+
+def replies(connection: Connection, others: int, entries: int) -> Iterator[Reply]:
+    """Yield the reply to each of so many other commands, and of those sent by `all_or_none`."""
+    for _ in range(others):
+        yield connection.reply()
+    if entries < 2:
+        if entries:
+            yield connection.reply()
+        return
+    begun = connection.reply()
+    queued = [connection.reply() for _ in range(entries)]
+    ended = connection.reply()
+    if isinstance(begun, redis.ResponseError):  # without this right, they were taken one by one
+        yield from queued
+    elif isinstance(ended, list):
+        yield from ended
+    else:
+        for reply in queued:
+            if isinstance(reply, redis.ResponseError):
+                yield reply
+            else:
+                yield _reason(ended)
+
+
+def _reason(aborted: Reply) -> Reply:
+    """Return why a transaction was not executed, or ABORTED if another command was rejected."""
+    _, found, reason = str(aborted).partition('because of: ')
+    if found:
+        return redis.ResponseError(reason)
+    return ABORTED if code_of(aborted) == 'EXECABORT' else aborted
