@@ -22,7 +22,7 @@ from graph import DOMAIN, Graph
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import BatteryState
 
-from redis_bridge.counters import DROP_REASONS
+from redis_bridge.counters import DROP_REASONS, EVENTS
 from redis_bridge.mapping.load import load
 from redis_bridge.mapping.plan import plan
 from redis_bridge.protocol import keys
@@ -151,10 +151,13 @@ def test_the_lines_to_look_inside_the_demo_name_what_the_demo_writes():
         assert name in known
 
 
-def test_every_reason_for_a_drop_is_listed():
-    text = (CHECKOUT / 'README.md').read_text()
-    (listed,) = re.findall(r'Every drop is counted\*\*(.*?)\n- ', text, re.DOTALL)
-    assert set(re.findall(r'`(\w+)`', listed)) == set(DROP_REASONS)
+def test_every_reason_for_a_drop_and_every_other_count_is_listed():
+    text = (CHECKOUT / 'doc/promises.md').read_text()
+    for title, table in (('reason', DROP_REASONS), ('count', EVENTS)):
+        (listed,) = re.findall(
+            rf'\n\| {title} \|.*?\n\|---\|---\|\n(.*?\n)(?:\n|$)', text, re.DOTALL
+        )
+        assert dict(re.findall(r'\| `(\w+)` \| (.*?) \|\n', listed)) == table
 
 
 def test_make_targets_and_launch_arguments_exist():

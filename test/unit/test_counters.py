@@ -5,7 +5,6 @@
 
 import re
 import threading
-from pathlib import Path
 
 import pytest
 from modules import module_name, modules
@@ -23,11 +22,6 @@ COUNTED = {
 def test_what_the_code_counts_is_in_the_tables(path):
     for pattern, table in COUNTED.items():
         assert set(re.findall(pattern, path.read_text())) <= table.keys()
-
-
-def test_the_readme_lists_every_reason():
-    readme = (Path(__file__).parents[2] / 'README.md').read_text()
-    assert [reason for reason in DROP_REASONS if f'`{reason}`' not in readme] == []
 
 
 def test_counts_of_several_threads_add_up():
