@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 import redis
 from hypothesis import settings
-from servers import Proxy, Server, programs
+from servers import Proxy, Server, leave_claim, programs
 
 from redis_bridge.mapping.model import Heartbeat, RedisSettings
 from redis_bridge.redis_io.side import RedisSide, Timing
 
 QUICK = Timing(
     connect_s=0.5, reply_s=1.0, ping_s=0.1, pings=3, retry_first_s=0.02, retry_max_s=0.1,
-    denied_max_s=0.2, block_ms=100,
+    denied_max_s=0.2, block_ms=100, check_s=0.2,
 )  # fmt: skip
 settings.register_profile('shared', deadline=None)  # machines may be busy
 settings.load_profile('shared')
@@ -82,6 +82,7 @@ def redis_side_at() -> Iterator[object]:
         presence: Heartbeat = Heartbeat(every_ms=100, ttl_ms=1000),
         **settings: object,
     ) -> RedisSide:
+        leave_claim(url, robot)
         made.append(
             RedisSide(
                 RedisSettings(url=url, **settings),

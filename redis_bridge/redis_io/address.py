@@ -46,6 +46,7 @@ class Timing:
     retry_max_s: float = 5.0
     denied_max_s: float = 30.0  # wrong password or missing rights: these last longer
     block_ms: int = 1000  # of a blocking read; less than reply_s
+    check_s: float = 1.0  # between two comparisons of a value with what the server has
 
 
 class Address:

@@ -72,9 +72,9 @@ class Claim:
         return self._term if time.monotonic() < self._held_until else None
 
     def connected(self) -> None:
-        """Note a new connection; the server may have come back empty, and so will a holder."""
+        """Note a new connection; the server may have come back empty, and its holder follows."""
         if self.other is not None:
-            self._expected_until = self._looked_at + self._ttl_s
+            self._expected_until = time.monotonic() + self._ttl_s
 
     def look(self, connection: Connection) -> bool:
         """Ask who holds the claim; return whether it is up to us to `take` it."""

@@ -8,6 +8,7 @@ redis-py's own retries are off everywhere: they send writes twice and hide how l
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -41,6 +42,7 @@ class ConnectionThread:
         on_disconnect: Callable[[], None] = lambda: None,
         gate: Callable[[], str | None] = lambda: None,
         is_idle: Callable[[], bool] = lambda: False,
+        retry_max_s: float = math.inf,  # beside that of the address
     ) -> None:
         self.waker = Waker()
         self.closing = threading.Event()
@@ -51,6 +53,7 @@ class ConnectionThread:
         self._on_disconnect = on_disconnect
         self._gate = gate
         self._is_idle = is_idle
+        self._retry_max_s = min(retry_max_s, address.timing.retry_max_s)
         self._is_up = False
         self._pause_s = address.timing.retry_first_s
         self._connections: list[Connection] = []  # of the session
@@ -120,7 +123,7 @@ class ConnectionThread:
     def _run_session(self) -> None:
         """Connect once, and wait after a loss."""
         self._is_up = False
-        longest_s = self._address.timing.retry_max_s
+        longest_s = self._retry_max_s
         problem = 'the session ended'
         try:
             self._session(self.connect())

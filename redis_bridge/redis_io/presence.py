@@ -28,6 +28,7 @@ from redis_bridge.redis_io.process import own_process
 from redis_bridge.redis_io.resp import code_of
 
 Status = Callable[[], 'dict[str, str]']
+RETRY_MAX_S = 1.0  # a living holder is back before others take its name
 PAUSE_S = 0.05  # after descriptions have changed, because many topics are found one by one
 
 
@@ -67,7 +68,9 @@ class Presence:
         self._status_failed = False
         self._descriptions = Descriptions(robot, self._report_denied)
         self._denied: set[str] = set()  # codes of errors that were logged
-        self._thread = ConnectionThread('presence', address, self._session, health=health)
+        self._thread = ConnectionThread(
+            'presence', address, self._session, health=health, retry_max_s=RETRY_MAX_S
+        )
 
     def start(self, status: Status) -> None:
         """Start the thread; `status` gives the fields of each heartbeat."""

@@ -20,8 +20,6 @@ from redis_bridge.redis_io.handle import Handle
 from redis_bridge.redis_io.resp import Reply, code_of
 from redis_bridge.redis_io.write_queue import WriteQueue
 
-CHECK_S = 1.0  # between two comparisons of a value
-REST_S = 0.5  # what was written since is not compared: a next sample will write it anyway
 CHECKED_AT_ONCE = 100  # so that other writes wait no longer than for a batch
 # A client that overwrites a value so often, each time within so many seconds, is left to it.
 OVERWRITES, OVERWRITES_WITHIN_S = 10, 30.0
@@ -37,8 +35,10 @@ class Restorer:
         self,
         queue: WriteQueue,
         reject: Callable[[Handle, redis.ResponseError], None],
+        check_s: float,
         log: logging.Logger,
     ) -> None:
+        self._check_s = check_s
         self._queue = queue
         self._reject = reject
         self._log = log
@@ -54,8 +54,9 @@ class Restorer:
         """Compare some values with what the server has; queue again what it has not."""
         now = time.monotonic()
         if not self._unchecked:
-            self._unchecked = self._queue.resting(REST_S)
-            self._next_round_at = now + CHECK_S
+            # What was written just now is not compared: a next sample will write it anyway.
+            self._unchecked = self._queue.resting(self._check_s / 2)
+            self._next_round_at = now + self._check_s
         some, self._unchecked = (
             self._unchecked[:CHECKED_AT_ONCE],
             self._unchecked[CHECKED_AT_ONCE:],

@@ -197,8 +197,8 @@ class RedisSide:
     def _on_change(self) -> None:
         """Let all begin anew that depend on the name; without it, they wait."""
         with self._lock:
-            for thread in self._source_threads():
-                thread.interrupt()
+            for sources in self._sources:
+                sources.on_gate_change()
             for writer in self._writers.values():
                 writer.on_claim_change(is_standby=self._presence.is_standby())
 
@@ -249,6 +249,11 @@ class _Sources(Generic[R]):
             if role not in self._by_role:
                 self._by_role[role] = self._make(role)
             self._by_role[role].want(by_name)
+
+    def on_gate_change(self) -> None:
+        """See `source.Source`."""
+        for source in self._by_role.values():
+            source.on_gate_change()
 
     def threads(self) -> list[ConnectionThread]:
         """Return the threads of all roles."""

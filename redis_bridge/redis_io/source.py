@@ -109,6 +109,13 @@ class Source(Generic[R]):
                 self.thread.start()
         self.thread.waker.set()
 
+    def on_gate_change(self) -> None:
+        """End a session of an earlier term; wake a thread that waits for the gate."""
+        if self._term == self._gate.term():
+            self.thread.waker.set()
+        else:
+            self.thread.interrupt()
+
     def wait_until_known(self, receivers: Iterable[R], deadline: float) -> bool:
         """Return whether, by then (monotonic seconds), each of these is read or has a problem."""
         asked = set(receivers)

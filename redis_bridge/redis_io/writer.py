@@ -87,7 +87,7 @@ class Writer:
         self._thread = ConnectionThread(role, address, self._session, health=health)
         self._queue = WriteQueue(self._thread.waker.set, self._state_of)
         self._recovery = Recovery(self._queue, log)
-        self._restorer = Restorer(self._queue, self._report_rejected, log)
+        self._restorer = Restorer(self._queue, self._report_rejected, timing.check_s, log)
 
     def open_sink(self, config: SinkConfig, counters: Counters, *, is_mirrored: bool) -> Sink:
         """Return the sink for a Redis name."""

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from servers import leave_claim
 from support import eventually
 
 QUICK_PRESENCE = 'presence: {every_ms: 200, ttl_ms: 1000}\n'
@@ -35,6 +36,7 @@ class BridgeProcess:
         self.robot = robot
         self.output = ''
         self._client = server.client()
+        leave_claim(server.url, robot)
         path = directory / f'{robot}.yaml'
         path.write_text('version: 1\n' + QUICK_PRESENCE + textwrap.dedent(mapping))
         self._log = (directory / f'{robot}.log').open('w+')

@@ -20,7 +20,12 @@ from support import eventually
 
 from redis_bridge.mapping.model import SourceConfig
 from redis_bridge.ports import Received, Receiver, SourceRequest
+from redis_bridge.protocol.keys import robot_key
+from redis_bridge.protocol.robot_status import OWNER, PROCESS
+from redis_bridge.redis_io.process import own_process
 from redis_bridge.redis_io.side import RedisSide
+
+NO_PID = (1 << 22) + 1  # beyond what Linux gives
 
 
 class Recorder:
@@ -188,6 +193,20 @@ def _answers(client: redis.Redis) -> bool:
         return True
     except redis.RedisError:
         return False
+
+
+def leave_claim(url: str, robot: str) -> None:
+    """Leave the claim of a bridge that crashed on this machine: the next one need not wait.
+
+    A claim that is there stays; without a server, or without the right, nothing is left.
+    """
+    boot_id, namespace, *_ = own_process().split()
+    gone = {OWNER: 'gone', PROCESS: f'{boot_id} {namespace} {NO_PID} 0'}
+    with redis.Redis.from_url(url, socket_timeout=1.0) as client:
+        with contextlib.suppress(redis.RedisError):
+            if not client.exists(robot_key(robot)):
+                client.hset(robot_key(robot), mapping=gone)
+        client.connection_pool.disconnect()
 
 
 class Proxy:

@@ -154,6 +154,7 @@ def pair(rival, commander: Commander, db: redis.Redis) -> tuple[Rival, Rival]:
 
 def test_a_first_bridge_waits_no_longer_than_promised(redis_server, db, redis_side_at):
     side = redis_side_at(redis_server.url)  # every_ms: 100
+    db.delete(KEY)
     begun = time.monotonic()
     side.start(dict)
     eventually(lambda: side.why_closed() is None)

@@ -1058,14 +1058,10 @@ def test_a_mirrored_key_is_left_to_whoever_wrote_last(redis_server, db, redis_si
     eventually(mirrored.sink.holds)
 
 
-def test_two_bridges_do_not_overwrite_each_other_for_ever(
-    redis_server, db, redis_side_at, monkeypatch, caplog
-):
-    monkeypatch.setattr(restore, 'CHECK_S', 0.05)
-    monkeypatch.setattr(restore, 'REST_S', 0.01)
+def test_two_bridges_do_not_overwrite_each_other_for_ever(redis_server, db, redis_side_at, caplog):
     states = []
     for robot in ('robot1', 'robot2'):
-        endpoints = redis_side_at(redis_server.url, robot)
+        endpoints = redis_side_at(redis_server.url, robot, timing=Timing(check_s=0.05))
         states.append(State(endpoints))
         started(endpoints)
         states[-1].write(robot.encode())
