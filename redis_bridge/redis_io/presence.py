@@ -130,7 +130,7 @@ class Presence:
             if self._claim.look(connection) or is_due:
                 self._beat(connection)
                 beat_at = time.monotonic() + self._every_s
-            self._tell_changes()
+            self._report_changes()
             self._thread.mark_connected()
             if self._claim.term() is not None:
                 if is_due:
@@ -158,7 +158,7 @@ class Presence:
         }
         self._claim.take(connection, fields)
 
-    def _tell_changes(self) -> None:
+    def _report_changes(self) -> None:
         """Log whose the name is and what the server rejects, where that has changed."""
         term, other = self._claim.term(), self._claim.other
         if (term, other) != self._known:
@@ -170,11 +170,11 @@ class Presence:
             if other is not None or term not in (None, old_term):
                 self._on_change()
         rejected = self._why_rejected()
-        self._rejects.update(
-            f'{rejected}; routes go on, the status in Redis stays as it was'
-            if rejected else 'the server accepts writes',
-            logging.WARNING if rejected else logging.NOTSET,
-        )  # fmt: skip
+        if rejected:
+            effect = 'the name stays ours' if term is not None else 'nobody can take the name'
+            self._rejects.update(f'{rejected}; {effect}', logging.WARNING)
+        else:
+            self._rejects.update('the server accepts writes')
 
     def _current_status(self) -> dict[str, str]:
         try:
