@@ -28,7 +28,7 @@ from redis_bridge.redis_io.resp import Reply, code_of, raise_if_error
 
 TRUST_S = 0.3  # beyond the period of the heartbeats, of which one second counts at most
 WAIT_S = 0.1  # beyond the holder's trust; together they bound what a first start waits
-LOOKS = 6  # within the time of trust
+LOOKS = 4  # within the time of trust
 REJECTS_ALL = ('OOM', 'MISCONF')  # not NOREPLICAS or READONLY: another primary may be written to
 
 

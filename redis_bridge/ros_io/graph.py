@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 
 from rclpy.node import Node
@@ -20,24 +20,36 @@ NodeName = tuple[str, str]  # with its namespace
 NamesAndTypes = Sequence[tuple[str, list[str]]]
 
 
-class EndsByNode:
-    """Which nodes have an end of which topic: publishers, or subscriptions.
+class EndsWatch:
+    """Finds the topics of which ends came or went: publishers, or subscriptions.
 
-    It finds the topics whose ends changed. To ask for each topic would be slow where there are
-    many: each answer takes a walk over all ends of the graph. `ask` returns the topics of a node.
+    Each question to the graph takes a walk over all its ends. So it is asked for each topic or
+    for each node, of which there are fewer. `count` returns the ends of a topic, `ask` the topics
+    of a node.
     """
 
-    def __init__(self, ask: Callable[[str, str], NamesAndTypes]) -> None:
+    def __init__(
+        self, count: Callable[[str], int], ask: Callable[[str, str], NamesAndTypes]
+    ) -> None:
+        self._count = count
         self._ask = ask
+        self._counts: dict[str, int] = {}
         self._known: dict[tuple[NodeName, int], NamesAndTypes] = {}
 
-    def changed(self, nodes: Iterable[NodeName]) -> set[str]:
-        """Return the topics of which ends came or went since the last call; `nodes` are all."""
+    def changed(self, topics: Collection[str], nodes: Sequence[NodeName]) -> set[str]:
+        """Return which topics changed since the last call; `nodes` are all of the graph."""
+        if len(topics) <= len(nodes):
+            return self._by_topic(topics)
+        return self._by_node(nodes) & set(topics)
+
+    def _by_topic(self, topics: Collection[str]) -> set[str]:
+        counts, self._counts = self._counts, {topic: self._count(topic) for topic in topics}
+        return {topic for topic, count in self._counts.items() if count != counts.get(topic)}
+
+    def _by_node(self, nodes: Iterable[NodeName]) -> set[str]:
         known, self._known = self._known, {}
         for node in Counter(nodes).items():  # nodes of one name are asked for as one
-            with suppress(
-                RuntimeError
-            ):  # the node has gone, or has a name that ROS does not allow
+            with suppress(RuntimeError):  # it has gone, or has a name that ROS does not allow
                 self._known[node] = self._ask(*node[0])
         return {
             topic

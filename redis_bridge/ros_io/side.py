@@ -16,7 +16,7 @@ from rclpy.node import Node
 from redis_bridge.mapping.model import Qos
 from redis_bridge.ports import Publisher, TopicRequest
 from redis_bridge.ros_io import qos, types
-from redis_bridge.ros_io.graph import EndsByNode
+from redis_bridge.ros_io.graph import EndsWatch
 from redis_bridge.ros_io.origin import OwnMessages
 from redis_bridge.ros_io.publisher import TopicPublisher
 from redis_bridge.ros_io.subscription import Topic
@@ -52,8 +52,12 @@ class RosSide:
         self._topics: dict[str, Topic] = {}
         self._publishers: dict[_Shared, TopicPublisher] = {}
         self._own: dict[str, OwnMessages] = {}  # by topic, if ROS does not identify publishers
-        self._publishing = EndsByNode(node.get_publisher_names_and_types_by_node)
-        self._subscribing = EndsByNode(node.get_subscriber_names_and_types_by_node)
+        self._publishing = EndsWatch(
+            node.count_publishers, node.get_publisher_names_and_types_by_node
+        )
+        self._subscribing = EndsWatch(
+            node.count_subscribers, node.get_subscriber_names_and_types_by_node
+        )
         self._turn = 0
         # Steady time: under simulated time a paused world would stop the polling.
         self._timer = node.create_timer(
@@ -121,7 +125,7 @@ class RosSide:
     def _poll_topics(self, nodes: Sequence[tuple[str, str]]) -> None:
         if not self._topics:
             return
-        for name in self._publishing.changed(nodes) & self._topics.keys():
+        for name in self._publishing.changed(self._topics.keys(), nodes):
             self._topics[name].expect_change()
         topics = list(self._topics.values())
         for topic in topics[self._turn % TURNS :: TURNS]:
@@ -136,7 +140,7 @@ class RosSide:
         publishers = list(self._publishers.values())  # other threads add and remove some
         if not publishers:
             return
-        changed = self._subscribing.changed(nodes)
+        changed = self._subscribing.changed({one.name for one in publishers}, nodes)
         due = {id(publisher) for publisher in self._next(publishers)}
         for publisher in publishers:
             if publisher.name in changed or id(publisher) in due:

@@ -27,7 +27,7 @@ from redis_bridge.ports import RouteReport, TopicRequest
 from redis_bridge.ros_io import drain, qos, types
 from redis_bridge.ros_io.diagnostics import Diagnostics
 from redis_bridge.ros_io.drain import has_publisher_gid
-from redis_bridge.ros_io.graph import BRIDGE_NODE, EndsByNode
+from redis_bridge.ros_io.graph import BRIDGE_NODE, EndsWatch
 from redis_bridge.ros_io.side import CLOSE_LOOKS, TURNS, RosSide
 
 LOG = logging.getLogger('test')
@@ -698,17 +698,32 @@ def test_topics_of_which_a_node_s_ends_changed_are_found():
             raise RuntimeError('no such node')
         return graph[node]
 
-    ends = EndsByNode(ask)
+    ends = EndsWatch(lambda topic: 0, ask)
+    topics = ['/x', '/y', '/z', '/1', '/2']  # more than nodes
     nodes = [('a', '/'), ('b', '/'), ('gone', '/')]
-    assert ends.changed(nodes) == {'/x', '/y'}
-    assert ends.changed(nodes) == set()
+    assert ends.changed(topics, nodes) == {'/x', '/y'}
+    assert ends.changed(topics, nodes) == set()
     graph['a'] = [('/x', ['T']), ('/z', ['T'])]
-    assert ends.changed(nodes) == {'/z'}
+    assert ends.changed(topics, nodes) == {'/z'}
     graph['b'] = [('/x', ['T']), ('/y', ['Other'])]
-    assert ends.changed(nodes) == {'/y'}
-    assert ends.changed([*nodes, ('a', '/')]) == {'/x', '/z'}  # another node of this name
-    assert ends.changed([('b', '/')]) == {'/x', '/z'}
-    assert ends.changed([]) == {'/x', '/y'}
+    assert ends.changed(topics, nodes) == {'/y'}
+    assert ends.changed(topics, [*nodes, ('a', '/')]) == {'/x', '/z'}  # another node of this name
+    assert ends.changed(topics, [('b', '/')]) == {'/x', '/z'}
+    assert ends.changed(topics, []) == {'/x', '/y'}
+
+
+def test_few_topics_among_many_nodes_are_asked_for_one_by_one():
+    counts = {'/x': 1, '/y': 0}
+
+    def ask(node, namespace):
+        raise AssertionError('too many nodes to be asked')
+
+    ends = EndsWatch(counts.__getitem__, ask)
+    nodes = [(f'n{number}', '/') for number in range(100)]
+    assert ends.changed(counts.keys(), nodes) == {'/x', '/y'}
+    assert ends.changed(counts.keys(), nodes) == set()
+    counts['/y'] = 1
+    assert ends.changed(counts.keys(), nodes) == {'/y'}
 
 
 def test_diagnostics_are_made_only_for_a_subscriber_and_anew_only_where_they_changed(peer):
