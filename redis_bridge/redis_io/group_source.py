@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 import redis
 
+from redis_bridge.log_once import WARN_EVERY_S
 from redis_bridge.protocol import keys
 from redis_bridge.protocol.stream_ids import StreamId, id_number, id_text
 from redis_bridge.redis_io.connection import Command, Connection
@@ -41,6 +42,7 @@ HELD_BYTES = 16 << 20  # of a stream's entries that are not acknowledged, and on
 ENTRY_BYTES = 1000  # about what an empty entry takes in memory
 DEAD_MAXLEN = 10_000
 DEAD_RETRY_S = 1.0
+DEAD_NAMED = 10  # in one line of the log
 
 
 class Delivery(NamedTuple):
@@ -77,6 +79,8 @@ class Member(Followed[GroupReceiver]):
         self.last: StreamId = (0, 0)  # that the group was given
         self.gone: int | None = None  # entries trimmed before a group that was given none
         self.trimmed_reported: StreamId | None = None
+        self.letter_error: redis.ResponseError | None = None  # of the last one not stored
+        self.letters_warn_at = 0.0  # when such are logged again
 
     def has_room(self) -> bool:
         """Return whether an entry may be handed on."""
@@ -288,6 +292,7 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
         while self._letters and time.monotonic() >= self._letters_at:
             some = list(islice(self._letters, COUNT))
             replies = connection.pipe([letter_command(d.member.name, d.entry) for d in some])
+            failed: dict[Member, list[_Done]] = {}
             for done, reply in zip(some, replies):
                 self._letters.popleft()
                 if not isinstance(reply, redis.ResponseError):
@@ -295,16 +300,27 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
                     continue
                 self._letters.append(done)
                 self._letters_at = time.monotonic() + DEAD_RETRY_S
+                done.member.letter_error = reply
                 if not done.is_reported:
-                    done.is_reported = True
-                    name = done.member.name.decode()
-                    self._log.warning(
-                        'stream %s: entry %s stays pending, because it cannot be stored in %s: %s',
-                        name,
-                        done.entry.id.decode(),
-                        keys.dead_stream(name),
-                        self.thread.redact(reply),
-                    )
+                    failed.setdefault(done.member, []).append(done)
+            for member, entries in failed.items():
+                self._report_unstored(member, entries)
+
+    def _report_unstored(self, member: Member, entries: Sequence[_Done]) -> None:
+        """Log which entries cannot be stored, in one line now and then, however many they are."""
+        now = time.monotonic()
+        if now < member.letters_warn_at or member.letter_error is None:
+            return
+        member.letters_warn_at = now + WARN_EVERY_S
+        for done in entries:
+            done.is_reported = True
+        ids = ', '.join(done.entry.id.decode() for done in entries[:DEAD_NAMED])
+        more = f' and {len(entries) - DEAD_NAMED} more' if len(entries) > DEAD_NAMED else ''
+        name = member.name.decode()
+        self._log.warning(
+            'stream %s: these stay pending, because they cannot be stored in %s: %s%s: %s',
+            name, keys.dead_stream(name), ids, more, self.thread.redact(member.letter_error),
+        )  # fmt: skip
 
 
 def read_command(

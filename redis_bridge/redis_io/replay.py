@@ -48,6 +48,10 @@ class ReplayBuffer:
         """Keep an acknowledged entry; evict those that are too old or too many."""
         self._entries.append(entry)
         self._size += entry.size + WRITE_OVERHEAD
+        self.evict(now)
+
+    def evict(self, now: float) -> None:
+        """Let go of the entries that are too old or too many."""
         while self._entries and (
             self._size > self._max_size or self._entries[0].acknowledged_at < now - self._seconds
         ):
@@ -107,7 +111,6 @@ class Recovery:
         self._log = log
         self._server: Server | None = None  # of the connection before
         self._is_complete = True  # nothing was left to be written again
-        self._unanswered: list[PendingWrite] = []  # sent, and perhaps stored
         self.buffer = ReplayBuffer()
 
     def acknowledge(self, written: list[PendingWrite], now: float) -> None:
@@ -118,14 +121,15 @@ class Recovery:
             if write.entry_id is not None:
                 self.buffer.add(write, now)
 
-    def on_disconnect(self, unfinished: Sequence[PendingWrite]) -> None:
-        """Put back what was under way; remember what may be stored."""
+    def on_disconnect(self, unfinished: Sequence[PendingWrite], answered_at: float) -> None:
+        """Put back what was under way; keep what the server took shortly before it went silent.
+
+        However long no entries came, none that is too old then is written again: its consumer may
+        have deleted its stream long ago.
+        """
         self._is_complete = self._queue.disconnect(unfinished) and self._is_complete
-        self._unanswered = [
-            write
-            for write in (*self._unanswered, *unfinished)
-            if write.entry_id is not None and not write.acknowledged_at
-        ]
+        if self._is_complete:  # else some of the old ones are still to be written again
+            self.buffer.evict(answered_at)
 
     def find_lost(self, connection: Connection) -> list[PendingWrite]:
         """Return the entries that the server has lost, as far as they need new ids.
@@ -138,7 +142,7 @@ class Recovery:
         replies = connection.pipe([('XINFO', 'STREAM', name) for name in streams])
         known = {} if is_same else self.buffer.by_stream()
         if not is_same:
-            for write in self._unanswered:
+            for write in self._queue.unanswered():
                 known.setdefault(write.handle.name, []).append(write)
         left: list[PendingWrite] = []
         for (name, ids), reply in zip(streams.items(), replies):

@@ -112,6 +112,11 @@ class WriteQueue:
         with self._lock:
             return [h for h in self._open if h.ids is not None and h.name == name]
 
+    def unanswered(self) -> list[PendingWrite]:
+        """Return the entries that wait and were sent before, so that they may be stored."""
+        with self._lock:
+            return [w for w in self._kept if w.order and w.entry_id is not None]
+
     # --- producers ------------------------------------------------------------------------------
     def put(self, handle: Handle, writes: Sequence[Write]) -> None:
         """Queue writes of one sink, oldest first; yields to a writer that has fallen behind."""

@@ -80,6 +80,7 @@ class Writer:
         self._in_flight: deque[PendingWrite] = deque()  # sent, not yet answered
         self._doubtful: deque[PendingWrite] = deque()  # rejected as not new; perhaps stored
         self._to_retry: list[PendingWrite] = []  # answered, and to be written again
+        self._answered_at = 0.0  # monotonic, when the server did that last, roughly
         self._paused_until = 0.0  # while the server stores nothing
         self._pause_s = timing.retry_first_s
         self._problems: dict[str, LogOnChange] = {}  # by subject
@@ -135,6 +136,7 @@ class Writer:
     def _session(self, connection: Connection) -> None:
         self._clock.measure(connection)
         self._queue.connect(self._recovery.find_lost(connection))
+        self._answered_at = time.monotonic()
         try:
             self._thread.mark_connected()
             self._restorer.begin_anew()
@@ -153,12 +155,14 @@ class Writer:
             batch = self._queue.take(is_paused=is_paused) if is_open else []
             if batch:
                 self._write(connection, batch)
-                ping_at = time.monotonic() + self._timing.ping_s
+                self._answered_at = time.monotonic()
+                ping_at = self._answered_at + self._timing.ping_s
             elif self._thread.closing.is_set() and (is_open or not self._queue):
                 return
             elif time.monotonic() >= ping_at:
                 connection.pipe([('PING',)])  # an error is an answer too
-                ping_at = time.monotonic() + self._timing.ping_s
+                self._answered_at = time.monotonic()
+                ping_at = self._answered_at + self._timing.ping_s
             elif not is_open or self._queue.sleep(is_paused=is_paused):
                 until = min(ping_at, self._restorer.due_at) if is_open else ping_at
                 if is_paused:
@@ -237,7 +241,7 @@ class Writer:
         unfinished, self._to_retry = [*self._doubtful, *self._to_retry], []
         self._doubtful.clear()
         self._in_flight.clear()
-        self._recovery.on_disconnect(unfinished)
+        self._recovery.on_disconnect(unfinished, self._answered_at)
 
     # --- what replies mean ----------------------------------------------------------------------
     def _acknowledge(self, written: list[PendingWrite]) -> None:

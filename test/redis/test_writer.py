@@ -235,6 +235,30 @@ def test_what_is_too_old_to_be_written_again_is_told_as_a_gap(
     assert any('came back without' in record.getMessage() for record in caplog.records)
 
 
+def test_entries_of_long_ago_are_not_written_again_though_none_came_since(
+    redis_server, db, redis_side_at
+):
+    redis_server.kill()
+    redis_server.options = ('--appendonly', 'yes', '--appendfsync', 'always')
+    redis_server.start()
+    endpoints = redis_side_at(redis_server.url)
+    writer = writer_of(endpoints)
+    writer._recovery.buffer = ReplayBuffer(seconds=0.2)
+    stream = Feed(endpoints, StreamSinkConfig('s'))
+    started(endpoints)
+    stream.write(100)
+    eventually(lambda: stream.get('carried') == 100)
+    old_at = time.monotonic() + 0.2
+    db.delete('s')  # by its consumer
+    eventually(lambda: writer._answered_at > old_at)
+    redis_server.restart()
+    eventually(lambda: stream.get('noted'))
+    stream.write()
+    eventually(lambda: stream.get('carried') == 101)
+    assert numbers(db, 's') == [101]
+    assert stream.get('noted') == {'gap': 1}
+
+
 def test_an_entry_whose_reply_was_lost_is_not_written_twice(
     redis_server, db, proxy, redis_side_at
 ):

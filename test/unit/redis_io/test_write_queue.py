@@ -229,6 +229,22 @@ def test_what_depends_on_a_write_follows_once_it_is_stored(queue):
     assert said == [2]
 
 
+def test_what_was_sent_and_waits_again_is_known_until_it_is_given_up(wakes):
+    queue = WriteQueue(lambda: wakes.append(True), max_count=3)
+    queue.connect([])
+    stream = Feed(queue, StreamSinkConfig('s'))
+    stream.write(2)
+    batch = queue.take()
+    for number, write in enumerate(batch):
+        write.entry_id = (1, number)
+    queue.disconnect(batch)
+    assert queue.unanswered() == batch
+    stream.write(2)
+    assert queue.unanswered() == batch[1:]
+    stream.write(2)
+    assert queue.unanswered() == []
+
+
 def test_the_queue_is_bounded_in_bytes(wakes):
     queue = WriteQueue(lambda: wakes.append(True), max_bytes=10 * (WRITE_OVERHEAD + 100))
     stream = queue.open(StreamSinkConfig('s'), counters := Counters())
