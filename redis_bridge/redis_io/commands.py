@@ -35,7 +35,7 @@ class Probe(NamedTuple):
 class SinkCommands(ABC):
     """The commands for one sink. Each write is one command, so that none can fail by half."""
 
-    sets_ttl = True  # with each write, if there is a time to live; else a renewal follows it
+    expires_apart = False  # the time to live takes a command of its own
 
     def __init__(self, config: SinkConfig) -> None:
         self._name = config.name
@@ -97,7 +97,7 @@ class KeyCommands(SinkCommands):
 class HashCommands(SinkCommands):
     """HSET."""
 
-    sets_ttl = False
+    expires_apart = True
 
     def command_for(
         self, payload: Payload, meta: Meta | None, entry_id: StreamId | None

@@ -20,6 +20,8 @@ from redis_bridge.protocol.stream_ids import IdSource, StreamId
 from redis_bridge.redis_io.commands import SINK_COMMANDS, Probe
 from redis_bridge.redis_io.connection import Command, pack_prefix
 
+LATE_S = 0.05
+
 if TYPE_CHECKING:
     from redis_bridge.redis_io.write_queue import WriteQueue
 
@@ -50,6 +52,7 @@ class Handle:
         longest_ms = config.max_wait_ms
         self.max_wait_s = math.inf if longest_ms is None else longest_ms / 1000
         self.commands = SINK_COMMANDS[type(config)](config)
+        self.expires_apart = self.commands.expires_apart and config.ttl_ms is not None
         self.writes: deque[PendingWrite] = deque()  # that wait, oldest first; no renewals
         self.size = 0  # of these in bytes
         self.is_renewing = False  # a renewal of the time to live waits
@@ -120,10 +123,14 @@ class PendingWrite:
     def command(self) -> Command:
         """Return what carries it out."""
         if self.payload is None:
-            return self.handle.commands.renewal(self._ttl_left_ms() or 1)
-        if self.is_again:
+            return self.expiry()
+        if self.is_again or self._is_late():
             return self.handle.commands.again(self.payload, self._ttl_left_ms())
         return self.handle.commands.command_for(self.payload, self.meta, self.entry_id)
+
+    def expiry(self) -> Command:
+        """Return what limits its life, where that takes a command of its own."""
+        return self.handle.commands.renewal(self._ttl_left_ms() or 1)
 
     def is_kept(self) -> bool:
         """Return whether it waits while Redis is away or stores nothing."""
@@ -133,6 +140,10 @@ class PendingWrite:
         """Count it as given up, unless it was counted before."""
         if self.payload is not None and not self.acknowledged_at and not self.is_again:
             self.handle.counters.drop(reason)
+
+    def _is_late(self) -> bool:
+        """Return whether it waited so long that the rest of its time to live counts."""
+        return self.handle.ttl_ms is not None and time.monotonic() - self.queued_at > LATE_S
 
     def _ttl_left_ms(self) -> int | None:
         """Return what is left of the time to live; None if there is none."""

@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Entries that the server takes all or none of, sent and answered together with other writes."""
+"""Commands that the server takes all or none of, and the reply to each of them."""
 
 from __future__ import annotations
 
@@ -23,19 +23,23 @@ def all_or_none(commands: Sequence[Command]) -> list[Command]:
     return [('MULTI',), *commands, ('EXEC',)] if len(commands) > 1 else list(commands)
 
 
-def replies(connection: Connection, others: int, entries: int) -> Iterator[Reply]:
-    """Yield the reply to each of so many other commands, and of those sent by `all_or_none`."""
-    for _ in range(others):
-        yield connection.reply()
-    if entries < 2:
-        if entries:
+def replies(connection: Connection, count: int) -> Iterator[Reply]:
+    """Yield the replies to so many commands that were sent by `all_or_none`.
+
+    They are ABORTED if nothing was done because of another command, or of another client that
+    wrote a name that is watched.
+    """
+    if count < 2:
+        if count:
             yield connection.reply()
         return
     begun = connection.reply()
-    queued = [connection.reply() for _ in range(entries)]
+    queued = [connection.reply() for _ in range(count)]
     ended = connection.reply()
     if isinstance(begun, redis.ResponseError):  # without this right, they were taken one by one
         yield from queued
+    elif ended is None:
+        yield from [ABORTED] * count
     elif isinstance(ended, list):
         yield from ended
     else:

@@ -154,7 +154,7 @@ class WriteQueue:
                 self._put(handle, [PendingWrite(handle, payload, meta, size, now, then)])
             return False
         if handle.ttl_ms is not None and last is not None and not handle.is_renewing:
-            if handle.commands.sets_ttl:
+            if not handle.expires_apart:
                 self._put(handle, [PendingWrite(handle, None, None, 0, now)])
             else:
                 self._put(handle, [_again(last, now)])
@@ -227,7 +227,7 @@ class WriteQueue:
     def settle(self, written: Iterable[PendingWrite], now: float) -> list[PendingWrite]:
         """Count writes that the server took; return those that it took for the first time.
 
-        What depends on their success follows them: the time to live of a hash, notices.
+        What depends on their success follows them: notices.
         """
         first: list[PendingWrite] = []
         totals: dict[Handle, list[PendingWrite]] = {}
@@ -240,10 +240,6 @@ class WriteQueue:
                     handle.counters.count_event('rewritten')
                 handle.last, handle.is_lost = write, False
                 handle.valid_at = max(handle.valid_at, write.queued_at)
-                if handle.ttl_ms and not handle.commands.sets_ttl and not handle.is_renewing:
-                    begun = write.queued_at if write.is_again else now
-                    with self._lock:  # also once closed: what is written at the end expires too
-                        self._append(handle, [PendingWrite(handle, None, None, 0, begun)])
             if not write.acknowledged_at and not write.is_again:
                 first.append(write)
                 totals.setdefault(handle, []).append(write)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Iterator
 
 import redis
 
@@ -173,27 +174,33 @@ class Writer:
     def _write(self, connection: Connection, batch: list[PendingWrite]) -> None:
         """Send a batch, and decide on each write by its reply."""
         durable: dict[str, Command] = {}
+        alone: list[PendingWrite] = []
+        expiring: list[PendingWrite] = []
         entries: list[PendingWrite] = []
-        others: list[PendingWrite] = []
         for write in batch:
-            handle = write.handle
-            if handle.keeps_latest or handle.at_most_once:
-                others.append(write)
-                continue
-            entries.append(write)
+            if write.handle.ids is not None:
+                entries.append(write)
+            elif write.handle.expires_apart:
+                expiring.append(write)
+            else:
+                alone.append(write)
         entries = self._with_ids(entries)
         for handle in {write.handle for write in entries}:
             if handle.durability != 'memory':
                 durable[handle.durability] = DURABLE_COMMANDS[handle.durability]
-        self._in_flight += (*others, *entries)
+        self._in_flight += (*alone, *expiring, *entries)
         written: list[PendingWrite] = []
         gone: list[Handle] = []  # the names that were to be renewed
         stores_nothing: str | None = None
         try:
-            alone = [write.command() for write in others]
-            together = all_or_none([entry.command() for entry in entries])
-            connection.send([*alone, *together, *durable.values()])
-            for reply in replies(connection, len(others), len(entries)):
+            expiring = self._watched(connection, expiring)
+            connection.send([
+                *(write.command() for write in alone),
+                *all_or_none([c for write in expiring for c in (write.command(), write.expiry())]),
+                *all_or_none([write.command() for write in entries]),
+                *durable.values(),
+            ])  # fmt: skip
+            for reply in _answers(connection, len(alone), len(expiring), len(entries)):
                 write = self._in_flight.popleft()
                 if not isinstance(reply, redis.ResponseError):
                     written.append(write)
@@ -224,6 +231,27 @@ class Writer:
             self._queue.put_back(again)
         if stores_nothing == 'READONLY':
             raise redis.ConnectionError(f'READONLY: {HINTS["READONLY"]}')
+
+    def _watched(self, connection: Connection, expiring: list[PendingWrite]) -> list[PendingWrite]:
+        """Return the writes whose names are no keys of another type, and remain so until then.
+
+        Otherwise the time to live would be that of a foreign key.
+        """
+        if not expiring:
+            return []
+        names = [write.handle.name for write in expiring]
+        questions: list[Command] = [('HMGET', name, '') for name in names]
+        _, *found = connection.pipe([('WATCH', *names), *questions])
+        free = []
+        for write, reply in zip(expiring, found):
+            if isinstance(reply, redis.ResponseError) and code_of(reply) == 'WRONGTYPE':
+                self._in_flight.remove(write)
+                self._reject(write, reply)
+            else:
+                free.append(write)
+        if not free:
+            connection.pipe([('UNWATCH',)])
+        return free
 
     def _on_disconnect(self) -> None:
         """Keep or drop what was under way when the connection ended."""
@@ -354,3 +382,13 @@ class Writer:
                 if write.handle.ids is not None:
                     write.handle.ids.advance(state.last)
                 self._retry(write)
+
+
+def _answers(connection: Connection, alone: int, expiring: int, entries: int) -> Iterator[Reply]:
+    """Yield one reply to each write of a batch, in the order in which they were sent."""
+    for _ in range(alone):
+        yield connection.reply()
+    both = replies(connection, 2 * expiring)
+    for written, expires in zip(both, both):
+        yield written if isinstance(written, redis.ResponseError) else expires
+    yield from replies(connection, entries)

@@ -1133,3 +1133,42 @@ def test_a_bridge_that_lost_its_name_leaves_the_values_to_the_other(
     assert state.read(db) == b'theirs'
     db.delete('redis_bridge:robot:robot1')
     eventually(lambda: state.read(db) == b'ours', seconds=SOON_S)
+
+
+def test_a_foreign_key_never_gets_the_time_to_live_of_a_hash(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url)
+    sink = endpoints.open_sink(HashSinkConfig('h', ttl_ms=60_000), Counters())
+    started(endpoints)
+    ended = threading.Event()
+
+    def write():
+        number = 0
+        while not ended.wait(0.0005):
+            number += 1
+            sink.write([Write({'a': b'%d' % number}, None)])
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    try:
+        for _ in range(300):
+            eventually(lambda: db.type('h') == b'hash', every=0.0001)
+            assert db.pttl('h') > 0
+            with db.pipeline() as pipe:
+                pipe.delete('h').set('h', 'precious').execute()
+            for _ in range(5):
+                assert (db.get('h'), db.pttl('h')) == (b'precious', -1)
+            db.delete('h')
+    finally:
+        ended.set()
+        writing.join()
+
+
+def test_a_hash_never_stays_without_its_time_to_live(redis_server, db, proxy, redis_side_at):
+    endpoints = redis_side_at(proxy.url)
+    sink = endpoints.open_sink(HashSinkConfig('h', ttl_ms=60_000), Counters())
+    started(endpoints)
+    for number in range(20):
+        sink.write([Write({'a': b'%d' % number}, None)])
+        db.client_kill_filter(_type='normal')
+        eventually(lambda: db.hget('h', 'a') == b'%d' % number)  # noqa: B023
+        assert db.pttl('h') > 0

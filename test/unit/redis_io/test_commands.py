@@ -82,8 +82,8 @@ def test_every_kind_of_sink_has_its_commands():
     assert set(SINK_COMMANDS) == set(get_args(SinkConfig))
 
 
-def test_only_a_write_of_a_hash_leaves_its_time_to_live_to_a_renewal():
+def test_only_a_hash_needs_a_command_of_its_own_for_its_time_to_live():
     for config in (KeySinkConfig('n', ttl_ms=5), HashSinkConfig('n', ttl_ms=5)):
         commands = SINK_COMMANDS[type(config)](config)
-        assert commands.sets_ttl == (config.kind == 'key')
+        assert commands.expires_apart == (config.kind == 'hash')
         assert commands.renewal(4) == ('PEXPIRE', 'n', 4)
