@@ -54,7 +54,9 @@ class Presence:
         self._boot = boot
         self._every_s = heartbeat.every_ms / 1000
         spare_key = keys.robot_key(f'{robot}/{boot}')
-        self._claim = Claim(keys.robot_key(robot), boot, spare_key, heartbeat)
+        self._claim = Claim(
+            keys.robot_key(robot), boot, spare_key, heartbeat, address.timing.retry_max_s
+        )
         self._process = own_process()
         self._clock = clock
         self._health = health
@@ -123,8 +125,9 @@ class Presence:
         self._descriptions.forget()
         beat_at = 0.0
         while not self._thread.closing.is_set():
+            look_at = time.monotonic() + self._claim.look_every_s
             is_due = time.monotonic() >= beat_at
-            if self._claim.look(connection) or is_due:
+            if is_due or self._claim.look(connection):
                 self._beat(connection)
                 beat_at = time.monotonic() + self._every_s
             self._tell_changes()
@@ -134,7 +137,6 @@ class Presence:
                     self._descriptions.heal(connection)
                 if self._descriptions.apply(connection):
                     self._thread.closing.wait(PAUSE_S)
-            look_at = time.monotonic() + self._claim.look_every_s
             connection.pause(min(look_at, beat_at) - time.monotonic(), self._thread.waker)
         self._claim.release(connection)
 
@@ -167,8 +169,9 @@ class Presence:
             if other is not None or term not in (None, old_term):
                 self._on_change()
         rejected = self._why_rejected()
+        so = 'routes stay closed' if term is None else 'routes go on'
         self._rejects.update(
-            f'{rejected}; routes go on, the status in Redis stays as it was'
+            f'{rejected}; {so}, the status in Redis stays as it was'
             if rejected else 'the server accepts writes',
             logging.WARNING if rejected else logging.NOTSET,
         )  # fmt: skip
