@@ -249,6 +249,9 @@ class _Channel(_Receiver):
         for payload in batch:
             self._queue.put(Event(self._name, self._kind, payload))
 
+    def drop_unread(self, count: int) -> None:
+        """Ignore what nobody waits for any more; a client has no gate."""
+
 
 class _Key(_Receiver):
     max_bytes = None

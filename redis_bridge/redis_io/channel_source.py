@@ -24,6 +24,9 @@ class ChannelReceiver(SourceReceiver, Protocol):
     def receive(self, batch: list[bytes]) -> None:
         """Take all messages that waited, oldest first."""
 
+    def drop_unread(self, count: int) -> None:
+        """Count messages that may not be handed on, because the gate has shut meanwhile."""
+
 
 class ChannelSource(Source[ChannelReceiver]):
     """One connection that is subscribed to channels."""
@@ -93,12 +96,13 @@ class ChannelSource(Source[ChannelReceiver]):
                 batches[channel].append(payload)
             else:
                 self._take_reply(reply)
-        if not self._goes_on():
-            return
         wanted = self._wanted
         for channel, batch in batches.items():
             for receiver in wanted.get(channel, ()):
-                receiver.receive(batch)
+                if self._goes_on():  # asked for each, because one may take long
+                    receiver.receive(batch)
+                elif not self.thread.closing.is_set():
+                    receiver.drop_unread(len(batch))
 
     def _take_reply(self, reply: Any) -> None:
         """Take the reply to the oldest command; an error in reply to a ping is an answer too."""

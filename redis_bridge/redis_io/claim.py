@@ -5,16 +5,17 @@
 
 Never do two hold it at once, whatever becomes of the hash (it expires, is deleted, the server
 comes back without it): the holder relies on a look at it for `trust_s` only, and looks again long
-before; nobody else takes a free claim before it has seen it free, on a server that accepts writes,
-for longer than that. The holder itself takes it again at once, and keeps it while the server
-rejects all writes, since nobody can take it then. WATCH and MULTI make taking it atomic without a
-script.
+before; nobody else takes a free claim before it was free, on a server that accepts writes, for
+longer than that. The holder itself takes it again at once, and keeps it while the server rejects
+all writes, since nobody can take it then. WATCH and MULTI make taking it atomic without a script,
+and notice a claim that was taken and lost between two looks.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
@@ -30,6 +31,10 @@ TRUST_S = 0.3  # beyond the period of the heartbeats, of which one second counts
 WAIT_S = 0.1  # beyond the holder's trust; together they bound what a first start waits
 LOOKS = 4  # within the time of trust
 REJECTS_ALL = ('OOM', 'MISCONF')  # not NOREPLICAS or READONLY: another primary may be written to
+
+
+# It goes on while the machine is suspended, where the system has such a clock.
+_now = partial(time.clock_gettime, getattr(time, 'CLOCK_BOOTTIME', time.CLOCK_MONOTONIC))
 
 
 class Holder(NamedTuple):
@@ -48,18 +53,23 @@ class Claim:
     what we write. As long as the claim is not ours, our fields are written to `spare_key`.
     """
 
-    def __init__(self, key: str, owner: str, spare_key: str, heartbeat: Heartbeat) -> None:
+    def __init__(
+        self, key: str, owner: str, spare_key: str, heartbeat: Heartbeat, retry_max_s: float
+    ) -> None:
         self._key = key
         self._owner = owner
         self._spare_key = spare_key
         self._ttl_s = heartbeat.ttl_ms / 1000
         self._trust_s = min(heartbeat.every_ms / 1000, 1.0) + TRUST_S
+        self._wait_s = self._trust_s + WAIT_S
+        self._return_s = max(self._ttl_s, retry_max_s + self._wait_s)
         self.look_every_s = self._trust_s / LOOKS
         self._fields: set[str] = set()  # that we wrote
         self._term = 0  # counts how often the claim became ours
-        self._held_until = 0.0  # monotonic, as are all below
+        self._held_until = 0.0  # by `_now`, as all below
         self._looked_at = 0.0
-        self._free_since: float | None = None
+        self._is_free = False
+        self._free_since: float | None = None  # watched since then by the server, and free
         self._expected_until = 0.0  # by then a holder of before has come back
         self.other: Holder | None = None
         self.rejected: redis.ResponseError | None = None
@@ -69,18 +79,18 @@ class Claim:
 
         As long as it stays, the claim was ours all the time, and this process never paused.
         """
-        return self._term if time.monotonic() < self._held_until else None
+        return self._term if _now() < self._held_until else None
 
     def connected(self) -> None:
-        """Note a new connection; the server may have come back empty, and its holder follows."""
-        if self.other is not None:
-            self._expected_until = time.monotonic() + self._ttl_s
+        """Note a new connection; the server may have come back empty, and so will a holder."""
+        self._free_since = None
+        self._expect_holder()
 
     def look(self, connection: Connection) -> bool:
         """Ask who holds the claim; return whether it is up to us to `take` it."""
-        asked_at = time.monotonic()
+        asked_at = _now()
         self._note(_holder(connection.call(*self._question())), asked_at)
-        return self._free_since is not None or self._is_other_gone()
+        return self._is_free or self._is_other_gone()
 
     def take(self, connection: Connection, fields: Mapping[str, str]) -> None:
         """Take or renew the claim and write exactly these fields, or write them beside it.
@@ -91,15 +101,20 @@ class Claim:
         is_complete = self._fields <= fields.keys()
         renew = self._write(self._key, fields) if is_complete else replace
         while True:
-            asked_at = time.monotonic()
+            asked_at = _now()
             holder = self._watch(connection)
             self._note(holder, asked_at)
+            if self._is_free and self._free_since is None:
+                self._free_since = _now()
             if not (is_ours := holder.owner == self._owner) and not self._may_take():
-                connection.call('UNWATCH')
+                if not self._is_free:
+                    connection.call('UNWATCH')
                 self._accepted(connection.pipe(self._write(self._spare_key, fields)))
                 return
             change = renew if is_ours else replace
+            asked_at = _now()
             replies = connection.pipe([('MULTI',), *change, ('EXEC',)])
+            self._free_since = None  # EXEC ends the watch, whatever it answers
             if not self._accepted(replies):
                 if self.term() is not None:  # nobody else can take it now
                     self._confirm(asked_at)
@@ -114,6 +129,7 @@ class Claim:
     def release(self, connection: Connection) -> None:
         """Give the claim up, unless it is another's."""
         self.end()
+        connection.call('UNWATCH')
         is_ours = self._watch(connection).owner == self._owner
         gone = [self._key] if is_ours else []
         connection.pipe([('MULTI',), ('DEL', *gone, self._spare_key), ('EXEC',)])
@@ -139,18 +155,24 @@ class Claim:
     # --- what the answers mean -------------------------------------------------------------------
     def _note(self, holder: Holder, asked_at: float) -> None:
         """Take what a look has shown."""
-        now = time.monotonic()  # later than the server's answer, as `asked_at` is earlier
-        if now - self._looked_at > self._trust_s:
-            self._free_since = None  # what was in between nobody knows
+        now = _now()  # later than the server's answer, as `asked_at` is earlier
+        if now - self._looked_at > self._trust_s:  # the server was away, or we were
+            self._expect_holder()
         self._looked_at = now
-        if not holder.owner:
+        self._is_free = not holder.owner
+        if self._is_free:
             self.other = None
-            self._free_since = now if self._free_since is None else self._free_since
         elif holder.owner == self._owner:
             self._confirm(asked_at)
         else:
             self._held_until = 0.0
             self._free_since, self.other = None, holder
+
+    def _expect_holder(self) -> None:
+        """Leave a holder that was there before the time to come back, and to take the claim."""
+        now = _now()
+        if self.other is not None or now < self._expected_until:
+            self._expected_until = now + self._return_s
 
     def _confirm(self, asked_at: float) -> None:
         """Rely on the claim, from before the server answered."""
@@ -161,11 +183,13 @@ class Claim:
 
     def _may_take(self) -> bool:
         """Return whether a claim that is not ours in Redis may be taken."""
-        if self._free_since is None:
+        if not self._is_free:
             return self._is_other_gone()
-        now = time.monotonic()
-        is_free = now - self._free_since >= self._trust_s + WAIT_S and now >= self._expected_until
-        return is_free or self.term() is not None
+        if self.term() is not None:
+            return True
+        now = _now()
+        is_over = self._free_since is not None and now - self._free_since >= self._wait_s
+        return is_over and now >= self._expected_until
 
     def _is_other_gone(self) -> bool:
         return self.other is not None and is_gone(self.other.process)
@@ -179,7 +203,7 @@ class Claim:
         if code_of(error) not in REJECTS_ALL:
             raise error
         if self._free_since is not None:
-            self._free_since = time.monotonic()  # a holder could not take it again either
+            self._free_since = _now()  # a holder could not take it again either
         return False
 
 

@@ -55,7 +55,9 @@ class Presence:
         self._boot = boot
         self._every_s = heartbeat.every_ms / 1000
         spare_key = keys.robot_key(f'{robot}/{boot}')
-        self._claim = Claim(keys.robot_key(robot), boot, spare_key, heartbeat)
+        self._claim = Claim(
+            keys.robot_key(robot), boot, spare_key, heartbeat, address.timing.retry_max_s
+        )
         self._process = own_process()
         self._clock = clock
         self._health = health
@@ -126,8 +128,9 @@ class Presence:
         self._descriptions.forget()
         beat_at = 0.0
         while not self._thread.closing.is_set():
+            look_at = time.monotonic() + self._claim.look_every_s
             is_due = time.monotonic() >= beat_at
-            if self._claim.look(connection) or is_due:
+            if is_due or self._claim.look(connection):
                 self._beat(connection)
                 beat_at = time.monotonic() + self._every_s
             self._report_changes()
@@ -137,7 +140,6 @@ class Presence:
                     self._descriptions.heal(connection)
                 if self._descriptions.apply(connection):
                     self._thread.closing.wait(PAUSE_S)
-            look_at = time.monotonic() + self._claim.look_every_s
             connection.pause(min(look_at, beat_at) - time.monotonic(), self._thread.waker)
         self._claim.release(connection)
 

@@ -70,6 +70,11 @@ class ChannelForRoute(_ForRoute):
         """See `channel_source.ChannelReceiver`."""
         self._receiver.receive([Received(payload) for payload in batch])
 
+    def drop_unread(self, count: int) -> None:
+        """See `channel_source.ChannelReceiver`."""
+        for _ in range(count):
+            self._receiver.drop('closed', '')
+
 
 class KeyForRoute(_ForRoute):
     """Hands on each value of a key that differs from the one before."""

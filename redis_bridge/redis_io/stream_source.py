@@ -191,8 +191,8 @@ class StreamReading(Source[R], Generic[R, F]):
         largest = 0
         goes_on = True
         for part in connection.reply_in_parts(READ_BYTES):
-            goes_on = goes_on and self._goes_on()
             for name, listed in raise_if_error(part) or ():
+                goes_on = goes_on and self._goes_on()  # asked for each, because one may take long
                 entries = [Entry(*entry) for entry in listed]
                 largest = max([largest, *(entry.size for entry in entries)])
                 if goes_on:  # else what was read comes again, by our cursor or as pending

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -210,7 +211,10 @@ def leave_claim(url: str, robot: str) -> None:
 
 
 class Proxy:
-    """A TCP proxy that can lose replies, cut connections and let bytes wait."""
+    """A TCP proxy that can lose replies, cut connections and let bytes wait.
+
+    `delay_s` is how long bytes take from end to end, either way.
+    """
 
     def __init__(self, port: int) -> None:
         self._to = ('127.0.0.1', port)
@@ -222,6 +226,7 @@ class Proxy:
         self._flowing.set()
         self._lose_reply_to: bytes | None = None
         self.lost_replies = 0
+        self.delay_s = 0.0
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -298,6 +303,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
                 self._flowing.wait()
+                time.sleep(self.delay_s)
                 if to_server and self._lose_reply_to and self._lose_reply_to in data:
                     self._lose_reply_to = None
                     losing.set()

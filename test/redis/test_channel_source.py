@@ -5,10 +5,17 @@
 
 from __future__ import annotations
 
+import logging
+import time
+
 from servers import Recorder, all_connected, request
 from support import eventually
 
-from redis_bridge.mapping.model import ChannelSourceConfig, Heartbeat
+from redis_bridge.mapping.model import ChannelSourceConfig, Heartbeat, RedisSettings
+from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.channel_source import ChannelSource
+from redis_bridge.redis_io.health import Health
+from redis_bridge.redis_io.source import Open, Setup
 
 
 def listening(endpoints, *channels, command=False):
@@ -113,3 +120,52 @@ def test_commands_have_a_connection_of_their_own(redis_server, db, redis_side_at
     eventually(lambda: all_connected(endpoints))
     assert db.pubsub_numsub('c') == [(b'c', 2)]
     assert {'channels', 'channels (commands)'} <= set(endpoints.states())
+
+
+def test_what_was_read_before_a_pause_reaches_no_receiver(redis_server, db):
+    class Gate(Open):
+        number = 1
+
+        def term(self):
+            return self.number
+
+    class Batches:
+        def __init__(self, then=lambda: None):
+            self.payloads: list[bytes] = []
+            self.unread = 0
+            self._then = then
+
+        def receive(self, batch):
+            self.payloads += batch
+            self._then()
+
+        def drop_unread(self, count):
+            self.unread += count
+
+        def gap(self, missed, why):
+            pass
+
+        def set_problem(self, text):
+            pass
+
+        def on_disconnect(self):
+            pass
+
+    def pause():
+        if first.payloads == [b'1']:
+            gate.number += 1  # as after a pause of the process, once the name is confirmed
+
+    log, gate = logging.getLogger('redis_bridge.test'), Gate()
+    address = Address(RedisSettings(url=redis_server.url), 'test', Timing())
+    source = ChannelSource('channels', Setup(address, Health(log, address.where), gate))
+    first, second = Batches(pause), Batches()
+    try:
+        source.want({'c': [first, second]})
+        assert source.wait_until_known([first, second], time.monotonic() + 5)
+        db.publish('c', 1)
+        eventually(lambda: second.unread == 1)
+        eventually(lambda: db.publish('c', 2) and second.payloads)
+        assert first.payloads[0] == b'1'
+        assert set(second.payloads) == {b'2'}
+    finally:
+        source.thread.close(time.monotonic() + 1)

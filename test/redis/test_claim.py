@@ -171,6 +171,33 @@ def test_a_holder_keeps_its_name_when_the_hash_is_deleted(pair, db, how):
     assert second.counts() == {'channel': 0, 'key': 0, 'stream': 0}
 
 
+def test_a_holder_keeps_its_name_when_the_hash_is_deleted_all_the_time(pair, db):
+    first, second = pair
+    end = time.monotonic() + 4
+    while time.monotonic() < end:  # so fast that looks at the hash hardly ever find it
+        db.delete(KEY)
+        time.sleep(0.002)
+    first.goes_on()
+    assert second.counts() == {'channel': 0, 'key': 0, 'stream': 0}
+
+
+@pytest.mark.parametrize('how', ['frozen', 'empty'])
+def test_a_holder_keeps_its_name_over_a_long_outage(pair, db, redis_server, how):
+    first, second = pair
+    for _ in range(2):
+        if how == 'frozen':
+            redis_server.freeze()
+            time.sleep(TTL_S + 1)
+            redis_server.thaw()
+        else:
+            redis_server.kill()
+            time.sleep(TTL_S + 1)
+            redis_server.start()
+        eventually(lambda: first.has_name(db))
+        first.goes_on()
+    assert second.counts() == {'channel': 0, 'key': 0, 'stream': 0}
+
+
 def test_a_holder_keeps_its_name_when_the_server_comes_back_empty(pair, db, redis_server):
     first, second = pair
     for _ in range(2):

@@ -143,6 +143,20 @@ def read(name, kind, encoding='json', field=None, type_=STRING):
     return NameDescription(name, kind, True, encoding, field, type_)
 
 
+def test_a_slow_link_costs_no_claim(redis_server, proxy, redis_side_at):
+    proxy.delay_s = 0.1
+    endpoints = redis_side_at(proxy.url, timing=Timing(), presence=Heartbeat())
+    endpoints.describe([written('n', 'key')])
+    endpoints.start(dict)
+    with redis_server.client() as db:
+        eventually(lambda: db.exists(f'{META}n'))
+    term = eventually(endpoints.term)
+    end = time.monotonic() + 2.5 * Heartbeat().every_ms / 1000
+    while time.monotonic() < end:
+        assert endpoints.term() == term
+        time.sleep(0.01)
+
+
 def test_descriptions_are_written_and_written_again(redis_server, db, redis_side_at):
     endpoints = redis_side_at(redis_server.url)
     early = written('early', 'key', field='data')
