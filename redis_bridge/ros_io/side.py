@@ -114,7 +114,9 @@ class RosSide:
         """
         try:
             self._reconcile()
-            nodes = self._node.get_node_names_and_namespaces()
+            own = self._node.get_name(), self._node.get_namespace()
+            # Our own ends do not bear on the topics, and with many routes they take as long.
+            nodes = [n for n in self._node.get_node_names_and_namespaces() if n != own]
             self._poll_topics(nodes)
             self._poll_publishers(nodes)
             self._turn += 1

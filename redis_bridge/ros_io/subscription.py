@@ -127,13 +127,16 @@ class Topic:
     def _choose(self, kinds: Collection[str]) -> str | None:
         """Return the type to carry, of which one is published; None if it is unknown."""
         asked = [request.type for request in self._requests if request.type in self._loaded]
-        candidates = [name for name in asked if name in kinds] or asked
-        if not candidates and all(request.type for request in self._requests):
-            return None  # no type that was asked for can be loaded
-        if not candidates:  # discovered
-            if not kinds or self._type in kinds:
+        candidates = [name for name in asked if name in kinds]
+        if not candidates and not all(request.type for request in self._requests):
+            # Discovered, even if others ask for a type that is not published.
+            if self._type is not None and (not kinds or self._type in kinds):
                 return self._type
-            return next(iter(kinds)) if len(kinds) == 1 else None
+            if kinds:
+                return next(iter(kinds)) if len(kinds) == 1 else None
+        candidates = candidates or asked
+        if not candidates:
+            return None
         return self._type if self._type in candidates else candidates[0]
 
     def _carry(self, chosen: str, publishers: list[TopicEndpointInfo]) -> str:

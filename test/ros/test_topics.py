@@ -536,6 +536,21 @@ def test_a_route_with_a_wrong_type_leaves_the_others_of_its_topic_alone(
     assert bad.samples == []
 
 
+def test_a_type_is_discovered_beside_a_route_with_a_wrong_one(bridge_graph, peer):
+    ros = RosSide(bridge_graph.node, LOG, has_gid=has_publisher_gid())
+    bad, open_ = Heard(), Heard()
+    asked = [('std_msgs/msg/Int32', bad), (None, open_)]
+    ros.want([TopicRequest('/guessed', name, Qos(), heard) for name, heard in asked])
+    ros.start()
+    bridge_graph.start()
+    publisher = peer.node.create_publisher(String, '/guessed', LATCHED)
+    publisher.publish(String(data='x'))
+    eventually(lambda: open_.texts() == ['x'])
+    eventually(lambda: open_.states[-1] == 'open')
+    eventually(lambda: 'expected std_msgs/msg/Int32' in bad.states[-1])
+    assert bad.samples == []
+
+
 def test_a_discovered_type_is_discovered_anew_when_its_last_publisher_is_gone(bridge_graph, peer):
     (heard,) = listening(bridge_graph, '/replaced')
     with Graph(name='old') as old:
