@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Names a process so that another one on the same machine can tell whether it is gone."""
+"""Names a process so that another one on the same machine can find out whether it is gone."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class ReplayBuffer:
 
 
 class StreamState(NamedTuple):
-    """What XINFO STREAM reports, as far as it tells what became of an entry."""
+    """What XINFO STREAM reports, as far as it shows what became of an entry."""
 
     last: StreamId = FIRST  # the largest id ever
     first: StreamId = FIRST  # of the oldest entry that is there

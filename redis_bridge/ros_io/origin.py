@@ -18,7 +18,7 @@ from redis_bridge.ros_io.graph import Gid, PublisherWatch, is_bridge
 NAMELESS = '_NODE_NAME_UNKNOWN_'  # rmw's name for a node that it does not know yet
 REMEMBERED = 1000
 NAMED_WITHIN_S = 3.0
-LOOK_EVERY_S = 0.1  # the number of publishers, which tells that they changed, is looked at always
+LOOK_EVERY_S = 0.1  # but at each batch for the number of publishers
 OWN_REMEMBERED = 10_000
 STAMPED_WITHIN_NS = 5_000_000_000  # of publishing
 STAMPED_EARLY_NS = 1_000_000  # by rounding
