@@ -17,6 +17,7 @@ from redis_bridge.client import robots
 from redis_bridge.client.calls import Calls
 from redis_bridge.client.decode import Update, decoder_for
 from redis_bridge.client.follow import Notice
+from redis_bridge.client.lease import Lease
 from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
 from redis_bridge.client.publish import Target, find_target
 from redis_bridge.client.stored import Event, is_readable, read_command, stored
@@ -27,7 +28,7 @@ from redis_bridge.protocol.descriptions import NameInfo
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.protocol.robot_status import Robot
 
-__all__ = ['Client', 'Notice', 'Robot', 'Target', 'Update', 'Watch']
+__all__ = ['Client', 'Lease', 'Notice', 'Robot', 'Target', 'Update', 'Watch']
 
 LOG = logging.getLogger('redis_bridge.client')
 TARGET_FRESH_S = 2.0
@@ -67,12 +68,13 @@ class Client:
         origin: str | None = None,
     ) -> None:
         self.origin = origin or f'client/{secrets.token_hex(6)}'
-        self._calls = Calls(RedisSettings(url, username, password_file, tls))
+        self._settings = RedisSettings(url, username, password_file, tls)
+        self._calls = Calls(self._settings)
         self._lookup = Lookup(self._calls)
         self._lock = threading.RLock()
         self._targets: dict[tuple[str | None, ...], tuple[float, Target]] = {}
         self._seq: Counter[tuple[str, str]] = Counter()
-        self._watches: list[Watch] = []
+        self._opened: list[Watch | Lease] = []
 
     def __enter__(self) -> Client:
         return self
@@ -81,11 +83,14 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End all watches and close all connections; closing twice is harmless."""
+        """End all watches, release all leases, close all connections.
+
+        Closing twice is harmless.
+        """
         with self._lock:
-            watches, self._watches = self._watches, []
-        for watch in watches:
-            watch.close()
+            opened, self._opened = self._opened, []
+        for each in opened:
+            each.close()
         self._calls.close()
 
     # -- reading --------------------------------------------------------------------------------
@@ -157,13 +162,13 @@ class Client:
             self._calls, self._lookup, watched, kind, on_notice or _log_notice, raw, self._forget
         )
         with self._lock:
-            self._watches.append(watch)
+            self._opened.append(watch)
         return watch
 
-    def _forget(self, watch: Watch) -> None:
+    def _forget(self, opened: Watch | Lease) -> None:
         with self._lock:
-            if watch in self._watches:
-                self._watches.remove(watch)
+            if opened in self._opened:
+                self._opened.remove(opened)
 
     # -- publishing -----------------------------------------------------------------------------
 
@@ -224,6 +229,39 @@ class Client:
     def now(self) -> float:
         """Return the Redis server's time in seconds."""
         return self._calls.now()
+
+    # -- coordination ---------------------------------------------------------------------------
+
+    def lease(
+        self,
+        name: str,
+        *,
+        ttl_ms: int = 2000,
+        timeout_s: float | None = None,
+        on_lost: Callable[[Lease], None] | None = None,
+    ) -> Lease:
+        """Return a lease: one process at a time holds it, within `with`.
+
+        ::
+
+            with client.lease('dock-1', ttl_ms=2000) as lease:
+                dock(fence=lease.token)  # an integer that only grows
+                if lease.lost.is_set():  # or lease.lost.wait(), or on_lost
+                    stop()
+
+        Who waits gets it in the order of coming. It is renewed in the background, over a
+        connection of its own. If that fails, `lease.lost` is set before others can have it.
+
+        :param ttl_ms: the time to live in ms: after a holder died, others wait so long. It should
+            be the same for all. The first use of a name on a server takes so long too.
+        :param timeout_s: the longest wait in seconds; None: no limit; 0: one try.
+        :param on_lost: called with the lease once it is lost, in a thread of its own.
+        :raises BridgeError: the name or the time to live is invalid.
+        """
+        lease = Lease(self._settings, name, ttl_ms, timeout_s, on_lost, self.origin, self._forget)
+        with self._lock:
+            self._opened.append(lease)
+        return lease
 
     # -- robots ---------------------------------------------------------------------------------
 
