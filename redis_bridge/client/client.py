@@ -20,6 +20,7 @@ from redis_bridge.client.follow import Notice
 from redis_bridge.client.lease import Lease
 from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
 from redis_bridge.client.publish import Target, find_target
+from redis_bridge.client.queue import Queue, QueueStatus, Task
 from redis_bridge.client.stored import Event, is_readable, read_command, stored
 from redis_bridge.client.watch import Watch
 from redis_bridge.errors import NotFoundError, PayloadError
@@ -28,7 +29,18 @@ from redis_bridge.protocol.descriptions import NameInfo
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.protocol.robot_status import Robot
 
-__all__ = ['Client', 'Lease', 'Notice', 'Robot', 'Target', 'Update', 'Watch']
+__all__ = [
+    'Client',
+    'Lease',
+    'Notice',
+    'Queue',
+    'QueueStatus',
+    'Robot',
+    'Target',
+    'Task',
+    'Update',
+    'Watch',
+]
 
 LOG = logging.getLogger('redis_bridge.client')
 TARGET_FRESH_S = 2.0
@@ -74,7 +86,7 @@ class Client:
         self._lock = threading.RLock()
         self._targets: dict[tuple[str | None, ...], tuple[float, Target]] = {}
         self._seq: Counter[tuple[str, str]] = Counter()
-        self._opened: list[Watch | Lease] = []
+        self._opened: list[Watch | Lease | Queue] = []
 
     def __enter__(self) -> Client:
         return self
@@ -83,7 +95,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End all watches, release all leases, close all connections.
+        """End all watches, release all leases, give back all tasks, close all connections.
 
         Closing twice is harmless.
         """
@@ -165,7 +177,7 @@ class Client:
             self._opened.append(watch)
         return watch
 
-    def _forget(self, opened: Watch | Lease) -> None:
+    def _forget(self, opened: Watch | Lease | Queue) -> None:
         with self._lock:
             if opened in self._opened:
                 self._opened.remove(opened)
@@ -197,13 +209,7 @@ class Client:
         :raises PayloadError: the value does not fit, and the text says where; or `kind` is not
             given, and what is stored under the name takes no messages, such as a list.
         """
-        asked = (name, kind, encoding, type)
-        now = time.monotonic()
-        known = self._targets.get(asked)
-        if known is None or now - known[0] >= TARGET_FRESH_S:
-            target = self.target(name, kind=kind, encoding=encoding, type=type)
-            known = self._targets[asked] = (now, target)
-        return self.send(known[1], value)
+        return self.send(self._fresh_target(name, kind, encoding, type), value)
 
     def target(
         self,
@@ -218,13 +224,29 @@ class Client:
 
     def send(self, target: Target, value: Any) -> int:
         """Send a value to a target; see `publish`."""
+        reply = self._send(target, value)
+        return int(reply) if target.kind == 'channel' else 1
+
+    def _fresh_target(
+        self, name: str, kind: str | None, encoding: str | None = None, type_: str | None = None
+    ) -> Target:
+        """Return a target that was looked up lately."""
+        asked = (name, kind, encoding, type_)
+        now = time.monotonic()
+        known = self._targets.get(asked)
+        if known is None or now - known[0] >= TARGET_FRESH_S:
+            target = self.target(name, kind=kind, encoding=encoding, type=type_)
+            known = self._targets[asked] = (now, target)
+        return known[1]
+
+    def _send(self, target: Target, value: Any) -> Any:
+        """Send a value to a target, and return what the server replied."""
         counted = (target.name, target.kind)
         with self._lock:  # so that entries arrive in the order of their numbers
             meta = Meta(self.origin, self._seq[counted] + 1, self.now())
             command = target.command(value, meta)
             self._seq[counted] = meta.seq
-            reply = self._calls.call(*command)
-        return int(reply) if target.kind == 'channel' else 1
+            return self._calls.call(*command)
 
     def now(self) -> float:
         """Return the Redis server's time in seconds."""
@@ -262,6 +284,38 @@ class Client:
         with self._lock:
             self._opened.append(lease)
         return lease
+
+    def queue(self, name: str, *, return_after_ms: int = 30_000) -> Queue:
+        """Return a queue of tasks, each of which goes to one worker at least once.
+
+        ::
+
+            queue = client.queue('tasks')
+            queue.put({'shelf': 7})
+            for task in queue.claim(timeout_s=10):
+                try:
+                    fetch(task.value['shelf'])
+                except OSError as error:
+                    queue.fail(task, str(error))  # tried again; after three tries it is dead
+                else:
+                    queue.done(task)
+
+        It is the stream of this name. The group `workers` reads it, also as a route with
+        `from: group`. A worker has its tasks as long as it lives, however long they take.
+
+        :param return_after_ms: when nothing was heard of a worker for so long, others take its
+            tasks. It should be the same for all.
+        :raises BridgeError: the name or the time is invalid, or the name holds something else,
+            such as a stream that a bridge mirrors a topic to.
+        :raises RedisError: Redis cannot be reached, or answers with an error.
+        """
+        queue = Queue(
+            self._settings, self._calls, self._lookup, name, return_after_ms, self.origin,
+            lambda value: self._send(self._fresh_target(name, 'stream'), value), self._forget,
+        )  # fmt: skip
+        with self._lock:
+            self._opened.append(queue)
+        return queue
 
     # -- robots ---------------------------------------------------------------------------------
 

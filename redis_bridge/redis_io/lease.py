@@ -18,7 +18,9 @@ from itertools import chain
 from redis_bridge.protocol import leases
 from redis_bridge.protocol.leases import LeaseHolder
 from redis_bridge.redis_io.connection import Command, Connection
+from redis_bridge.redis_io.info import uptime_s
 from redis_bridge.redis_io.resp import Reply, pairs, raise_if_error
+from redis_bridge.redis_io.transaction import change
 
 TRUST = 0.75  # of the time to live
 RENEWALS = 4  # within the time to live
@@ -63,14 +65,14 @@ class LeaseClaim:
         if self.holder is not None and self.holder.owner == self._owner:  # a reply was lost
             self.token, self._held_until = int(self.holder.token), asked_at + self._trust_s
             return self.renew(connection)
-        if self.ahead or self.holder is not None or self._is_new(connection):
+        if self.ahead or self.holder is not None or self._may_have_lost(connection):
             return False
         if last is None:
-            self._change(connection, self._write('', 0))
+            change(connection, self._write('', 0))
             return False
         token = max(last + 1, now_ms)
         leave = ('ZREM', self._keys.line, self._place)
-        if not self._change(connection, [*self._write(self._owner, token), leave]):
+        if change(connection, [*self._write(self._owner, token), leave]) is None:
             return False
         self.token, self._held_until = token, asked_at + self._trust_s
         return True
@@ -82,9 +84,9 @@ class LeaseClaim:
             last, _ = self._look(connection)
             owner = '' if self.holder is None else self.holder.owner
             if owner == self._owner:
-                done = self._change(connection, [self._expiry()])
+                done = change(connection, [self._expiry()]) is not None
             elif not owner and (last or 0) <= self.token:
-                done = self._change(connection, self._write(self._owner, self.token))
+                done = change(connection, self._write(self._owner, self.token)) is not None
             else:
                 break
             if done and time.monotonic() < self._held_until:
@@ -100,7 +102,7 @@ class LeaseClaim:
             connection.call('ZREM', self._keys.line, self._place)
         self._look(connection)
         if self.holder is not None and self.holder.owner == self._owner:
-            self._change(connection, [('DEL', self._keys.holder)])
+            change(connection, [('DEL', self._keys.holder)])
 
     def end(self) -> None:
         """Rely on the lease no more."""
@@ -143,21 +145,6 @@ class LeaseClaim:
     def _expiry(self) -> Command:
         return ('PEXPIRE', self._keys.holder, self._ttl_ms)
 
-    def _change(self, connection: Connection, commands: Sequence[Command]) -> bool:
-        """Write, unless the lease has changed since `_look`; return whether it was written."""
-        replies: list[Reply] = connection.pipe([('MULTI',), *commands, ('EXEC',)])
-        done = [raise_if_error(reply) for reply in replies][-1]
-        for reply in done or ():
-            raise_if_error(reply)
-        return done is not None
-
-    def _is_new(self, connection: Connection) -> bool:
-        """Return whether the server may have lost a lease that was held until a moment ago.
-
-        A server that does not let us ask counts as an old one.
-        """
-        (info,) = connection.pipe([('INFO', 'server')])
-        lines = info.splitlines() if isinstance(info, bytes) else []
-        known = dict(line.partition(b':')[::2] for line in lines)
-        uptime_s = int(known.get(b'uptime_in_seconds', self._ttl_ms + 1))  # rounded down
-        return uptime_s * 1000 < self._ttl_ms
+    def _may_have_lost(self, connection: Connection) -> bool:
+        """Return whether a lease that was held until a moment ago may be lost by a restart."""
+        return uptime_s(connection) * 1000 < self._ttl_ms

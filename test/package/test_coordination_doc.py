@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from redis_bridge.mapping.load import load
+from redis_bridge.mapping.plan import plan
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 TEXT = (CHECKOUT / 'doc/coordination.md').read_text()
@@ -33,4 +37,24 @@ def test_a_program_runs(redis_server, program):
 
 
 def test_some_programs_are_there():
-    assert len(PROGRAMS) >= 2
+    assert len(PROGRAMS) >= 3
+
+
+@pytest.mark.parametrize('text', re.findall(r'```yaml\n(.*?)```', TEXT, re.DOTALL))
+def test_a_mapping_is_sound(tmp_path, text):
+    path = tmp_path / 'doc.yaml'
+    path.write_text(text)
+    assert not plan(load(path, robot='robot1')).errors
+
+
+def test_the_commands_run(redis_server):
+    (block,) = re.findall(r'```sh\n(.*?)```', TEXT, re.DOTALL)
+    for line in block.splitlines():
+        done = subprocess.run(
+            [sys.executable, '-m', 'redis_bridge.cli', *shlex.split(line)[1:]],
+            env={**os.environ, 'PYTHONPATH': str(CHECKOUT), 'REDIS_URL': redis_server.url},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, done.stderr) == (0, ''), line
