@@ -80,6 +80,10 @@ class RedisError(BridgeError):
     """Redis cannot be used as asked (settings, rights, kinds of keys); the text has no secrets."""
 
 
+class WaitTimeoutError(BridgeError, TimeoutError):
+    """What was waited for did not come in the time that was given."""
+
+
 class NotFoundError(BridgeError, KeyError):
     """There is nothing under that name; also a KeyError, because names are looked up like keys."""
 

@@ -19,12 +19,13 @@ from redis_bridge.cli.data_commands import Get, Publish, Watch
 from redis_bridge.cli.mapping_commands import Check, Demo, Run
 from redis_bridge.cli.options import CONNECTION, DEFAULT_URL, Command, UsageError, add_connection
 from redis_bridge.cli.output import abandon, complain
+from redis_bridge.cli.queue_command import Queue
 from redis_bridge.cli.status import Status
 from redis_bridge.errors import BridgeError, MappingError, NotFoundError, RedisError
 
 COMMANDS: dict[str, Command] = {
     type(command).__name__.lower(): command
-    for command in (Run(), Check(), Demo(), Status(), Get(), Watch(), Publish())
+    for command in (Run(), Check(), Demo(), Status(), Get(), Watch(), Publish(), Queue())
 }
 # The first that fits.
 EXIT_STATUS = {NotFoundError: 4, RedisError: 3, UsageError: 2, BridgeError: 1}
@@ -41,6 +42,7 @@ examples:
   redis-bridge get robot1:odom
   redis-bridge watch robot1:odom robot1:battery
   redis-bridge publish robot1:goal '{{pose: {{position: {{x: 1.5}}}}}}'
+  redis-bridge queue tasks                             what waits, who has what, what is dead?
 
 See also: redis-bridge COMMAND --help
 

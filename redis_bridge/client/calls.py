@@ -32,8 +32,8 @@ class Calls:
     answers with an error.
     """
 
-    def __init__(self, settings: RedisSettings) -> None:
-        self.address = Address(settings, 'redis_bridge:client', Timing())
+    def __init__(self, settings: RedisSettings, timing: Timing = Timing()) -> None:  # noqa: B008
+        self.address = Address(settings, 'redis_bridge:client', timing)
         self._lock = threading.RLock()
         self._connection: Connection | None = None
         self._clock = Clock()
@@ -58,13 +58,13 @@ class Calls:
 
     def replies(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands at once and return their replies; those of denied ones are errors."""
-        return self._on_connection(lambda connection: connection.pipe(commands))
+        return self.use(lambda connection: connection.pipe(commands))
 
     def now(self) -> float:
         """Return the Redis server's time in seconds, from its TIME at most 1 s ago."""
         with self._lock:
             if time.monotonic() - self._clock_read_at >= CLOCK_FRESH_S:
-                self._on_connection(self._measure)
+                self.use(self._measure)
                 self._clock_read_at = time.monotonic()
             return self._clock.now()
 
@@ -78,7 +78,8 @@ class Calls:
         with contextlib.suppress(redis.exceptions.NoPermissionError):
             self._clock.measure(connection)
 
-    def _on_connection(self, use: Callable[[Connection], T]) -> T:
+    def use(self, use: Callable[[Connection], T]) -> T:
+        """Return what a function returns that has the connection for itself meanwhile."""
         with self._lock:
             try:
                 if self._connection is not None and _is_stale(self._connection):
@@ -99,6 +100,12 @@ class Calls:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def is_connection_loss(error: RedisError) -> bool:
+    """Return whether a call failed because Redis cannot be reached; it may be tried again."""
+    cause = error.__cause__
+    return isinstance(cause, (redis.ConnectionError, redis.TimeoutError, OSError))
 
 
 def _is_stale(connection: Connection) -> bool:

@@ -17,8 +17,10 @@ from redis_bridge.client import robots
 from redis_bridge.client.calls import Calls
 from redis_bridge.client.decode import Update, decoder_for
 from redis_bridge.client.follow import Notice
+from redis_bridge.client.lease import Lease
 from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
 from redis_bridge.client.publish import Target, find_target
+from redis_bridge.client.queue import Queue, QueueStatus, Task
 from redis_bridge.client.stored import Event, is_readable, read_command, stored
 from redis_bridge.client.watch import Watch
 from redis_bridge.errors import NotFoundError, PayloadError
@@ -27,7 +29,18 @@ from redis_bridge.protocol.descriptions import NameInfo
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.protocol.robot_status import Robot
 
-__all__ = ['Client', 'Notice', 'Robot', 'Target', 'Update', 'Watch']
+__all__ = [
+    'Client',
+    'Lease',
+    'Notice',
+    'Queue',
+    'QueueStatus',
+    'Robot',
+    'Target',
+    'Task',
+    'Update',
+    'Watch',
+]
 
 LOG = logging.getLogger('redis_bridge.client')
 TARGET_FRESH_S = 2.0
@@ -67,12 +80,13 @@ class Client:
         origin: str | None = None,
     ) -> None:
         self.origin = origin or f'client/{secrets.token_hex(6)}'
-        self._calls = Calls(RedisSettings(url, username, password_file, tls))
+        self._settings = RedisSettings(url, username, password_file, tls)
+        self._calls = Calls(self._settings)
         self._lookup = Lookup(self._calls)
         self._lock = threading.RLock()
         self._targets: dict[tuple[str | None, ...], tuple[float, Target]] = {}
         self._seq: Counter[tuple[str, str]] = Counter()
-        self._watches: list[Watch] = []
+        self._opened: list[Watch | Lease | Queue] = []
 
     def __enter__(self) -> Client:
         return self
@@ -81,11 +95,14 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End all watches and close all connections; closing twice is harmless."""
+        """End all watches, release all leases, give back all tasks, close all connections.
+
+        Closing twice is harmless.
+        """
         with self._lock:
-            watches, self._watches = self._watches, []
-        for watch in watches:
-            watch.close()
+            opened, self._opened = self._opened, []
+        for each in opened:
+            each.close()
         self._calls.close()
 
     # -- reading --------------------------------------------------------------------------------
@@ -157,13 +174,13 @@ class Client:
             self._calls, self._lookup, watched, kind, on_notice or _log_notice, raw, self._forget
         )
         with self._lock:
-            self._watches.append(watch)
+            self._opened.append(watch)
         return watch
 
-    def _forget(self, watch: Watch) -> None:
+    def _forget(self, opened: Watch | Lease | Queue) -> None:
         with self._lock:
-            if watch in self._watches:
-                self._watches.remove(watch)
+            if opened in self._opened:
+                self._opened.remove(opened)
 
     # -- publishing -----------------------------------------------------------------------------
 
@@ -192,13 +209,7 @@ class Client:
         :raises PayloadError: the value does not fit, and the text says where; or `kind` is not
             given, and what is stored under the name takes no messages, such as a list.
         """
-        asked = (name, kind, encoding, type)
-        now = time.monotonic()
-        known = self._targets.get(asked)
-        if known is None or now - known[0] >= TARGET_FRESH_S:
-            target = self.target(name, kind=kind, encoding=encoding, type=type)
-            known = self._targets[asked] = (now, target)
-        return self.send(known[1], value)
+        return self.send(self._fresh_target(name, kind, encoding, type), value)
 
     def target(
         self,
@@ -213,17 +224,98 @@ class Client:
 
     def send(self, target: Target, value: Any) -> int:
         """Send a value to a target; see `publish`."""
+        reply = self._send(target, value)
+        return int(reply) if target.kind == 'channel' else 1
+
+    def _fresh_target(
+        self, name: str, kind: str | None, encoding: str | None = None, type_: str | None = None
+    ) -> Target:
+        """Return a target that was looked up lately."""
+        asked = (name, kind, encoding, type_)
+        now = time.monotonic()
+        known = self._targets.get(asked)
+        if known is None or now - known[0] >= TARGET_FRESH_S:
+            target = self.target(name, kind=kind, encoding=encoding, type=type_)
+            known = self._targets[asked] = (now, target)
+        return known[1]
+
+    def _send(self, target: Target, value: Any) -> Any:
+        """Send a value to a target, and return what the server replied."""
         counted = (target.name, target.kind)
         with self._lock:  # so that entries arrive in the order of their numbers
             meta = Meta(self.origin, self._seq[counted] + 1, self.now())
             command = target.command(value, meta)
             self._seq[counted] = meta.seq
-            reply = self._calls.call(*command)
-        return int(reply) if target.kind == 'channel' else 1
+            return self._calls.call(*command)
 
     def now(self) -> float:
         """Return the Redis server's time in seconds."""
         return self._calls.now()
+
+    # -- coordination ---------------------------------------------------------------------------
+
+    def lease(
+        self,
+        name: str,
+        *,
+        ttl_ms: int = 2000,
+        timeout_s: float | None = None,
+        on_lost: Callable[[Lease], None] | None = None,
+    ) -> Lease:
+        """Return a lease: one process at a time holds it, within `with`.
+
+        ::
+
+            with client.lease('dock-1', ttl_ms=2000) as lease:
+                dock(fence=lease.token)  # an integer that only grows
+                if lease.lost.is_set():  # or lease.lost.wait(), or on_lost
+                    stop()
+
+        Who waits gets it in the order of coming. It is renewed in the background, over a
+        connection of its own. If that fails, `lease.lost` is set before others can have it.
+
+        :param ttl_ms: the time to live in ms: after a holder died, others wait so long. It should
+            be the same for all. The first use of a name on a server takes so long too.
+        :param timeout_s: the longest wait in seconds; None: no limit; 0: one try.
+        :param on_lost: called with the lease once it is lost, in a thread of its own.
+        :raises BridgeError: the name or the time to live is invalid.
+        """
+        lease = Lease(self._settings, name, ttl_ms, timeout_s, on_lost, self.origin, self._forget)
+        with self._lock:
+            self._opened.append(lease)
+        return lease
+
+    def queue(self, name: str, *, return_after_ms: int = 30_000) -> Queue:
+        """Return a queue of tasks, each of which goes to one worker at least once.
+
+        ::
+
+            queue = client.queue('tasks')
+            queue.put({'shelf': 7})
+            for task in queue.claim(timeout_s=10):
+                try:
+                    fetch(task.value['shelf'])
+                except OSError as error:
+                    queue.fail(task, str(error))  # tried again; after three tries it is dead
+                else:
+                    queue.done(task)
+
+        It is the stream of this name. The group `workers` reads it, also as a route with
+        `from: group`. A worker has its tasks as long as it lives, however long they take.
+
+        :param return_after_ms: when nothing was heard of a worker for so long, others take its
+            tasks. It should be the same for all.
+        :raises BridgeError: the name or the time is invalid, or the name holds something else,
+            such as a stream that a bridge mirrors a topic to.
+        :raises RedisError: Redis cannot be reached, or answers with an error.
+        """
+        queue = Queue(
+            self._settings, self._calls, self._lookup, name, return_after_ms, self.origin,
+            lambda value: self._send(self._fresh_target(name, 'stream'), value), self._forget,
+        )  # fmt: skip
+        with self._lock:
+            self._opened.append(queue)
+        return queue
 
     # -- robots ---------------------------------------------------------------------------------
 

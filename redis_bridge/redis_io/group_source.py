@@ -23,8 +23,14 @@ import redis
 from redis_bridge.log_once import WARN_EVERY_S
 from redis_bridge.protocol import keys
 from redis_bridge.protocol.stream_ids import StreamId, id_number, id_text
-from redis_bridge.redis_io.connection import Command, Connection
-from redis_bridge.redis_io.resp import code_of, pairs
+from redis_bridge.redis_io.connection import Connection
+from redis_bridge.redis_io.group_commands import (
+    create_command,
+    group_info,
+    letter_command,
+    read_command,
+)
+from redis_bridge.redis_io.resp import code_of
 from redis_bridge.redis_io.source import Setup, SourceReceiver
 from redis_bridge.redis_io.stream_source import (
     ACK_WAIT_MS,
@@ -40,7 +46,6 @@ NO_ROOM_MS = 10  # how often receivers that wait for subscribers to acknowledge 
 NO_SUBSCRIBERS_MS = 200  # how often receivers without subscribers are asked again
 HELD_BYTES = 16 << 20  # of a stream's entries that are not acknowledged, and one entry more
 ENTRY_BYTES = 1000  # about what an empty entry takes in memory
-DEAD_MAXLEN = 10_000
 DEAD_RETRY_S = 1.0
 DEAD_NAMED = 10  # in one line of the log
 
@@ -137,7 +142,7 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
         infos = self._infos(connection, self._streams.values())
         replies = connection.pipe([('XINFO', 'GROUPS', member.name) for member, _ in infos])
         for (member, info), reply in zip(infos, replies):
-            ours = _group_info(reply, self._group)
+            ours = group_info(reply, self._group)
             if ours is None:
                 self._create(connection, member, info)
             else:
@@ -146,9 +151,9 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
                 self._mark(member, None)
 
     def _create(self, connection: Connection, member: Member, info: Info) -> None:
-        """Create the group at the stream's beginning: what is there is work to be done."""
+        """Create the group."""
         try:
-            connection.call('XGROUP', 'CREATE', member.name, self._group, '0', 'MKSTREAM')
+            connection.call(*create_command(member.name, self._group))
         except redis.ResponseError as error:
             self._mark(member, None if code_of(error) == 'BUSYGROUP' else error)
             return
@@ -291,7 +296,9 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
         """Store what was given up as dead letters; what cannot be stored now stays pending."""
         while self._letters and time.monotonic() >= self._letters_at:
             some = list(islice(self._letters, COUNT))
-            replies = connection.pipe([letter_command(d.member.name, d.entry) for d in some])
+            replies = connection.pipe([
+                letter_command(d.member.name, d.entry.id, d.entry.fields or ()) for d in some
+            ])  # fmt: skip
             failed: dict[Member, list[_Done]] = {}
             for done, reply in zip(some, replies):
                 self._letters.popleft()
@@ -323,31 +330,6 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
         )  # fmt: skip
 
 
-def read_command(
-    group: str, consumer: str, places: Sequence[tuple[bytes, bytes]], count: int, block_ms: int
-) -> Command:
-    """Return what reads streams from places: `>` for new entries, an id for pending ones."""
-    block: Command = ('BLOCK', block_ms) if block_ms else ()
-    streams = (*(name for name, _ in places), *(place for _, place in places))
-    head = ('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count)
-    return (*head, *block, 'STREAMS', *streams)
-
-
-def letter_command(stream: bytes, entry: Entry) -> Command:
-    """Return what keeps an entry that was given up as a dead letter."""
-    dead = keys.dead_stream(stream.decode())
-    fields = (*(entry.fields or ()), b'id', entry.id)
-    return ('XADD', dead, 'MAXLEN', '~', DEAD_MAXLEN, '*', *fields)
-
-
 def _before(entry: Entry) -> bytes:
     """Return the place from which an entry is read as the first one."""
     return id_text(before(id_number(entry.id))).encode()
-
-
-def _group_info(reply: Any, group: str) -> dict[bytes, Any] | None:
-    """Return what XINFO GROUPS reports about a group; None if there is none of that name."""
-    if isinstance(reply, redis.ResponseError):
-        return None
-    groups = map(pairs, reply)
-    return next((found for found in groups if found[b'name'] == group.encode()), None)

@@ -21,6 +21,7 @@ from redis_bridge.protocol.meta import entry_fields
 from redis_bridge.protocol.stream_ids import FIRST, StreamId, id_number, id_text
 from redis_bridge.redis_io.connection import Connection
 from redis_bridge.redis_io.handle import PendingWrite
+from redis_bridge.redis_io.info import parse_info
 from redis_bridge.redis_io.resp import Reply, code_of, pairs
 from redis_bridge.redis_io.write_queue import (
     BATCH_BYTES,
@@ -237,10 +238,7 @@ def _server(connection: Connection) -> Server | None:
     A server that was a replica in between has the same run, and the data of another.
     """
     run, history = (
-        dict(line.partition(b':')[::2] for line in info.splitlines())
-        if isinstance(info, bytes)
-        else {}
-        for info in connection.pipe([('INFO', 'server'), ('INFO', 'replication')])
+        parse_info(info) for info in connection.pipe([('INFO', 'server'), ('INFO', 'replication')])
     )
     if b'run_id' not in run:
         return None

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import redis
 
 from redis_bridge.redis_io.connection import Command, Connection
-from redis_bridge.redis_io.resp import Reply, code_of
+from redis_bridge.redis_io.resp import Reply, code_of, raise_if_error
 
 ABORTED = redis.ResponseError('EXECABORT')
 
@@ -21,6 +21,19 @@ def all_or_none(commands: Sequence[Command]) -> list[Command]:
     Otherwise a rejected entry would come back behind those that followed it.
     """
     return [('MULTI',), *commands, ('EXEC',)] if len(commands) > 1 else list(commands)
+
+
+def change(connection: Connection, commands: Sequence[Command]) -> list[Reply] | None:
+    """Carry out commands, unless a watched key has changed: then it returns None.
+
+    Raises ResponseError if the server rejects one of them.
+    """
+    done = [
+        raise_if_error(reply) for reply in connection.pipe([('MULTI',), *commands, ('EXEC',)])
+    ][-1]
+    for reply in done or ():
+        raise_if_error(reply)
+    return None if done is None else list(done)
 
 
 def replies(connection: Connection, count: int) -> Iterator[Reply]:

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """\
 import redis_bridge
-from redis_bridge import Notice, Robot, Update
+from redis_bridge import Lease, Notice, Queue, Robot, Task, Update
 
 
 def show(notice: Notice) -> None:
@@ -37,6 +37,16 @@ with redis_bridge.Client('redis://localhost:6379/0', origin='me') as client:
             print(update.name, update.kind, update.value, sender)
     ages: list[float] = [age(robot) for robot in client.robots()]
     payload: bytes | dict[bytes, bytes] = client.get_raw('robot1:odom')
+    lease: Lease
+    with client.lease('dock-1', ttl_ms=2000, on_lost=lambda lost: print(lost.name)) as lease:
+        token: int = lease.token
+        print(token, lease.held, lease.lost.is_set())
+    queue: Queue = client.queue('tasks', return_after_ms=30_000)
+    id_: str = queue.put({'shelf': 7})
+    task: Task
+    for task in queue.claim(timeout_s=1.0):
+        print(task.value, task.id, task.tries, queue.done(task) or queue.fail(task, 'no'))
+    print(queue.status().waiting, queue.requeue(id_))
 """
 WRONG = """\
 import redis_bridge

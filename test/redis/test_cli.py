@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from support import eventually
 
+from redis_bridge import Client
 from redis_bridge.cli import main
 from redis_bridge.messages import cdr_write
 from redis_bridge.messages.definition import definition_text, parse_definition, type_hash
@@ -28,7 +29,7 @@ from redis_bridge.protocol.meta import Meta
 ROOT = Path(main.__file__).resolve().parents[2]
 CLI = 'redis_bridge.cli'
 COMMAND = [sys.executable, '-m', CLI]
-COMMANDS = ('run', 'check', 'demo', 'status', 'get', 'watch', 'publish')
+COMMANDS = ('run', 'check', 'demo', 'status', 'get', 'watch', 'publish', 'queue')
 TWIST = parse_definition(
     'demo_msgs/msg/Scan', 'float64 x\nfloat32[] ranges\nuint8[] data\nstring text\n'
 )
@@ -602,3 +603,58 @@ def test_status_of_nobody(shell):
     assert 'no robot' in err
     assert shell('status', '--json')[:2] == (0, '[]\n')
     assert shell('status', 'robot9')[0] == 4
+
+
+# --- queue -------------------------------------------------------------------------------------
+@pytest.fixture
+def tasks(redis_server):
+    """Give a queue with a dead task, a claimed one and a waiting one."""
+    with Client(redis_server.url, origin='me') as client:
+        queue = client.queue('tasks')
+        queue.put({'n': 0})
+        for _ in range(3):
+            queue.fail(next(queue.claim(0)), 'the shelf is empty')
+        queue.put({'n': 1})
+        queue.put({'n': 2})
+        next(queue.claim(0))
+        yield queue
+
+
+def test_queue_shows_what_waits_is_claimed_and_is_dead(shell, tasks):
+    status, out, err = shell('queue', 'tasks')
+    assert (status, err) == (0, '')
+    first, *lines = out.splitlines()
+    assert first == 'tasks: 1 waiting, 1 claimed, 1 dead'
+    assert re.fullmatch(r'  CLAIMED +TRY  SINCE  BY', lines[0])
+    assert re.fullmatch(r'  \d+-0 +1  \d s    me@\S+/\d+-\w+', lines[1])
+    assert re.fullmatch(r'  \d+-0 +3  the shelf is empty  \{"n":0\}', lines[3])
+
+
+def test_queue_as_json(shell, tasks):
+    status, out, _ = shell('queue', 'tasks', '--json')
+    assert status == 0
+    said = json.loads(out)
+    assert (said['name'], said['waiting'], said['dead_total']) == ('tasks', 1, 1)
+    assert said['claimed'][0]['tries'] == 1
+    assert said['dead'][0]['reason'] == 'the shelf is empty'
+    assert said['dead'][0]['value'] == {'n': 0}
+
+
+@pytest.mark.parametrize('which', ['all', 'id'])
+def test_queue_puts_dead_tasks_back(shell, tasks, which):
+    (dead,) = tasks.status().dead
+    status, out, _ = shell('queue', 'tasks', '--requeue', dead.id if which == 'id' else 'all')
+    assert status == 0
+    assert re.fullmatch(rf'{dead.id} is task \d+-\d+ now\n', out)
+    assert (tasks.status().waiting, tasks.status().dead_total) == (2, 0)
+
+
+def test_queue_says_what_it_cannot_find(shell, db, tasks):
+    assert shell('queue', 'tasks', '--requeue', '1-1') == (
+        4, '', "redis-bridge: queue 'tasks' has no dead task '1-1'\n",
+    )  # fmt: skip
+    status, _, err = shell('queue', 'tasks', '--requeue', 'x')
+    assert (status, 'Invalid stream ID' in err) == (3, True)
+    assert shell('queue', 'nothing')[1] == 'nothing: 0 waiting, 0 claimed, 0 dead\n'
+    db.set('key', 'x')
+    assert shell('queue', 'key')[0] == 1

@@ -819,7 +819,7 @@ def test_without_permission_for_time_stamps_are_by_the_local_clock(db, redis_ser
 def test_a_watch_that_was_closed_is_forgotten_by_its_client(client):
     for _ in range(3):
         client.watch('c').close()
-    assert client._watches == []
+    assert client._opened == []
 
 
 def test_a_scalar_that_a_bridge_describes_with_its_field_is_read_as_that(
