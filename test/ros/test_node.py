@@ -764,7 +764,7 @@ def test_a_route_whose_redis_name_is_denied_or_of_another_kind_reports_it(
         bridge.ready()
 
 
-def test_one_executor_for_all_does_the_same_work(ros, redis_server, tmp_path):
+def test_the_other_executor_does_the_same_work(ros, redis_server, tmp_path):
     mapping = """
         executor: single_threaded
         ros_to_redis:
