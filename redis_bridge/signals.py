@@ -47,7 +47,7 @@ def reloaded_by_hangups(queue: SimpleQueue[int]) -> Iterator[None]:
     """Put RELOAD into the queue at each SIGHUP; one that was held counts as well.
 
     A terminal that is closed sends SIGHUP, too. Then 0 is put, so that the process ends in order
-    and is not left behind. A process that was started to ignore SIGHUP (nohup) goes on ignoring it.
+    and is not left behind. A process that was started to ignore SIGHUP (nohup) still ignores it.
     """
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         yield

@@ -57,9 +57,9 @@ def load(
 
     `robot`, `variables` and `redis_url` win over the file, unless they are empty. `resolve` makes
     the full names by which rules compare topics. With `describe` the routes are also checked
-    against their message types. `running` is the mapping of a bridge that shall take this one: what
-    it cannot change then is an error. Raises MappingError with every error, in the order of the
-    lines; no text shows a password.
+    against their message types. `running` is the mapping of a bridge that shall take this one:
+    what it cannot change then is an error. Raises MappingError with every error, in the order of
+    the lines; no text shows a password.
     """
     given = {**(variables or {}), **({'robot': robot} if robot else {})}
     document = yaml12.read(path)

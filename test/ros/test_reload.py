@@ -178,7 +178,9 @@ def test_new_changed_and_removed_routes_follow(ros, redis_server, tmp_path):
 
     def described():
         names = client.hget(keys.described_key('robot1'), 'names') or b''
-        return {name for name in ('said', 'told', 'tell', 'heard') if f'"{name}"'.encode() in names}
+        return {
+            name for name in ('said', 'told', 'tell', 'heard') if f'"{name}"'.encode() in names
+        }
 
     with BridgeProcess(tmp_path, first, redis_server, domain=DOMAIN) as bridge:
         bridge.ready()
@@ -233,7 +235,8 @@ def test_a_topic_may_change_its_type(ros, redis_server, tmp_path):
             eventually(has_heard, every=0.05)
         # And the other way round, with what the topic itself decides.
         bridge.write(
-            'ros_to_redis:\n  - {topic: /x, type: std_msgs/msg/String, encoding: text, to: {key: k}}'
+            'ros_to_redis:\n'
+            '  - {topic: /x, type: std_msgs/msg/String, encoding: text, to: {key: k}}'
         )
         assert caller.reload().success
         with Graph(name='last') as last:
