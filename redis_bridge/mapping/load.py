@@ -15,6 +15,7 @@ from redis_bridge.errors import MappingError, Problem
 from redis_bridge.mapping import (
     cross_checks,
     environment,
+    patterns,
     route_rules,
     schema,
     topic_names,
@@ -84,6 +85,7 @@ def load(
     errors.add(_variable_errors(usable, unset, errors))
     variables = {name: str(value or name) for name, value in usable.items()}
     routes = list(_routes(root, variables, errors))
+    errors.add(_names_that_become_one(variables, routes))
     for route in routes:
         errors.add(route_rules.errors(route))
     valid = [(route, _where(route.path, document)) for route in routes if route.is_valid()]
@@ -172,6 +174,24 @@ def _variable_errors(
                 yield Finding(path, problem)
         elif set(str(value)) & set('{}'):
             yield Finding(path, 'a variable has no braces: write them where it is used')
+
+
+def _names_that_become_one(
+    variables: dict[str, str], routes: Iterable[RouteReader]
+) -> Iterator[Finding]:
+    """Yield the variables whose values are another one's in topics, so that robots would share."""
+    topics = (route.raw['topic'] for route in routes if isinstance(route.raw.get('topic'), str))
+    used = {name for topic in topics for name in patterns.variables_in(topic)}
+    first: dict[str, str] = {}  # the variable, by what it is in topics
+    for name in (name for name in variables if name in used):
+        value = variables[name]
+        other = first.setdefault(names.topic_token(value), name)
+        if variables[other] != value:
+            yield Finding(
+                ('vars', name),
+                f'in topics, {value!r} becomes {names.topic_token(value)!r}, as '
+                f'{variables[other]!r} of {other!r} does: rename one of them',
+            )
 
 
 def _where(path: Path, document: Document) -> str:

@@ -524,6 +524,30 @@ def nearly_mappings(draw):
     return value(schema.schema())
 
 
+def test_a_robot_s_name_is_valid_in_topics_and_itself_in_redis(tmp_path):
+    loaded = load(tmp_path, outbound('topic: "/{robot}/a", to: {key: "{robot}:a"}'), robot='4-wd')
+    (route,) = loaded.ros_to_redis
+    assert str(route) == '/_4_wd/a -> key 4-wd:a'
+    assert (
+        plan(loaded)
+        .lines[0]
+        .endswith(': robot 4-wd (_4_wd in topics), ROS kilted, executor events')
+    )
+
+
+def test_two_names_that_become_one_in_topics_are_an_error(tmp_path):
+    text = (
+        'version: 1\nvars:\n  lead: tb3-1\n  tail: tb3.1\nros_to_redis:\n'
+        '- {topic: "/{robot}/a", to: {key: a}}\n- {topic: "/{lead}/a", to: {key: b}}\n'
+    )
+    assert errors(tmp_path, text, robot='tb3_1') == [
+        "m.yaml:3: vars.lead: in topics, 'tb3-1' becomes 'tb3_1', as 'tb3_1' of 'robot' does: "
+        'rename one of them'
+    ]
+    assert load(tmp_path, text, robot='tb3-1').robot == 'tb3-1'  # one name twice
+    assert load(tmp_path, text.replace('/{lead}/', '/other/'), robot='tb3_1')
+
+
 FIXED = 'cannot change while the bridge runs: restart it, or take the change back'
 
 
