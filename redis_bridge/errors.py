@@ -71,8 +71,8 @@ class MissingRosError(BridgeError):
             '  With ROS 2 Jazzy or Kilted installed: `source /opt/ros/$ROS_DISTRO/setup.bash`,\n'
             '    and `rosdep install --from-paths <this package>` for what is missing.\n'
             '  Without: `pip install "ros-rclpy[fastrtps]==9.1.2" ros-std-msgs '
-            'ros-diagnostic-msgs` and the\n'
-            '    ros-* packages of the message types you use.'
+            'ros-diagnostic-msgs ros-std-srvs`\n'
+            '    and the ros-* packages of the message types you use.'
         )
 
 

@@ -16,20 +16,23 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
-from redis_bridge.signals import stopped_by_signals
+from redis_bridge.signals import RELOAD, hold_hangups, reloaded_by_hangups, stopped_by_signals
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Callable
     from queue import SimpleQueue
 
     from rclpy.node import Node
 
+    from redis_bridge.bridge.bridge import Bridge
     from redis_bridge.mapping.model import Mapping
 
 USAGE = """\
 usage: redis_bridge --ros-args -p mapping:=FILE [-p robot:=NAME] [-p redis_url:=URL]
 
 Carries ROS 2 topics to Redis and back, as the mapping says, until SIGINT or SIGTERM.
+SIGHUP and the service ~/reload (std_srvs/srv/Trigger) load the mapping again.
 
 parameters:
   mapping    the mapping file (YAML)
@@ -50,6 +53,7 @@ def main(args: list[str] | None = None) -> int:
     if '-h' in args or '--help' in args:
         print(USAGE)
         return 0
+    hold_hangups()
     with stopped_by_signals() as stop:
         from redis_bridge.errors import BridgeError, MappingError
 
@@ -73,6 +77,7 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         from redis_bridge.ros_io.diagnostics import Diagnostics
         from redis_bridge.ros_io.drain import has_publisher_gid
         from redis_bridge.ros_io.executor import spinning
+        from redis_bridge.ros_io.reload import Reloads
         from redis_bridge.ros_io.side import RosSide
     except ImportError as error:
         raise MissingRosError(error) from None
@@ -87,7 +92,8 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         opened.callback(services.destroy_node)
         log = opened.enter_context(nodes.RosLog(services.get_logger()))
         threading.excepthook = partial(_end, log, stop)
-        mapping = _mapping(services, has_gid, log)
+        read = _reader(services, has_gid, log)
+        mapping = read(None)
         redis = RedisSide(mapping.redis, mapping.robot, log=log, presence=mapping.presence)
         opened.callback(redis.close)
         topics = nodes.topics_node(services, args, redis.origin.rpartition('/')[2])
@@ -102,11 +108,10 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         # Samples die young, by their reference counts; what is there now stays to the end.
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER)
-        # Topics may have an executor of their own; services need the single-threaded one.
-        spun = {'single_threaded': [services]}
-        spun.setdefault(mapping.executor, []).append(topics)
-        for kind, together in spun.items():
-            opened.enter_context(spinning(kind, together, log, failed=lambda: stop.put(1)))
+        reloads = Reloads(services, partial(_reload, read, mapping, bridge, log))
+        # Two of them, because topics must not wait for services, such as a reload.
+        for kind, node in (('single_threaded', services), (mapping.executor, topics)):
+            opened.enter_context(spinning(kind, [node], log, failed=lambda: stop.put(1)))
         opened.callback(bridge.close)  # first of all, because it stops the robots
         log.info(
             'robot %s: %d routes to Redis, %d to ROS',
@@ -114,7 +119,10 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         )  # fmt: skip
         for route in (*mapping.ros_to_redis, *mapping.redis_to_ros):
             log.debug('%s', route)
-        return stop.get()
+        opened.enter_context(reloaded_by_hangups(stop))
+        while (status := stop.get()) == RELOAD:
+            reloads.request()
+        return status
 
 
 def _end(log: logging.Logger, stop: SimpleQueue[int], died: threading.ExceptHookArgs) -> None:
@@ -124,8 +132,39 @@ def _end(log: logging.Logger, stop: SimpleQueue[int], died: threading.ExceptHook
     stop.put(1)
 
 
-def _mapping(services: Node, has_gid: bool, log: logging.Logger) -> Mapping:
-    """Load and check the whole mapping that the node's parameters name."""
+def _reload(
+    read: Callable[[Mapping | None], Mapping],
+    mapping: Mapping,
+    bridge: Bridge,
+    log: logging.Logger,
+) -> tuple[bool, str]:
+    """Run what the file says now, all or nothing; return whether, and what changed or is wrong.
+
+    `mapping` is that of the start.
+    """
+    from redis_bridge.errors import BridgeError
+
+    try:
+        changes = bridge.change(read(mapping))
+    except BridgeError as error:
+        text = f'the mapping was not reloaded, nothing has changed:\n{error}'
+        log.error('%s', text)
+        return False, text
+    except Exception as error:  # a bug must not end the spinning
+        log.exception('reload failed')
+        return False, f'internal error, see the log: {error}'
+    text = f'{mapping.path}: reloaded, routes: {changes}'
+    log.info('%s', text)
+    return True, text
+
+
+def _reader(
+    services: Node, has_gid: bool, log: logging.Logger
+) -> Callable[[Mapping | None], Mapping]:
+    """Return what loads and checks the whole mapping that the node's parameters name.
+
+    It is given the mapping of a bridge that runs already.
+    """
     from redis_bridge.errors import BridgeError
     from redis_bridge.mapping.load import load
     from redis_bridge.mapping.plan import plan
@@ -137,19 +176,24 @@ def _mapping(services: Node, has_gid: bool, log: logging.Logger) -> Mapping:
     if not path:
         raise BridgeError('no mapping: give the parameter, -p mapping:=FILE')
     resolve = services.resolve_topic_name
-    mapping = load(
-        path,
-        robot=robot or None,
-        redis_url=redis_url or None,
-        resolve=resolve,
-        describe=types.message,
-    )
-    checked = plan(mapping, 'kilted' if has_gid else 'jazzy', resolve)
-    if checked.errors:
-        raise BridgeError('\n'.join(checked.errors))
-    for warning in checked.warnings:
-        log.warning(warning)
-    return mapping
+
+    def read(running: Mapping | None) -> Mapping:
+        mapping = load(
+            path,
+            robot=robot or None,
+            redis_url=redis_url or None,
+            resolve=resolve,
+            describe=types.message,
+            running=running,
+        )
+        checked = plan(mapping, 'kilted' if has_gid else 'jazzy', resolve)
+        if checked.errors:
+            raise BridgeError('\n'.join(checked.errors))
+        for warning in checked.warnings:
+            log.warning(warning)
+        return mapping
+
+    return read
 
 
 if __name__ == '__main__':

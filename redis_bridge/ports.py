@@ -203,12 +203,18 @@ class Publisher(Protocol):
     message: Message
     depth: int  # as many messages are kept for reliable subscribers that do not have them yet
 
+    def open(self) -> None:
+        """Announce it in the graph, unless it is; called before the first message.
+
+        Raises InterfaceError if DDS rejects it for now; that is its state, and is tried again.
+        """
+
     @property
     def count(self) -> int:
         """How many messages were published so far."""
 
     def publish(self, cdr: bytes) -> None:
-        """Publish one serialized message."""
+        """Publish one serialized message; raises PayloadError while DDS rejects the publisher."""
 
     def has_subscribers(self) -> bool:
         """Return whether anybody subscribes."""
@@ -237,7 +243,10 @@ class RosSide(Protocol):
         """Subscribe to exactly these topics from now on; topics that stay lose no message."""
 
     def publisher(self, name: str, type_name: str, qos: Qos, latched: bool) -> Publisher:
-        """Return a publisher, shared by all that ask for the same; raises InterfaceError."""
+        """Return a publisher, shared by all that ask for the same; raises InterfaceError.
+
+        It is not yet open, unless another one has opened it.
+        """
 
     def release(self, publisher: Publisher) -> None:
         """Give a publisher back; it closes when nobody uses it any more."""

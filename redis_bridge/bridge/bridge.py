@@ -9,8 +9,9 @@ import logging
 import threading
 
 from redis_bridge.bridge.report import Rates
-from redis_bridge.bridge.route_set import RouteSet
+from redis_bridge.bridge.route_set import Changes, RouteSet
 from redis_bridge.bridge.timers import Timers
+from redis_bridge.errors import BridgeError
 from redis_bridge.mapping.model import Mapping
 from redis_bridge.ports import RedisSide, RosSide, RouteReport
 from redis_bridge.protocol.robot_status import report_json, status_fields
@@ -32,6 +33,8 @@ class Bridge:
         self._rates = Rates()
         self._json: dict[str, tuple[RouteReport, str]] = {}  # of the last status
         self._reporting = threading.Lock()
+        self._changing = threading.Lock()  # over the set of routes
+        self._closed = False
         self._routes = RouteSet(
             ros,
             redis,
@@ -52,9 +55,22 @@ class Bridge:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    def change(self, mapping: Mapping) -> Changes:
+        """Run the routes of another mapping from now on; those that stay equal go on undisturbed.
+
+        Only the routes are taken from it. Raises MappingError as at the start, and BridgeError
+        once the bridge is closed; nothing is changed then.
+        """
+        with self._changing:
+            if self._closed:
+                raise BridgeError('the bridge ends')
+            return self._routes.apply((*mapping.ros_to_redis, *mapping.redis_to_ros))
+
     def close(self) -> None:
         """Stop the robot if it was commanded, then send what waits; harmless if repeated."""
-        self._routes.apply(())
+        with self._changing:
+            self._closed = True
+            self._routes.apply(())
         self._timers.close()
         self._stop_timers.close()
 

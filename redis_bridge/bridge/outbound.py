@@ -105,6 +105,7 @@ class OutboundRoute:
         self.descriptions = [describe_sink(config, route.field, None) for config in route.sinks]
         self._lock = threading.RLock()
         self._is_open = False  # the type is known, and the route is not closed
+        self._is_closed = False
         self._takes_only_newest = not any(sink.is_event for sink in route.sinks)
         self._period_s = 1 / route.max_rate_hz if route.max_rate_hz else 0.0
         self._due = 0.0
@@ -123,6 +124,8 @@ class OutboundRoute:
     def opened(self, message: Message) -> None:
         """Compile the encoders, now that the type is known; an error is the route's state."""
         with self._lock:
+            if self._is_closed:  # by a thread that the topic's own has not heard of so far
+                return
             self._is_open = False
             self._waiting = self._last_body = None  # may be of another type
             try:
@@ -165,7 +168,7 @@ class OutboundRoute:
         """Send what the rate still holds back, and release the sinks."""
         with self._lock:
             self._send_held_back()
-            self._is_open = False
+            self._is_open, self._is_closed = False, True
         for sink in self._sinks:
             sink.close()
 

@@ -17,7 +17,13 @@ from redis_bridge.bridge.encoders import body_encoder, key_of
 from redis_bridge.bridge.inbound import InboundRoute
 from redis_bridge.bridge.outbound import LastValue, OutboundRoute
 from redis_bridge.bridge.timers import CallAt
-from redis_bridge.errors import BridgeError, MappingError, PayloadError, Problem
+from redis_bridge.errors import (
+    BridgeError,
+    InterfaceError,
+    MappingError,
+    PayloadError,
+    Problem,
+)
 from redis_bridge.mapping.model import KeySourceConfig, RedisToRos, RosToRedis, Route
 from redis_bridge.messages import cdr_write
 from redis_bridge.messages.guards import Guards
@@ -45,11 +51,26 @@ class _Wanted(NamedTuple):
     made_from: tuple[Route, Route | None]
 
 
+class Changes(NamedTuple):
+    """How many routes a new set has left alone, and how many it has not.
+
+    A route has changed if its id is the same and another setting is not.
+    """
+
+    unchanged: int
+    changed: int
+    new: int
+    removed: int
+
+    def __str__(self) -> str:
+        return ', '.join(f'{count} {name}' for name, count in self._asdict().items())
+
+
 class RouteSet:
     """All running routes, by id.
 
     A route's id is its text, '/odom -> key robot1:odom', which stays when the mapping is edited
-    elsewhere. Only the thread that starts and stops the bridge changes the set.
+    elsewhere. One thread at a time changes the set.
     """
 
     def __init__(
@@ -71,6 +92,7 @@ class RouteSet:
         self._wanted: dict[str, _Wanted] = {}
         self._running: dict[str, RunningRoute] = {}
         self._dead_men: list[DeadMan] = []  # of all topics that routes with a stop command
+        self._unclaimed: list[DeadMan] = []  # of these, those of no route that stays so far
         self._last_values: dict[str, LastValue] = {}  # of mirrored keys
         self._describing = threading.Lock()  # so that an older set cannot replace a newer one
 
@@ -86,7 +108,7 @@ class RouteSet:
         """Return the running routes to ROS."""
         return _only(InboundRoute, self._running.values())
 
-    def apply(self, routes: Iterable[Route]) -> None:
+    def apply(self, routes: Iterable[Route]) -> Changes:
         """Run exactly these routes; those that stay equal go on undisturbed.
 
         Raises MappingError, with the errors of all routes, for errors that only the message types
@@ -99,14 +121,29 @@ class RouteSet:
             for name, route in self._running.items()
             if name in wanted and wanted[name].made_from == self._wanted[name].made_from
         }
-        opened = self._open({name: wanted[name] for name in wanted if name not in kept})
-        gone = [route for name, route in self._running.items() if name not in kept]
-        self._wanted = wanted
+        opened = self._open({name: wanted[name] for name in wanted if name not in kept}, kept)
+        before, self._wanted = self._running, wanted
         self._running = {name: kept.get(name) or opened[name] for name in wanted}
-        self._close(gone)
+        self._close([route for name, route in before.items() if name not in kept])
+        self._announce(_only(InboundRoute, opened.values()))
         self._describe()
         self._redis.want([route.request for route in self.inbound()])
         self._ros.want([route.request for route in self.outbound()])
+        changed = len(opened.keys() & before.keys())
+        return Changes(
+            unchanged=len(kept),
+            changed=changed,
+            new=len(opened) - changed,
+            removed=len(before) - len(kept) - changed,
+        )
+
+    def _announce(self, routes: Iterable[InboundRoute]) -> None:
+        """Open publishers, now that those of another type that had their topics are closed."""
+        for route in routes:
+            try:
+                route.publisher.open()
+            except InterfaceError as error:
+                self._log.error('%s: %s', route.route, error)
 
     def _describe(self) -> None:
         """Describe the names of all routes; at the end the descriptions stay, for stored data."""
@@ -115,16 +152,27 @@ class RouteSet:
             if routes:
                 self._redis.describe([each for route in routes for each in route.descriptions])
 
-    def _open(self, wanted: dict[str, _Wanted]) -> dict[str, RunningRoute]:
-        """Make routes, or none if one has an error."""
+    def _open(
+        self, wanted: dict[str, _Wanted], kept: dict[str, RunningRoute]
+    ) -> dict[str, RunningRoute]:
+        """Make routes beside those that are kept, or none if one has an error."""
         opened: dict[str, RunningRoute] = {}
         problems: list[Problem] = []
+        claimed = [route.dead_man for route in _only(InboundRoute, kept.values())]
+        self._unclaimed = [dead_man for dead_man in self._dead_men if dead_man not in claimed]
+        last_values = self._last_values
+        keys = [key_of(route.route) for route in _only(OutboundRoute, kept.values())]
+        # A writer that is made anew knows nothing of what the key holds.
+        self._last_values = {
+            key.name: last_values[key.name] for key in keys if key and key.name in last_values
+        }
         for name, want in wanted.items():
             try:
                 opened[name] = self._open_one(*want.made_from)
             except BridgeError as error:
                 problems.append(Problem(want.where, None, '', str(error)))
         if problems:
+            self._last_values = last_values
             self._close(list(opened.values()))
             raise MappingError(problems)
         return opened
@@ -178,8 +226,17 @@ class RouteSet:
         stop = route.stop
         if stop is None:
             return None
-        for dead_man in self._dead_men:
-            if (dead_man.publisher.name, dead_man.stop) == (of_route.name, stop):
+        same = [
+            dead_man
+            for dead_man in self._dead_men
+            if (dead_man.publisher.name, dead_man.stop) == (of_route.name, stop)
+        ]
+        for dead_man in same:
+            if dead_man not in self._unclaimed:
+                return dead_man
+        for dead_man in same:
+            if dead_man.publisher is of_route:  # else its type or QoS may be of no use any more
+                self._unclaimed.remove(dead_man)
                 return dead_man
         message = _serialize('stop.message', of_route.message, stop.message, Guards())
         # With a publisher of its own, because the route that it is made for may go first.

@@ -15,6 +15,7 @@ from redis_bridge.errors import MappingError, Problem
 from redis_bridge.mapping import (
     cross_checks,
     environment,
+    patterns,
     route_rules,
     schema,
     topic_names,
@@ -39,6 +40,7 @@ _GIVEN_PASSWORD = (
     'the url that was given carries a password, which others can read there: use '
     'redis.password_file, or an environment variable in redis.url (`${REDIS_PASSWORD}`)'
 )
+_FIXED = 'cannot change while the bridge runs: restart it, or take the change back'
 
 
 def load(
@@ -50,13 +52,15 @@ def load(
     environ: MappingOf[str, str] = os.environ,
     resolve: topic_names.Resolve = _FULL_NAMES,
     describe: type_checks.Describe | None = None,
+    running: Mapping | None = None,
 ) -> Mapping:
     """Return the checked mapping of a file.
 
     `robot`, `variables` and `redis_url` win over the file, unless they are empty. `resolve` makes
     the full names by which rules compare topics. With `describe` the routes are also checked
-    against their message types. Raises MappingError with every error, in the order of the lines;
-    no text shows a password.
+    against their message types. `running` is the mapping of a bridge that shall take this one:
+    what it cannot change then is an error. Raises MappingError with every error, in the order of
+    the lines; no text shows a password.
     """
     given = {**(variables or {}), **({'robot': robot} if robot else {})}
     document = yaml12.read(path)
@@ -81,6 +85,7 @@ def load(
     errors.add(_variable_errors(usable, unset, errors))
     variables = {name: str(value or name) for name, value in usable.items()}
     routes = list(_routes(root, variables, errors))
+    errors.add(_names_that_become_one(variables, routes))
     for route in routes:
         errors.add(route_rules.errors(route))
     valid = [(route, _where(route.path, document)) for route in routes if route.is_valid()]
@@ -93,6 +98,10 @@ def load(
     url_mask = substituted.masks.get(_URL)
     errors.add(_redis_errors(root, redis_url, url_mask, errors))
     errors.add(_presence_errors(root, errors))
+    if running is not None:
+        errors.add(
+            _fixed_errors(running, root, variables['robot'], redis_url, document.file, errors)
+        )
     if errors:
         raise errors.as_exception()
     return Mapping(
@@ -165,6 +174,24 @@ def _variable_errors(
                 yield Finding(path, problem)
         elif set(str(value)) & set('{}'):
             yield Finding(path, 'a variable has no braces: write them where it is used')
+
+
+def _names_that_become_one(
+    variables: dict[str, str], routes: Iterable[RouteReader]
+) -> Iterator[Finding]:
+    """Yield the variables whose values are another one's in topics, so that robots would share."""
+    topics = (route.raw['topic'] for route in routes if isinstance(route.raw.get('topic'), str))
+    used = {name for topic in topics for name in patterns.variables_in(topic)}
+    first: dict[str, str] = {}  # the variable, by what it is in topics
+    for name in (name for name in variables if name in used):
+        value = variables[name]
+        other = first.setdefault(names.topic_token(value), name)
+        if variables[other] != value:
+            yield Finding(
+                ('vars', name),
+                f'in topics, {value!r} becomes {names.topic_token(value)!r}, as '
+                f'{variables[other]!r} of {other!r} does: rename one of them',
+            )
 
 
 def _where(path: Path, document: Document) -> str:
@@ -249,3 +276,26 @@ def _presence_errors(root: dict[str, Any], errors: _Errors) -> Iterator[Finding]
             f'expected more than every_ms ({heartbeat.every_ms}), got {heartbeat.ttl_ms}: the '
             'bridge would count as gone between two heartbeats',
         )
+
+
+# --- a bridge that runs ------------------------------------------------------------------------
+def _fixed_errors(
+    running: Mapping,
+    root: dict[str, Any],
+    robot: str,
+    given_url: str | None,
+    file: str,
+    errors: _Errors,
+) -> Iterator[Finding]:
+    """Yield each setting that such a bridge would have to change, without its value."""
+    if errors.is_valid(ROBOT) and robot != running.robot:
+        yield Finding(ROBOT, _FIXED)
+    if errors.is_valid(('redis',)):
+        redis = vars(_redis(root, given_url, file))
+        fixed = vars(running.redis)
+        yield from (Finding(('redis', key), _FIXED) for key in redis if redis[key] != fixed[key])
+    if errors.is_valid(('presence',)) and _presence(root) != running.presence:
+        yield Finding(('presence',), _FIXED)
+    executor = ('executor',)
+    if errors.is_valid(executor) and root.get(*executor, Mapping.executor) != running.executor:
+        yield Finding(executor, _FIXED)

@@ -21,7 +21,7 @@ from redis_bridge.mapping.model import (
     SinkConfig,
 )
 from redis_bridge.payloads import CODECS
-from redis_bridge.protocol import keys
+from redis_bridge.protocol import keys, names
 
 _Route = TypeVar('_Route', RosToRedis, RedisToRos)
 
@@ -100,7 +100,9 @@ def _grouped(warnings: Iterable[RouteWarning]) -> Iterator[str]:
 
 # --- what is printed ---------------------------------------------------------------------------
 def _lines(mapping: Mapping, distro: str) -> Iterator[str]:
-    yield f'{mapping.path}: robot {mapping.robot}, ROS {distro}, executor {mapping.executor}'
+    token = names.topic_token(mapping.robot)
+    robot = mapping.robot if token == mapping.robot else f'{mapping.robot} ({token} in topics)'
+    yield f'{mapping.path}: robot {robot}, ROS {distro}, executor {mapping.executor}'
     yield f'redis: {urls.parse(mapping.redis.url).address}'
     if mapping.ros_to_redis:
         yield from ('', 'ros_to_redis')

@@ -85,8 +85,12 @@ class RouteReader:
                     yield (*steps, key), given[key], names.redis_name_problem
 
     def expand(self, template: str) -> str:
-        """Return the name that a template makes; raises ValueError."""
+        """Return the Redis name that a template makes; raises ValueError."""
         return patterns.expand(template, self._variables)
+
+    def expand_topic(self, template: str) -> str:
+        """Return the topic that a template makes; raises ValueError."""
+        return patterns.expand(template, self._variables, is_topic=True)
 
     def encoding(self, sink: str | None = None) -> tuple[str, Path, str]:
         """Return an encoding, and where that is said: in steps, and as a remark.
@@ -140,7 +144,8 @@ def _names(route: RouteReader) -> _Found:
             yield steps, _PATTERNS
             continue
         try:
-            name = route.expand(template)
+            expand = route.expand_topic if steps == ('topic',) else route.expand
+            name = expand(template)
         except ValueError as error:
             yield steps, str(error)
             continue
@@ -252,7 +257,7 @@ def outbound(route: RouteReader, where: str) -> RosToRedis:
     raw = route.raw
     return RosToRedis(
         where=where,
-        topic=route.expand(raw['topic']),
+        topic=route.expand_topic(raw['topic']),
         sinks=tuple(_sink(route, kind) for kind in route.sinks),
         type=None if raw.get('type') is None else names.normal_type(raw['type']),
         field=raw.get('field'),
@@ -362,7 +367,7 @@ def inbound(route: RouteReader, where: str) -> RedisToRos:
     return RedisToRos(
         where=where,
         source=_source(route),
-        topic=route.expand(raw['topic']),
+        topic=route.expand_topic(raw['topic']),
         type=names.normal_type(raw['type']),
         field=raw.get('field'),
         limits={

@@ -80,6 +80,12 @@ def robot_problem(robot: str) -> str | None:
     return None
 
 
+def topic_token(robot: str) -> str:
+    """Return a robot's name as a token of topics: `tb3-1` is `tb3_1`, `4wd` is `_4wd`."""
+    token = re.sub('[.-]', '_', robot)
+    return f'_{token}' if token[:1].isdigit() else token
+
+
 def field_path_problem(path: str) -> str | None:
     """Return why `path` is not a dotted path to a field; None if it is."""
     if _FIELD_PATH.fullmatch(path):

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -17,6 +19,7 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 
+from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.ros_io import graph, qos, types
 from redis_bridge.ros_io.origin import LOOK_EVERY_S, OwnMessages
 
@@ -44,32 +47,51 @@ class TopicPublisher:
         self.users = 0  # routes that share it
         self._state: str | None = None  # None: not looked at so far
         self._node = node
+        self._class = message_class
         self._profile = profile
         self._own = own
         self._bridges: set[str] = set()  # nodes of bridges that subscribe
         self._looked_at = -math.inf
-        self._publisher: Publisher[Any] = node.create_publisher(
-            message_class,
-            name,
-            profile,
-            # An entity with event callbacks that is destroyed during discovery crashes
-            # EventsExecutor.
-            event_callbacks=PublisherEventCallbacks(use_default_callbacks=False),
-        )
+        self._rejected: str | None = None  # why DDS does not take it
+        self._opening = threading.Lock()
+        self._closed = False
+        self._publisher: Publisher[Any] | None = None
+
+    def open(self) -> None:
+        with self._opening:
+            if self._publisher is not None or self._closed:
+                return
+            try:
+                self._publisher = self._node.create_publisher(
+                    self._class,
+                    self.name,
+                    self._profile,
+                    # An entity with event callbacks that is destroyed during discovery crashes
+                    # EventsExecutor.
+                    event_callbacks=PublisherEventCallbacks(use_default_callbacks=False),
+                )
+            except RuntimeError as error:  # DDS allows one type of a topic per process
+                self._rejected = f'{self.name}: {" ".join(str(error).split())}'
+                raise InterfaceError(self._rejected) from None
+            self._rejected = None
 
     def publish(self, cdr: bytes) -> None:
+        publisher = self._publisher
+        if publisher is None:
+            raise PayloadError(self._rejected or 'not open', 'closed')
         try:
             if self._own is not None:
                 self._own.note(cdr)
-            self._publisher.publish(cdr)
+            publisher.publish(cdr)
             self.count += 1
         except RuntimeError:  # InvalidHandle or RCLError, which say little once ROS is shut down
             if self._node.context.ok():
                 raise
 
     def has_subscribers(self) -> bool:
+        publisher = self._publisher
         try:
-            return bool(self._publisher.get_subscription_count() > 0)
+            return publisher is not None and publisher.get_subscription_count() > 0
         except InvalidHandle:  # closed meanwhile
             return False
 
@@ -85,10 +107,13 @@ class TopicPublisher:
         return f'{graph.BRIDGE_NODE}{boot}' in self._bridges
 
     def wait_for_acked(self, seconds: float) -> bool:
+        publisher = self._publisher
+        if publisher is None:
+            return True
         deadline = time.monotonic() + seconds
         try:
             # Asks repeatedly instead of waiting inside rclpy, which holds the GIL meanwhile.
-            while not self._publisher.wait_for_all_acked(Duration()):
+            while not publisher.wait_for_all_acked(Duration()):
                 if time.monotonic() >= deadline:
                     return False
                 time.sleep(ASK_EVERY_S)
@@ -97,12 +122,17 @@ class TopicPublisher:
             return False
 
     def state(self) -> str:
+        if self._rejected is not None:
+            return f'error: {self._rejected}'
         if self._state is None:
-            self.poll_graph()
-        return self._state or 'open'
+            self._state = self._state_now()
+        return self._state
 
     def poll_graph(self) -> None:
-        """Look at the subscriptions for the state."""
+        """Look at the subscriptions for the state; open it if it was rejected."""
+        if self._rejected is not None:
+            with suppress(InterfaceError):
+                self.open()
         self._state = self._state_now()
 
     def _state_now(self) -> str:
@@ -120,4 +150,7 @@ class TopicPublisher:
 
     def close(self) -> None:
         """Stop publishing."""
-        self._node.destroy_publisher(self._publisher)
+        with self._opening:
+            self._closed = True
+            if self._publisher is not None:
+                self._node.destroy_publisher(self._publisher)

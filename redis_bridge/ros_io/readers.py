@@ -76,6 +76,11 @@ class Readers:
         return [reader.profile for reader in self._readers if reader.is_wanted]
 
     @property
+    def is_latched(self) -> bool:
+        """Whether a subscription began with what was published before."""
+        return any(reader.is_latched for reader in self._readers)
+
+    @property
     def is_changing(self) -> bool:
         """Whether messages are held or subscriptions are about to end."""
         return bool(self._held) or any(

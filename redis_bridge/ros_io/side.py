@@ -49,7 +49,7 @@ class RosSide:
         self._clock = clock or node.get_clock()
         self._wanted: dict[str, list[TopicRequest]] = {}
         self._served = self._wanted
-        self._topics: dict[str, Topic] = {}
+        self._topics: dict[str, list[Topic]] = {}  # by name, mostly one
         self._publishers: dict[_Shared, TopicPublisher] = {}
         self._own: dict[str, OwnMessages] = {}  # by topic, if ROS does not identify publishers
         self._publishing = EndsWatch(
@@ -104,7 +104,7 @@ class RosSide:
         self._node.destroy_timer(self._timer)
         for publisher in self._publishers.values():
             publisher.close()
-        for topic in self._topics.values():
+        for topic in self._all_topics():
             topic.close()
 
     def _poll_graph(self) -> None:
@@ -128,8 +128,9 @@ class RosSide:
         if not self._topics:
             return
         for name in self._publishing.changed(self._topics.keys(), nodes):
-            self._topics[name].expect_change()
-        topics = list(self._topics.values())
+            for topic in self._topics[name]:
+                topic.expect_change()
+        topics = self._all_topics()
         for topic in topics[self._turn % TURNS :: TURNS]:
             topic.check_matches()
         for topic in self._next(topics):
@@ -154,17 +155,39 @@ class RosSide:
         start = self._turn * count % len(all_)
         return (all_ + all_)[start : start + count]
 
+    def _all_topics(self) -> list[Topic]:
+        return [topic for some in self._topics.values() for topic in some]
+
     def _reconcile(self) -> None:
+        """Have the wanted routes served, those that stay by what serves them now.
+
+        What latched publishers sent before comes only when a subscription begins. Therefore a
+        route that joins a latched topic has a subscription of its own.
+        """
         wanted = self._wanted
         if wanted is self._served:
             return
         self._served = wanted
-        for name in self._topics.keys() - wanted.keys():
-            self._topics.pop(name).close()
-        for name, requests in wanted.items():
-            if name not in self._topics:
-                self._topics[name] = Topic(self._node, name, self._own_messages(name), self._log)
-            self._topics[name].want(requests)
+        for name in self._topics.keys() | wanted.keys():
+            requests = wanted.get(name, [])
+            topics = self._topics.pop(name, [])
+            joining = [r for r in requests if not any(r in topic.requests for topic in topics)]
+            serving: list[Topic] = []
+            for topic in topics:
+                served = [request for request in requests if request in topic.requests]
+                if not topic.is_latched:
+                    served, joining = [*served, *joining], []
+                if served:
+                    topic.want(served)
+                    serving.append(topic)
+                else:
+                    topic.close()
+            if joining:
+                topic = Topic(self._node, name, self._own_messages(name), self._log)
+                topic.want(joining)
+                serving.append(topic)
+            if serving:
+                self._topics[name] = serving
 
     def _own_messages(self, name: str) -> OwnMessages | None:
         return None if self._has_gid else self._own.setdefault(name, OwnMessages())

@@ -35,7 +35,7 @@ class Topic:
         self.name = name
         self._node = node
         self._log = log
-        self._requests: list[TopicRequest] = []
+        self.requests: list[TopicRequest] = []
         self._asked = Qos()
         self._type: str | None = None
         self._loaded: dict[str, tuple[type, Message]] = {}
@@ -51,6 +51,11 @@ class Topic:
         self._matched = 0
 
     @property
+    def is_latched(self) -> bool:
+        """Whether a subscription gave, when it began, what was published before."""
+        return self._readers.is_latched
+
+    @property
     def is_busy(self) -> bool:
         """Whether `poll_graph` has anything to do."""
         is_waiting = bool(self._origins.waiting)
@@ -58,7 +63,7 @@ class Topic:
 
     def want(self, requests: Collection[TopicRequest]) -> None:
         """Serve exactly these requests; each may set what others leave open."""
-        self._requests = list(requests)
+        self.requests = list(requests)
         self._asked = _merged([request.qos for request in requests])
         receivers = [request.receiver for request in requests]
         self._carrying = [receiver for receiver in self._carrying if receiver in receivers]
@@ -97,7 +102,7 @@ class Topic:
         self._readers.learn(infos)
         self._origins.learn(infos)
         kinds = {info.topic_type for info in others}
-        problems = self._load({request.type for request in self._requests if request.type})
+        problems = self._load({request.type for request in self.requests if request.type})
         chosen = self._choose(kinds)
         if chosen is not None:
             problems.update(self._load({chosen}))
@@ -109,7 +114,7 @@ class Topic:
                 state = f'error: {problems[chosen]}'
         else:
             state = self._carry(chosen, others)
-        for request in self._requests:
+        for request in self.requests:
             self._set_state(request.receiver, self._state_of(request, kinds, problems, state))
 
     def _load(self, names: Collection[str]) -> dict[str, str]:
@@ -126,9 +131,9 @@ class Topic:
 
     def _choose(self, kinds: Collection[str]) -> str | None:
         """Return the type to carry, of which one is published; None if it is unknown."""
-        asked = [request.type for request in self._requests if request.type in self._loaded]
+        asked = [request.type for request in self.requests if request.type in self._loaded]
         candidates = [name for name in asked if name in kinds]
-        if not candidates and not all(request.type for request in self._requests):
+        if not candidates and not all(request.type for request in self.requests):
             # Discovered, even if others ask for a type that is not published.
             if self._type is not None and (not kinds or self._type in kinds):
                 return self._type
@@ -145,7 +150,7 @@ class Topic:
         if chosen != self._type:
             self._readers.close()
             self._type, self._carrying = chosen, []
-        for request in self._requests:
+        for request in self.requests:
             if request.type in (None, chosen) and request.receiver not in self._carrying:
                 request.receiver.opened(message)
                 self._carrying.append(request.receiver)

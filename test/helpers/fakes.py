@@ -156,6 +156,10 @@ class MemoryPublisher:
         self.bridges: set[str] = set()
         self.users = 1
         self.said = 'open'
+        self.on_open: Callable[[MemoryPublisher], None] = lambda publisher: None
+
+    def open(self) -> None:
+        self.on_open(self)
 
     @property
     def count(self) -> int:
@@ -185,6 +189,7 @@ class FakeRos:
         self.topics: list[TopicRequest] = []
         self.publishers: dict[tuple[object, ...], MemoryPublisher] = {}
         self.calls: list[str] = []
+        self.on_open: Callable[[MemoryPublisher], None] = lambda publisher: None
 
     def now(self) -> tuple[int, int]:
         return 12, 34
@@ -202,6 +207,7 @@ class FakeRos:
         else:
             message = self.messages[type_name]
             self.publishers[shared] = MemoryPublisher(message, f'/{name.lstrip("/")}')
+            self.publishers[shared].on_open = self.on_open
         return self.publishers[shared]
 
     def release(self, publisher: Publisher) -> None:

@@ -37,10 +37,10 @@ class BridgeProcess:
         self.output = ''
         self._client = server.client()
         leave_claim(server.url, robot)
-        path = directory / f'{robot}.yaml'
-        path.write_text('version: 1\n' + QUICK_PRESENCE + textwrap.dedent(mapping))
+        self.path = directory / f'{robot}.yaml'
+        self.write(mapping)
         self._log = (directory / f'{robot}.log').open('w+')
-        parameters = {'mapping': path, 'robot': robot, 'redis_url': server.url}
+        parameters = {'mapping': self.path, 'robot': robot, 'redis_url': server.url}
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, '-m', 'redis_bridge.node', '--ros-args']
@@ -50,6 +50,10 @@ class BridgeProcess:
             stderr=subprocess.STDOUT,
             env={**os.environ, 'ROS_DOMAIN_ID': str(domain)},
         )
+
+    def write(self, mapping: str) -> None:
+        """Write another mapping into the file, for a reload."""
+        self.path.write_text('version: 1\n' + QUICK_PRESENCE + textwrap.dedent(mapping))
 
     def hash(self) -> dict[str, Any]:
         """Return the robot's hash, with its JSON fields read."""

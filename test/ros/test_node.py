@@ -764,7 +764,7 @@ def test_a_route_whose_redis_name_is_denied_or_of_another_kind_reports_it(
         bridge.ready()
 
 
-def test_one_executor_for_all_does_the_same_work(ros, redis_server, tmp_path):
+def test_the_other_executor_does_the_same_work(ros, redis_server, tmp_path):
     mapping = """
         executor: single_threaded
         ros_to_redis:
@@ -783,6 +783,31 @@ def test_one_executor_for_all_does_the_same_work(ros, redis_server, tmp_path):
         eventually(lambda: client.pubsub_numsub('tell')[0][1] == 1)
         client.publish('tell', 'you')
         eventually(lambda: [message.data for message in heard] == ['you'])
+
+
+def test_a_robot_whose_name_is_no_ros_token_has_valid_topics(ros, redis_server, tmp_path):
+    mapping = """
+        ros_to_redis:
+          - {topic: "/{robot}/say", encoding: text, to: {key: "{robot}:said"}}
+        redis_to_ros:
+          - channel: "{robot}:tell"
+            topic: "{robot}/told"
+            type: std_msgs/msg/String
+            encoding: text
+    """
+    heard = ros.collect(String, '/_4wd_1/told')
+    ros.node.create_publisher(String, '/_4wd_1/say', LATCHED).publish(String(data='hello'))
+    ros.start()
+    with BridgeProcess(tmp_path, mapping, redis_server, '4wd-1', DOMAIN) as bridge:
+        bridge.ready()
+        client = redis_server.client()
+        eventually(lambda: client.get('4wd-1:said') == b'hello')
+
+        def told():
+            client.publish('4wd-1:tell', 'you')
+            return heard
+
+        assert eventually(told, every=0.05)[0].data == 'you'
 
 
 def test_a_start_logs_a_summary_and_each_route_only_at_debug(redis_server, tmp_path):

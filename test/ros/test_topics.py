@@ -22,6 +22,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Int32, String
 
+from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.mapping.model import Qos
 from redis_bridge.ports import RouteReport, TopicRequest
 from redis_bridge.ros_io import drain, qos, types
@@ -283,6 +284,7 @@ def test_without_publisher_ids_own_messages_are_recognized(bridge_graph, peer):
     heard = Heard()
     ros.want(requests(['/echo'], [heard], 'std_msgs/msg/String'))
     own = ros.publisher('/echo', 'std_msgs/msg/String', Qos(depth=1000), latched=False)
+    own.open()
     ros.start()
     bridge_graph.start()
     genuine = peer.node.create_publisher(String, '/echo', 10)
@@ -315,6 +317,7 @@ def test_without_publisher_ids_own_messages_that_come_again_from_the_history_are
     heard = Heard()
     ros.want(requests(['/kept'], [heard], 'std_msgs/msg/String'))
     own = ros.publisher('/kept', 'std_msgs/msg/String', Qos(), latched=True)
+    own.open()
     ros.start()
     bridge_graph.start()
 
@@ -366,7 +369,8 @@ def test_a_route_that_joins_a_topic_learns_its_type_and_state(bridge_graph, peer
     ros.want(requests(['/joined'], [old]))
     ros.start()
     bridge_graph.start()
-    publisher = peer.node.create_publisher(String, '/joined', LATCHED)
+    publisher = peer.node.create_publisher(String, '/joined', 10)
+    peer.until_matched(publisher)
     publisher.publish(String(data='before'))
     eventually(lambda: old.texts() == ['before'])
     ros.want(requests(['/joined', '/joined'], [old, new]))
@@ -375,12 +379,61 @@ def test_a_route_that_joins_a_topic_learns_its_type_and_state(bridge_graph, peer
     eventually(lambda: new.texts() == ['after'])
     assert new.message.name == 'std_msgs/msg/String'
     assert old.texts() == ['before', 'after']
+    assert len(peer.subscribed('/joined')) == 1
+
+
+@pytest.mark.parametrize('stays', [True, False])
+def test_a_route_that_joins_a_latched_topic_has_its_history_and_nobody_has_it_twice(
+    bridge_graph, peer, stays
+):
+    ros = RosSide(bridge_graph.node, LOG, has_gid=has_publisher_gid())
+    old, new = Heard(), Heard()
+    ros.want(requests(['/latched'], [old]))
+    ros.start()
+    bridge_graph.start()
+    publisher = peer.node.create_publisher(String, '/latched', LATCHED)
+    publisher.publish(String(data='before'))
+    eventually(lambda: old.texts() == ['before'])
+    wanted = requests(['/latched', '/latched'], [old, new])
+    ros.want(wanted if stays else wanted[1:])
+    eventually(lambda: new.texts() == ['before'])
+    eventually(lambda: new.states[-1:] == ['open'])
+    publisher.publish(String(data='after'))
+    eventually(lambda: new.texts() == ['before', 'after'])
+    if stays:
+        eventually(lambda: old.texts() == ['before', 'after'])
+        ros.want(wanted[:1])
+    eventually(lambda: len(peer.subscribed('/latched')) == 1)
+    publisher.publish(String(data='end'))
+    staying = old if stays else new
+    eventually(lambda: staying.texts() == ['before', 'after', 'end'])
+
+
+def test_a_publisher_whose_topic_has_another_type_here_opens_once_that_is_gone(bridge_graph, peer):
+    ros = RosSide(bridge_graph.node, LOG, has_gid=has_publisher_gid())
+    text = ros.publisher('/retyped', 'std_msgs/msg/String', Qos(), latched=False)
+    text.open()
+    number = ros.publisher('/retyped', 'std_msgs/msg/Int32', Qos(), latched=False)
+    with pytest.raises(InterfaceError, match='/retyped: .*incompatible type'):
+        number.open()
+    assert number.state().startswith('error: /retyped: ')
+    assert not number.has_subscribers()
+    with pytest.raises(PayloadError, match='incompatible type'):
+        number.publish(b'')
+    bridge_graph.start()
+    heard = peer.node.create_subscription(Int32, '/retyped', lambda _: None, 10)
+    ros.release(text)
+    eventually(lambda: number.state() == 'open')
+    eventually(number.has_subscribers)
+    peer.node.destroy_subscription(heard)
 
 
 def test_a_publisher_is_shared_and_closes_with_its_last_user(bridge_graph, peer):
     ros = RosSide(bridge_graph.node, LOG, has_gid=has_publisher_gid())
     one = ros.publisher('/shared', 'std_msgs/msg/String', Qos(), latched=False)
+    one.open()
     two = ros.publisher('/shared', 'std_msgs/msg/String', Qos(), latched=False)
+    two.open()
     assert one is two
     eventually(lambda: peer.node.count_publishers('/shared') == 1)
     ros.release(one)
@@ -394,7 +447,9 @@ def test_a_publisher_is_shared_and_closes_with_its_last_user(bridge_graph, peer)
 def test_publishers_offer_state_as_latched_and_events_as_reliable(bridge_graph, peer):
     ros = RosSide(bridge_graph.node, LOG, has_gid=has_publisher_gid())
     state = ros.publisher('/state', 'std_msgs/msg/String', Qos(), latched=True)
+    state.open()
     event = ros.publisher('/event', 'std_msgs/msg/String', Qos(), latched=False)
+    event.open()
     bridge_graph.start()
     state.publish(bytes(serialize_message(String(data='kept'))))
     received = peer.node.create_subscription(
@@ -413,6 +468,7 @@ def test_publishers_offer_state_as_latched_and_events_as_reliable(bridge_graph, 
 def test_a_subscriber_of_another_type_is_an_error_of_the_publisher(bridge_graph, peer):
     ros = RosSide(bridge_graph.node, LOG, has_gid=has_publisher_gid())
     publisher = ros.publisher('/cmd_vel', 'geometry_msgs/msg/Twist', Qos(), latched=False)
+    publisher.open()
     bridge_graph.start()
     peer.node.create_subscription(Twist, '/cmd_vel', lambda _: None, 10)
     eventually(publisher.has_subscribers)
@@ -598,6 +654,7 @@ def test_entities_made_and_destroyed_while_other_nodes_come_and_go(bridge_graph)
         rounds = 0
         while storm.poll() is None:
             publisher = ros.publisher('/storm_1', 'std_msgs/msg/String', Qos(), latched=False)
+            publisher.open()
             publisher.publish(bytes(serialize_message(String(data=str(rounds)))))
             ros.release(publisher)
             rounds += 1
@@ -653,6 +710,8 @@ def test_idle_topics_are_not_asked_for_one_by_one(bridge_graph, peer, monkeypatc
         ros.publisher(f'/out{number}', 'std_msgs/msg/String', Qos(), latched=False)
         for number in range(count)
     ]
+    for out in outs:
+        out.open()
     bridge_graph.start()
     eventually(lambda: all(route.states[-1:] == ['open'] for route in heard[: len(publishers)]))
     asked = []

@@ -11,8 +11,8 @@ from fakes import FakeClock, FakeRedis, FakeRos
 from samples import NUMBER, TWIST, number
 
 from redis_bridge.bridge.bridge import Bridge
-from redis_bridge.bridge.route_set import GROUP_DEPTH, NEWEST_DEPTH, RouteSet
-from redis_bridge.errors import MappingError
+from redis_bridge.bridge.route_set import GROUP_DEPTH, NEWEST_DEPTH, Changes, RouteSet
+from redis_bridge.errors import BridgeError, InterfaceError, MappingError
 from redis_bridge.mapping.model import (
     ChannelSinkConfig,
     ChannelSourceConfig,
@@ -272,6 +272,112 @@ def test_another_stop_is_another_dead_man(world):
     world.receive('cmd', b'{"linear": {"x": 1}}')
     world.clock.move(0.11)
     assert len(world.published('/cmd_vel')) == 4
+
+
+def test_it_counts_what_has_changed(world):
+    one, two, three = out('/1', '1'), out('/2', '2'), out('/3', '3')
+    assert world.routes.apply([one, two, three]) == Changes(0, 0, 3, 0)
+    changes = world.routes.apply(
+        [replace(one, where='m.yaml:7'), replace(two, meta=False), into()]
+    )
+    assert changes == Changes(unchanged=1, changed=1, new=1, removed=1)
+    assert str(changes) == '1 unchanged, 1 changed, 1 new, 1 removed'
+
+
+def test_a_publisher_opens_once_those_of_another_type_are_closed(world):
+    opened = []
+
+    def open_it(publisher):
+        opened.append((publisher.message.name, len(world.ros.publishers)))
+
+    world.ros.on_open = open_it
+    world.routes.apply([into()])
+    world.routes.apply([into(type=TWIST.name)])
+    assert opened == [(NUMBER.name, 1), (TWIST.name, 1)]
+
+
+def test_a_publisher_that_dds_rejects_is_logged_and_all_others_run(world, caplog):
+    def reject(publisher):
+        if publisher.name == '/b':
+            raise InterfaceError('/b: incompatible type')
+
+    world.ros.on_open = reject
+    world.routes.apply([into(), into('/good', 'good')])
+    assert 'channel c -> /b: /b: incompatible type' in caplog.text
+    assert [source.config.name for source in world.redis.sources] == ['c', 'good']
+    world.receive('good', b'{"data": 1}')
+    assert len(world.published('/good')) == 1
+
+
+def test_a_closed_route_is_not_opened_by_a_topic_that_comes_late(world):
+    world.routes.apply([out()])
+    (route,) = world.routes.outbound()
+    sink = world.redis.sinks['k']
+    world.routes.apply([])
+    route.opened(NUMBER)
+    route.forward([number(1.0)])
+    assert sink.payloads == []
+
+
+@pytest.mark.parametrize('change', [{'type': NUMBER.name}, {'qos': Qos(depth=1)}])
+def test_a_dead_man_whose_publisher_goes_stops_the_robot(world, change):
+    world.routes.apply([command()])
+    world.receive('cmd', b'{"linear": {"x": 1}}')
+    published = world.published('/cmd_vel')
+    changed = replace(command(), **change)
+    world.routes.apply([changed])
+    assert published[1:] == [cdr_write.writer(TWIST)({})]
+    world.receive('cmd', b'{}')
+    world.clock.move(0.6)
+    assert len(world.published('/cmd_vel')) == 2  # the command and a stop of the new one
+    (route,) = world.routes.inbound()
+    assert route.dead_man.publisher is route.publisher
+
+
+def test_a_dead_man_of_a_route_that_stays_is_shared_by_one_that_changes(world):
+    world.routes.apply([command(name='one'), command(name='two')])
+    world.routes.apply([command(name='one'), replace(command(name='two'), qos=Qos(depth=1))])
+    one, two = world.routes.inbound()
+    assert one.dead_man is two.dead_man
+
+
+def test_a_key_that_goes_both_ways_begins_anew_when_its_writer_does(world):
+    back = replace(into('/a', source=KeySourceConfig('k')), encoding='text')
+    world.routes.apply([out(), back])
+    world.ros.receiver('/a').opened(NUMBER)
+    world.ros.receiver('/a').forward([number(0.5)])
+    world.routes.apply([])
+    world.routes.apply([out(), back])
+    world.receive('k', b'0.5')
+    assert world.published('/a') == [number(0.5)]
+
+
+def test_an_error_leaves_a_key_that_goes_both_ways_as_it_was(world):
+    back = replace(into('/a', source=KeySourceConfig('k')), encoding='text')
+    world.routes.apply([out(), back])
+    with pytest.raises(MappingError):
+        world.routes.apply(
+            [out(on_change=True), replace(back, max_bytes=9), into(type='no/msg/T')]
+        )
+    again = into('/c', source=KeySourceConfig('k'))
+    world.routes.apply([out(), replace(again, encoding='text'), back])
+    world.ros.receiver('/a').opened(NUMBER)
+    world.ros.receiver('/a').forward([number(0.5)])
+    for source in world.redis.sources:
+        source.receiver.receive([Received(b'0.5')])
+    assert world.published('/a') == world.published('/c') == []
+
+
+def test_a_bridge_takes_the_routes_of_another_mapping_until_it_is_closed():
+    ros, redis = FakeRos(NUMBER), FakeRedis()
+    mapping = Mapping('m.yaml', 'robot1', ros_to_redis=(out(),))
+    with Bridge(mapping, ros, redis, log=LOG) as bridge:
+        assert bridge.change(replace(mapping, redis_to_ros=(into(),))) == Changes(1, 0, 1, 0)
+        assert set(bridge.report()) == {'/a -> key k', 'channel c -> /b'}
+        assert [source.config.name for source in redis.sources] == ['c']
+    with pytest.raises(BridgeError, match='the bridge ends'):
+        bridge.change(mapping)
+    assert bridge.report() == {}
 
 
 def test_a_bridge_runs_its_mapping_and_closes_it():

@@ -524,11 +524,69 @@ def nearly_mappings(draw):
     return value(schema.schema())
 
 
+def test_a_robot_s_name_is_valid_in_topics_and_itself_in_redis(tmp_path):
+    loaded = load(tmp_path, outbound('topic: "/{robot}/a", to: {key: "{robot}:a"}'), robot='4-wd')
+    (route,) = loaded.ros_to_redis
+    assert str(route) == '/_4_wd/a -> key 4-wd:a'
+    assert (
+        plan(loaded)
+        .lines[0]
+        .endswith(': robot 4-wd (_4_wd in topics), ROS kilted, executor events')
+    )
+
+
+def test_two_names_that_become_one_in_topics_are_an_error(tmp_path):
+    text = (
+        'version: 1\nvars:\n  lead: tb3-1\n  tail: tb3.1\nros_to_redis:\n'
+        '- {topic: "/{robot}/a", to: {key: a}}\n- {topic: "/{lead}/a", to: {key: b}}\n'
+    )
+    assert errors(tmp_path, text, robot='tb3_1') == [
+        "m.yaml:3: vars.lead: in topics, 'tb3-1' becomes 'tb3_1', as 'tb3_1' of 'robot' does: "
+        'rename one of them'
+    ]
+    assert load(tmp_path, text, robot='tb3-1').robot == 'tb3-1'  # one name twice
+    assert load(tmp_path, text.replace('/{lead}/', '/other/'), robot='tb3_1')
+
+
+FIXED = 'cannot change while the bridge runs: restart it, or take the change back'
+
+
+def test_what_a_bridge_that_runs_cannot_change_is_an_error(tmp_path):
+    text = outbound('topic: /a, to: {key: k}')
+    running = load(tmp_path, text)
+    other = 'redis: {url: "redis://h", username: u, tls: {}}\npresence: {ttl_ms: 9000}\n'
+    other += 'executor: single_threaded\nvars: {robot: r2}\n'
+    assert errors(tmp_path, text + other, robot=None, running=running) == [
+        f'm.yaml:4: redis.url: {FIXED}',
+        f'm.yaml:4: redis.username: {FIXED}',
+        f'm.yaml:5: presence: {FIXED}',
+        f'm.yaml:6: executor: {FIXED}',
+        f'm.yaml:7: vars.robot: {FIXED}',
+    ]
+    same = text + 'executor: events\npresence: {every_ms: 2000}\nvars: {robot: r1, x: y}\n'
+    assert load(tmp_path, same, robot=None, running=running) == running
+    # What was given wins over the file then and now.
+    given = {'robot': 'r1', 'redis_url': 'redis://g'}
+    running = load(tmp_path, text, **given)
+    ours = 'redis: {url: "redis://h"}\nvars: {robot: r2}\n'
+    assert load(tmp_path, text + ours, **given, running=running) == running
+
+
+def test_what_a_bridge_cannot_change_is_listed_beside_other_errors(tmp_path):
+    running = load(tmp_path, outbound('topic: /a, to: {key: k}'))
+    text = outbound('topik: /a, to: {key: k}', 'executor: single_threaded\npresence: {ttl_ms: 1}')
+    found = errors(tmp_path, text, running=running)
+    assert f'm.yaml:4: executor: {FIXED}' in found
+    assert len([error for error in found if 'presence' in error]) == 1
+    assert any('topik' in error for error in found)
+
+
 def _loads_or_reports(directory, text):
     file = directory / 'm.yaml'
     file.write_text(text, encoding='utf-8', errors='surrogatepass')
     try:
         loaded = loading.load(file, robot='r1', environ={'A': 'a'})
+        assert loading.load(file, robot='r1', environ={'A': 'a'}, running=loaded) == loaded
     except MappingError as error:
         assert error.errors
         return

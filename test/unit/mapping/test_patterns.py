@@ -17,6 +17,24 @@ def test_templates_take_values_with_and_without_braces():
     assert patterns.expand('{{robot}}:odom', variables) == '{robot1}:odom'
 
 
+@pytest.mark.parametrize(
+    ('template', 'robot', 'topic'),
+    [
+        ('/{robot}/odom', 'tb3-1', '/tb3_1/odom'),
+        ('/{robot}/odom', 'tb3_1', '/tb3_1/odom'),
+        ('/{robot}/odom', 'a.b-c', '/a_b_c/odom'),
+        ('/{robot}/odom', '4wd', '/_4wd/odom'),
+        ('{robot}/odom', '4wd', '_4wd/odom'),
+        ('/robot{robot}/odom', '7', '/robot7/odom'),
+        ('/robot{robot}/odom', '4-wd', '/robot4_wd/odom'),
+        ('/{robot}/odom', 'fleet/tb3-1', '/fleet/tb3-1/odom'),  # no robot's name
+    ],
+)
+def test_names_of_robots_are_valid_in_topics(template, robot, topic):
+    assert patterns.expand(template, {'robot': robot}, is_topic=True) == topic
+    assert patterns.expand('{robot}:odom', {'robot': robot}) == f'{robot}:odom'
+
+
 def test_values_are_not_taken_for_templates():
     assert patterns.expand('{a}{b}', {'a': '{b}', 'b': 'x'}) == '{b}x'
 

@@ -46,9 +46,9 @@ ERRORS = [
         "m.yaml:4: ros_to_redis[1].topic: expected 'a' as in ros_to_redis[0], got '/a'",
     ),
     (
-        outbound('topic: "/{robot}/a", to: {key: x}', 'vars: {robot: r-1}'),
+        outbound('topic: "/{place}/a", to: {key: x}', 'vars: {place: hall/r-1}'),
         'm.yaml:3: ros_to_redis[0].topic: a topic name consists of letters, digits and '
-        "underscores between slashes: 'r-1' in '/r-1/a' (from '/{robot}/a')",
+        "underscores between slashes: 'r-1' in '/hall/r-1/a' (from '/{place}/a')",
     ),
     (
         outbound('topic: /a, type: String, to: {key: x}'),
