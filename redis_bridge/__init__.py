@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from redis_bridge.client.client import Client, Notice, Robot, Update
+    from redis_bridge.client.client import Client, Notice, Robot, RobotEvent, Update
 
-__all__ = ['Client', 'Notice', 'Robot', 'Update', '__version__']
+__all__ = ['Client', 'Notice', 'Robot', 'RobotEvent', 'Update', '__version__']
 __version__ = '0.1.0'
 
 if not TYPE_CHECKING:  # for type checkers there are no other names than these
