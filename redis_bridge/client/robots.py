@@ -103,7 +103,7 @@ class RobotWatch:
         timing = calls.address.timing
         deadline = time.monotonic() + timing.connect_s + timing.reply_s
         self._source.want(True)
-        while health.state(_ROLE) != 'connected':
+        while not self._source.is_current():
             problem = health.failure(_ROLE)
             if problem is None and time.monotonic() >= deadline:
                 problem = 'no answer'
@@ -130,10 +130,7 @@ class RobotWatch:
     def close(self) -> None:
         """End the watch; iterating ends too. Closing twice is harmless."""
         self._queue.close()
-        thread = self._source.thread
-        thread.finish()
-        thread.interrupt()
-        thread.close(time.monotonic() + 1.0)
+        self._source.close(time.monotonic() + 1.0)
         self._on_close(self)
 
     def wait(self, seconds: float | None) -> RobotEvent | None:

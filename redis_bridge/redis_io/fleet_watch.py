@@ -39,36 +39,54 @@ class FleetWatch:
         health: Health,
         on_event: Callable[[RobotEvent], None],
     ) -> None:
+        self._role = role
+        self._address = address
+        self._health = health
         self._on_event = on_event
         self._is_wanted = False
-        self._is_started = False
         self._clock = Clock()
         self._changes = Changes()
-        self.thread = ConnectionThread(
-            role, address, self._session, health=health, is_idle=lambda: not self._is_wanted
-        )
+        self._thread: ConnectionThread | None = None  # from when it is first wanted
 
     def want(self, is_wanted: bool) -> None:
-        """Follow the roster from now on, or no longer; each time it begins anew."""
-        if self._is_wanted != is_wanted:
-            self._is_wanted = is_wanted
-            self._changes = Changes()
-            if not self._is_started:
-                self._is_started = True
-                self.thread.start()
-            self.thread.waker.set()
+        """See `ports.RosterWatch`."""
+        if self._is_wanted == is_wanted:
+            return
+        self._is_wanted = is_wanted
+        self._changes = Changes()
+        if self._thread is None:
+            self._thread = thread = ConnectionThread(
+                self._role,
+                self._address,
+                lambda connection: self._session(thread, connection),
+                health=self._health,
+                is_idle=lambda: not self._is_wanted,
+            )
+            thread.start()
+        self._thread.waker.set()
 
-    def _session(self, connection: Connection) -> None:
-        reads = self.thread.connect()  # one that is subscribed cannot
+    def is_current(self) -> bool:
+        """See `ports.RosterWatch`."""
+        return self._thread is not None and self._health.state(self._role) == 'connected'
+
+    def close(self, deadline: float) -> None:
+        """End the thread; closing twice is harmless."""
+        if self._thread is not None:
+            self._thread.finish()
+            self._thread.interrupt()
+            self._thread.close(deadline)
+
+    def _session(self, thread: ConnectionThread, connection: Connection) -> None:
+        reads = thread.connect()  # one that is subscribed cannot
         connection.call('SUBSCRIBE', keys.FLEET)
         self._compare(connection, reads)
-        self.thread.mark_connected()
+        thread.mark_connected()
         compare_at = time.monotonic() + COMPARE_S
-        while self._is_wanted and not self.thread.closing.is_set():
+        while self._is_wanted and not thread.closing.is_set():
             if time.monotonic() >= compare_at:
                 self._compare(connection, reads)
                 compare_at = time.monotonic() + COMPARE_S
-            if connection.wait(compare_at - time.monotonic(), self.thread.waker):
+            if connection.wait(compare_at - time.monotonic(), thread.waker):
                 self._read(connection)
 
     def _compare(self, connection: Connection, reads: Connection) -> None:
