@@ -12,7 +12,7 @@ by the Redis server's clock).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import NamedTuple
 
 ONLINE, OFFLINE, LOST = 'online', 'offline', 'lost'
@@ -54,9 +54,14 @@ def event_of(payload: bytes) -> RobotEvent | None:
     return event if is_valid and abs(event.stamp) < 1e18 else None
 
 
-def events_of(payloads: Iterable[bytes]) -> dict[str, RobotEvent]:
-    """Return the changes in the values of the hash, by robot."""
-    return {event.robot: event for payload in payloads if (event := event_of(payload)) is not None}
+def events_of(fields: Mapping[bytes, bytes | None]) -> dict[str, RobotEvent]:
+    """Return the changes in fields of the hash, by robot."""
+    events = {name: event_of(value) for name, value in fields.items() if value is not None}
+    return {
+        event.robot: event
+        for name, event in events.items()
+        if event is not None and event.robot == name.decode(errors='replace')
+    }
 
 
 def stamp_after(previous: RobotEvent | None, now: float) -> float:

@@ -164,8 +164,8 @@ def read_roster(
     if isinstance(found, redis.ResponseError):
         raise found
     entries = {
-        event.robot: event
-        for event in fleet.events_of(pairs(found).values()).values()
+        robot: event
+        for robot, event in fleet.events_of(pairs(found)).items()
         if fleet.is_listed(event, now)
     }
     online = [event.robot for event in entries.values() if event.event == ONLINE]

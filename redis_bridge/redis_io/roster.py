@@ -86,7 +86,7 @@ class Roster:
                  'LIMIT', 0, LOST_AT_ONCE),
             ])  # fmt: skip
             if self._accepted(replies) and found:
-                self._report_lost(connection, [name.decode(errors='replace') for name in found])
+                self._report_lost(connection, found)
 
     def leave(self) -> list[Command]:
         """Return what reports that we left in order, to be sent with the release of the claim."""
@@ -110,7 +110,7 @@ class Roster:
             connection.call('UNWATCH')
             return
         now = self._clock.now()
-        roster = fleet.events_of(pairs(found).values())
+        roster = fleet.events_of(pairs(found))
         previous = roster.get(self._robot)
         entry, reported = self._next(previous, now)
         old = [name for name, event in roster.items() if not fleet.is_listed(event, now)]
@@ -140,9 +140,9 @@ class Roster:
         entry = RobotEvent(ONLINE, self._robot, self._host, self._boot, stamp)
         return entry, [*reported, entry]
 
-    def _report_lost(self, connection: Connection, robots: Collection[str]) -> None:
+    def _report_lost(self, connection: Connection, robots: Collection[bytes]) -> None:
         """Report those whose claim is gone, unless another bridge does or they come back."""
-        claims = [keys.robot_key(robot) for robot in robots]
+        claims = [keys.robot_key('').encode() + robot for robot in robots]
         replies = connection.pipe([
             ('EXISTS', *claims),  # so that what ran out is deleted before it is watched
             ('WATCH', keys.FLEET, *claims),
@@ -154,12 +154,12 @@ class Roster:
             return
         _, _, found, *exist = replies
         gone = [robot for robot, is_there in zip(robots, exist) if not is_there]
-        entries = fleet.events_of(entry for entry in found if entry is not None)
+        entries = fleet.events_of(dict(zip(robots, found)))
         now = self._clock.now()
         lost = [
-            entries[robot].then(LOST, now)
-            for robot in gone
-            if robot in entries and entries[robot].event == ONLINE
+            entry.then(LOST, now)
+            for entry in entries.values()
+            if entry.event == ONLINE and entry.robot.encode() in gone
         ]
         if gone:
             self._executed(connection, _changes(lost, gone=gone))
@@ -183,7 +183,7 @@ def _changes(
     reported: Collection[RobotEvent],
     *,
     stored: Collection[RobotEvent] | None = None,
-    gone: Collection[str] = (),
+    gone: Collection[str] | Collection[bytes] = (),
 ) -> list[Command]:
     """Return what publishes changes and stores them, or instead of them those in `stored`."""
     return [

@@ -20,7 +20,7 @@ from servers import Server, leave_claim
 from support import eventually
 
 from redis_bridge.mapping.model import RedisSettings
-from redis_bridge.protocol.fleet import LOST, ONLINE, RobotEvent, event_of
+from redis_bridge.protocol.fleet import LOST, ONLINE, RobotEvent, event_of, events_of
 from redis_bridge.protocol.keys import FLEET, FLEET_DUE, robot_key
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.clock import Clock
@@ -99,7 +99,7 @@ def boot(db: redis.Redis, robot: str) -> str:
 
 
 def roster(db: redis.Redis) -> dict[str, RobotEvent]:
-    return {name.decode(): event_of(value) for name, value in db.hgetall(FLEET).items()}
+    return events_of(db.hgetall(FLEET))
 
 
 def online(db: redis.Redis) -> dict[str, str]:
@@ -392,7 +392,10 @@ def test_a_robot_that_comes_back_while_its_loss_is_decided_is_not_lost(
 
 
 def test_what_is_no_entry_is_replaced(members, listener, db):
-    db.hset(FLEET, 'r0', 'nonsense')
+    db.hset(FLEET, mapping={'r0': 'nonsense', b'\xff': 'nonsense'})
+    db.zadd(FLEET_DUE, {b'\xff': 1})
+    members[2].look_quickly()
+    assert db.zscore(FLEET_DUE, b'\xff') is None
     db.hset(FLEET, 'r1', json.dumps({**roster(db)['r1']._asdict(), 'robot': 7}))
     for member in members[:2]:
         member.roster.beat(member.connection)
@@ -402,9 +405,8 @@ def test_what_is_no_entry_is_replaced(members, listener, db):
 
 def test_what_is_long_gone_is_forgotten_by_the_next_robot_that_comes(members, db):
     old = RobotEvent(LOST, 'old', 'h', 'b', time.time() - 90_000)
-    db.hset(
-        FLEET, mapping={'old': old.to_json(), 'new': old._replace(stamp=time.time()).to_json()}
-    )
+    new = RobotEvent(LOST, 'new', 'h', 'b', time.time())
+    db.hset(FLEET, mapping={event.robot: event.to_json() for event in (old, new)})
     db.hdel(FLEET, 'r0')
     members[0].roster.beat(members[0].connection)
     assert not db.hexists(FLEET, 'old')
