@@ -12,9 +12,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from redis_bridge.client.client import Client, Lease, Notice, Queue, Robot, Task, Update
+    from redis_bridge.client.client import (
+        Client,
+        Lease,
+        Notice,
+        Queue,
+        Robot,
+        RobotEvent,
+        Task,
+        Update,
+    )
 
-__all__ = ['Client', 'Lease', 'Notice', 'Queue', 'Robot', 'Task', 'Update', '__version__']
+__all__ = [
+    'Client', 'Lease', 'Notice', 'Queue', 'Robot', 'RobotEvent', 'Task', 'Update', '__version__',
+]  # fmt: skip
 __version__ = '0.1.0'
 
 if not TYPE_CHECKING:  # for type checkers there are no other names than these

@@ -78,6 +78,7 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         from redis_bridge.ros_io.drain import has_publisher_gid
         from redis_bridge.ros_io.executor import spinning
         from redis_bridge.ros_io.reload import Reloads
+        from redis_bridge.ros_io.roster import RosterTopics
         from redis_bridge.ros_io.side import RosSide
     except ImportError as error:
         raise MissingRosError(error) from None
@@ -102,6 +103,7 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         opened.callback(ros.close)
         bridge = Bridge(mapping, ros, redis, log=log)
         Diagnostics(services, mapping.robot, bridge.report, redis.states, log)
+        RosterTopics(services, redis.watch_robots, log)
         if not stop.empty():
             return stop.get()
         opened.enter_context(bridge)

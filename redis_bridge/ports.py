@@ -171,6 +171,16 @@ class RedisSide(Protocol):
         """Return why this bridge may neither read nor write now; None if it may."""
 
 
+class RosterWatch(Protocol):
+    """Follows which robots are online."""
+
+    def want(self, is_wanted: bool) -> None:
+        """Follow the roster from now on, or no longer; each time it begins anew."""
+
+    def is_current(self) -> bool:
+        """Return whether all that has happened was reported."""
+
+
 class TopicReceiver(Protocol):
     """The route behind a topic; all methods are called from the executor's thread."""
 

@@ -20,12 +20,23 @@ from redis_bridge.cli.mapping_commands import Check, Demo, Run
 from redis_bridge.cli.options import CONNECTION, DEFAULT_URL, Command, UsageError, add_connection
 from redis_bridge.cli.output import abandon, complain
 from redis_bridge.cli.queue_command import Queue
+from redis_bridge.cli.robots import Robots
 from redis_bridge.cli.status import Status
 from redis_bridge.errors import BridgeError, MappingError, NotFoundError, RedisError
 
 COMMANDS: dict[str, Command] = {
     type(command).__name__.lower(): command
-    for command in (Run(), Check(), Demo(), Status(), Get(), Watch(), Publish(), Queue())
+    for command in (
+        Run(),
+        Check(),
+        Demo(),
+        Robots(),
+        Status(),
+        Get(),
+        Watch(),
+        Publish(),
+        Queue(),
+    )
 }
 # The first that fits.
 EXIT_STATUS = {NotFoundError: 4, RedisError: 3, UsageError: 2, BridgeError: 1}
@@ -38,7 +49,8 @@ user of the machine could read it in the list of processes.
 examples:
   redis-bridge check warehouse.yaml --robot robot1     what would this mapping do?
   redis-bridge run warehouse.yaml --robot robot1       run the bridge (needs ROS 2)
-  redis-bridge status                                  which robots are online, what do they carry?
+  redis-bridge robots                                  which robots are online?
+  redis-bridge status robot1                           what does its bridge carry?
   redis-bridge get robot1:odom
   redis-bridge watch robot1:odom robot1:battery
   redis-bridge publish robot1:goal '{{pose: {{position: {{x: 1.5}}}}}}'

@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The command `status`: robots, and what their bridges carry."""
+"""The command `status`: what the bridges of robots carry, route by route."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ COLUMNS = ('ROUTE', 'DIRECTION', 'STATE', 'CARRIED', 'RATE', 'LATENCY', 'DROPPED
 
 
 class Status(Command):
-    """Show the robots and what their bridges carry.
+    """Show what the bridges of robots carry, route by route.
 
     Each robot that has sent a heartbeat within its time to live (6 s unless its mapping says
     otherwise), with the state of its connections and, for each route, the messages carried and
-    dropped, the rate and the latency.
+    dropped, the rate and the latency. `robots` has one line per robot, and who is lost.
 
     examples:
       redis-bridge status

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from redis_bridge.client import robots
@@ -21,26 +23,20 @@ from redis_bridge.client.lease import Lease
 from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
 from redis_bridge.client.publish import Target, find_target
 from redis_bridge.client.queue import Queue, QueueStatus, Task
+from redis_bridge.client.robots import RobotWatch
 from redis_bridge.client.stored import Event, is_readable, read_command, stored
 from redis_bridge.client.watch import Watch
-from redis_bridge.errors import NotFoundError, PayloadError
+from redis_bridge.errors import InterfaceError, NotFoundError, PayloadError
 from redis_bridge.mapping.model import RedisSettings, Tls
 from redis_bridge.protocol.descriptions import NameInfo
+from redis_bridge.protocol.fleet import RobotEvent
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.protocol.robot_status import Robot
 
 __all__ = [
-    'Client',
-    'Lease',
-    'Notice',
-    'Queue',
-    'QueueStatus',
-    'Robot',
-    'Target',
-    'Task',
-    'Update',
-    'Watch',
-]
+    'Client', 'Lease', 'Notice', 'Queue', 'QueueStatus', 'Robot', 'RobotEvent', 'RobotWatch',
+    'Target', 'Task', 'Update', 'Watch',
+]  # fmt: skip
 
 LOG = logging.getLogger('redis_bridge.client')
 TARGET_FRESH_S = 2.0
@@ -86,7 +82,7 @@ class Client:
         self._lock = threading.RLock()
         self._targets: dict[tuple[str | None, ...], tuple[float, Target]] = {}
         self._seq: Counter[tuple[str, str]] = Counter()
-        self._opened: list[Watch | Lease | Queue] = []
+        self._opened: list[Watch | RobotWatch | Lease | Queue] = []
 
     def __enter__(self) -> Client:
         return self
@@ -177,7 +173,7 @@ class Client:
             self._opened.append(watch)
         return watch
 
-    def _forget(self, opened: Watch | Lease | Queue) -> None:
+    def _forget(self, opened: Watch | RobotWatch | Lease | Queue) -> None:
         with self._lock:
             if opened in self._opened:
                 self._opened.remove(opened)
@@ -322,7 +318,8 @@ class Client:
     def robots(self, *, on_notice: Callable[[Notice], None] | None = None) -> list[Robot]:
         """Return all robots whose heartbeat is in Redis, by name.
 
-        They are found by SCAN, which needs a permission of the user.
+        They are found by SCAN, which needs a permission of the user. Among them are bridges that
+        do not have their robot's name, see `Robot.is_closed`.
 
         :param on_notice: called for a robot's name that holds something else; default: the log
             `redis_bridge.client`.
@@ -340,6 +337,48 @@ class Client:
                 f'no bridge of a robot {name!r} is online: its heartbeat is missing or has expired'
             )
         return robot
+
+    def roster(self) -> list[RobotEvent]:
+        """Return the last change of each robot, by name: who is online, and who is not any more.
+
+        A robot that left or was lost is listed for a day.
+        """
+        return robots.last_events(self._calls)
+
+    def watch_robots(self, *, on_notice: Callable[[Notice], None] | None = None) -> RobotWatch:
+        """Return an endless iterator of changes: robots that come, leave in order, or are lost.
+
+        ::
+
+            for event in client.watch_robots():
+                if event.event == 'lost':
+                    print(event.robot, 'on', event.host)
+
+        It begins with what `roster` returns, oldest first. After a lost connection, which is
+        restored, it yields the last change of each robot that has changed meanwhile.
+
+        :param on_notice: called for lost connections, in the thread that iterates; default: the
+            log `redis_bridge.client`.
+        :raises RedisError: Redis cannot be reached, or denies the roster.
+        """
+        watch = RobotWatch(self._calls, on_notice or _log_notice, self._forget)
+        with self._lock:
+            self._opened.append(watch)
+        return watch
+
+    def batteries(self, names: Iterable[str]) -> dict[str, float]:
+        """Return the charge of the robots among `names` whose bridges write it; 1.0 is full.
+
+        It is the `percentage` of a sensor_msgs/msg/BatteryState in a key or hash.
+        """
+        found = {}
+        for robot, name in robots.battery_names(self._calls, names):
+            with contextlib.suppress(NotFoundError, PayloadError, InterfaceError):
+                value = self.get(name)
+                value = value.get('percentage') if isinstance(value, dict) else value
+                if isinstance(value, (int, float)) and math.isfinite(value):
+                    found[robot] = float(value)
+        return found
 
     def status(self, name: str) -> dict[str, Any]:
         """Return what a robot's bridge reports: `Robot.status`."""

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Generic, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import redis
 
@@ -26,6 +26,8 @@ from redis_bridge.redis_io.stream_source import Entry, StreamReceiver, StreamSou
 
 WAITING = 1000  # events that may wait for the consumer; beyond, the server's buffers fill
 CHECK_S = 0.02
+
+E = TypeVar('E')
 
 
 class Notice(NamedTuple):
@@ -44,8 +46,8 @@ class Follower:
     """Follows names until it is closed; lost connections are restored."""
 
     def __init__(self, address: Address) -> None:
-        self._queue = _Queue()
-        self._health = _Health(self._queue)
+        self._queue = Queue[Event]()
+        self._health = QueueHealth(self._queue)
         self._connect_s = address.timing.connect_s + address.timing.reply_s
         setup = Setup(address, self._health)
         self._channels = _Feed[ChannelReceiver](lambda: ChannelSource('channels', setup))
@@ -146,25 +148,25 @@ class _Feed(Generic[R]):
         return [error for receiver in receivers if (error := self.source.error_of(receiver))]
 
 
-class _Queue:
-    """What came and was not consumed yet; thread-safe."""
+class Queue(Generic[E]):
+    """What came and was not consumed yet: events and notices; thread-safe."""
 
     def __init__(self) -> None:
-        self._items: deque[Event | Notice] = deque()
+        self._items: deque[E | Notice] = deque()
         self._changed = threading.Condition()
         self._is_bounded = True
         self.closed = False
 
-    def put(self, item: Event | Notice) -> None:
+    def put(self, item: E | Notice) -> None:
         """Add an item; events wait while the queue is full, so that the server keeps the rest."""
         with self._changed:
-            if isinstance(item, Event):
+            if not isinstance(item, Notice):
                 self._changed.wait_for(self._has_room)
             if not self.closed:
                 self._items.append(item)
                 self._changed.notify_all()
 
-    def get(self, timeout: float | None) -> Event | Notice | None:
+    def get(self, timeout: float | None) -> E | Notice | None:
         """Return the next item, None if none came in time or the queue is closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._items or self.closed, timeout)
@@ -197,10 +199,10 @@ class _Queue:
             self._changed.notify_all()
 
 
-class _Health(Health):
+class QueueHealth(Health):
     """Queues notices about the connections instead of logging."""
 
-    def __init__(self, queue: _Queue) -> None:
+    def __init__(self, queue: Queue[E]) -> None:
         super().__init__(logging.getLogger(__name__), '')
         self._queue = queue
         self._is_lost = False
@@ -225,7 +227,7 @@ class _Health(Health):
 class _Receiver:
     """Queues what a source reports of one name as one kind."""
 
-    def __init__(self, queue: _Queue, name: str, kind: str) -> None:
+    def __init__(self, queue: Queue[Event], name: str, kind: str) -> None:
         self._queue = queue
         self._name = name
         self._kind = kind

@@ -1,20 +1,28 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Reads what robots' bridges report in their heartbeats."""
+"""Reads what robots' bridges report in their heartbeats, and follows who comes and goes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 
 import redis
 
 from redis_bridge.client.calls import Calls
-from redis_bridge.client.follow import Notice
+from redis_bridge.client.follow import CHECK_S, Notice, Queue, QueueHealth
 from redis_bridge.errors import RedisError
 from redis_bridge.protocol import keys, robot_status
+from redis_bridge.protocol.descriptions import NameInfo, marks_of
+from redis_bridge.protocol.fleet import LOST, RobotEvent
 from redis_bridge.protocol.robot_status import Robot
+from redis_bridge.redis_io.fleet_watch import FleetWatch, read_roster
 from redis_bridge.redis_io.resp import code_of, pairs
+
+_ROLE = 'roster'
+_BATTERY = 'sensor_msgs/msg/BatteryState'
+_KINDS = ('key', 'hash')  # that have a value now
 
 
 def read_robots(calls: Calls, notify: Callable[[Notice], None]) -> list[Robot]:
@@ -45,6 +53,94 @@ def read_robot(calls: Calls, name: str) -> Robot | None:
     if isinstance(reply, redis.ResponseError):
         raise RedisError(f'{name}: {_why(calls, reply)}')
     return robot_status.read(name, pairs(reply), calls.now()) if reply else None
+
+
+def last_events(calls: Calls) -> list[RobotEvent]:
+    """Return the last change of each robot, by name."""
+    entries, overdue = read_roster(calls.pipe, calls.now())
+    for robot, since in overdue.items():
+        entries[robot] = entries[robot].then(LOST, since)
+    return [entries[robot] for robot in sorted(entries)]
+
+
+def battery_names(calls: Calls, robots: Iterable[str]) -> list[tuple[str, str]]:
+    """Return robots with the name of the key or hash that has the state of their battery."""
+    asked = list(robots)
+    listed = calls.pipe([('HGET', keys.described_key(robot), 'names') for robot in asked])
+    names = [
+        (robot, name)
+        for robot, text in zip(asked, listed)
+        for name, marks in marks_of((text or b'').decode(errors='replace')).items()
+        if marks & set(_KINDS)
+    ]
+    metas = calls.pipe([('HGETALL', keys.meta_key(name)) for _, name in names])
+    return [
+        each for each, meta in zip(names, metas) if _is_battery(NameInfo.of(pairs(meta), _KINDS))
+    ]
+
+
+def _is_battery(info: NameInfo) -> bool:
+    return any(
+        written.type == _BATTERY and written.field in (None, 'percentage')
+        for written in info.written_as.values()
+    )
+
+
+class RobotWatch:
+    """An endless iterator of changes of the roster, made by `Client.watch_robots`."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        on_notice: Callable[[Notice], None],
+        on_close: Callable[[RobotWatch], None],
+    ) -> None:
+        self._notify = on_notice
+        self._on_close = on_close
+        self._queue = Queue[RobotEvent]()
+        health = QueueHealth(self._queue)
+        self._source = FleetWatch(_ROLE, calls.address, health, self._queue.put)
+        timing = calls.address.timing
+        deadline = time.monotonic() + timing.connect_s + timing.reply_s
+        self._source.want(True)
+        while not self._source.is_current():
+            problem = health.failure(_ROLE)
+            if problem is None and time.monotonic() >= deadline:
+                problem = 'no answer'
+            if problem is not None:
+                self.close()
+                raise calls.error(redis.ConnectionError(problem))
+            time.sleep(CHECK_S)
+
+    def __iter__(self) -> RobotWatch:
+        return self
+
+    def __next__(self) -> RobotEvent:
+        event = self.wait(None)
+        if event is None:
+            raise StopIteration
+        return event
+
+    def __enter__(self) -> RobotWatch:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the watch; iterating ends too. Closing twice is harmless."""
+        self._queue.close()
+        self._source.close(time.monotonic() + 1.0)
+        self._on_close(self)
+
+    def wait(self, seconds: float | None) -> RobotEvent | None:
+        """Return the next change; None if none comes in time, or the watch is closed."""
+        end = None if seconds is None else time.monotonic() + seconds
+        while True:
+            item = self._queue.get(None if end is None else max(0.0, end - time.monotonic()))
+            if not isinstance(item, Notice):
+                return item
+            self._notify(item)
 
 
 def _robot_keys(calls: Calls) -> list[bytes]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 PROTOCOL = 1  # version of the payloads and of these keys; a field of the type and robot hashes
 PREFIX = 'redis_bridge:'
+FLEET = f'{PREFIX}fleet'  # the channel with each change of the roster, and a hash of the last ones
+FLEET_DUE = f'{PREFIX}fleet:due'  # the sorted set of robots that are online; see `fleet`
 
 
 def type_key(type_name: str) -> str:

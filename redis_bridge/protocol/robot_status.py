@@ -46,6 +46,14 @@ class Robot:
     age: float | None
     status: dict[str, Any] = dataclasses.field(default_factory=dict)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether this is a bridge without its robot's name, such as `robot1/<boot>`.
+
+        It waits for the name, or another bridge has it.
+        """
+        return '/' in self.name
+
 
 def report_json(report: Mapping[str, Any]) -> str:
     """Return the report of a route as it is in the robot's hash."""

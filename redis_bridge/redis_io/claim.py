@@ -126,13 +126,19 @@ class Claim:
                 self._confirm(asked_at)
                 return
 
-    def release(self, connection: Connection) -> None:
-        """Give the claim up, unless it is another's."""
+    def release(self, connection: Connection, farewell: Sequence[Command] = ()) -> None:
+        """Give the claim up, unless it is another's; `farewell` is carried out only if it is ours.
+
+        It is carried out with the release or, if the server rejects it, not at all.
+        """
         self.end()
         connection.call('UNWATCH')
         is_ours = self._watch(connection).owner == self._owner
-        gone = [self._key] if is_ours else []
-        connection.pipe([('MULTI',), ('DEL', *gone, self._spare_key), ('EXEC',)])
+        release = ('DEL', self._key, self._spare_key) if is_ours else ('DEL', self._spare_key)
+        said = farewell if is_ours else ()
+        *_, ended = connection.pipe([('MULTI',), release, *said, ('EXEC',)])
+        if said and isinstance(ended, redis.ResponseError):
+            self.release(connection)
 
     def end(self) -> None:
         """Note that the claim is not renewed any more."""

@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Presence: the heartbeat that keeps the claim on a robot's name, with status and descriptions."""
+"""Presence: the heartbeat that keeps the claim on a robot's name, with all that goes with it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from redis_bridge.redis_io.descriptions import Descriptions
 from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.process import own_process
 from redis_bridge.redis_io.resp import code_of
+from redis_bridge.redis_io.roster import Roster
 
 Status = Callable[[], 'dict[str, str]']
 RETRY_MAX_S = 1.0  # a living holder is back before others take its name
@@ -33,7 +34,7 @@ PAUSE_S = 0.05  # after descriptions have changed, because many topics are found
 
 
 class Presence:
-    """The thread that holds the robot's name and writes its hash and the descriptions.
+    """The thread that holds the robot's name and writes its hash, the roster, the descriptions.
 
     It calls `on_change` when the name has become ours, also after a moment in which it was not,
     and when it has become another's. Without the name, the status is written under our origin.
@@ -58,6 +59,9 @@ class Presence:
         self._claim = Claim(
             keys.robot_key(robot), boot, spare_key, heartbeat, address.timing.retry_max_s
         )
+        self._host = socket.gethostname()
+        ttl_s = heartbeat.ttl_ms / 1000
+        self._roster = Roster(robot, boot, self._host, ttl_s, clock, self._report_denied)
         self._process = own_process()
         self._clock = clock
         self._health = health
@@ -69,7 +73,7 @@ class Presence:
         self._status: Status = dict
         self._status_failed = False
         self._descriptions = Descriptions(robot, self._report_denied)
-        self._denied: set[str] = set()  # codes of errors that were logged
+        self._denied: set[tuple[str, bool]] = set()  # codes of errors, and whether of the roster
         self._thread = ConnectionThread(
             'presence', address, self._session, health=health, retry_max_s=RETRY_MAX_S
         )
@@ -135,13 +139,14 @@ class Presence:
                 beat_at = time.monotonic() + self._every_s
             self._report_changes()
             self._thread.mark_connected()
-            if self._claim.term() is not None:
+            if self._claim.term() is not None:  # else the claim's watch may not end
+                self._roster.look(connection, accepts_writes=self._claim.rejected is None)
                 if is_due:
                     self._descriptions.heal(connection)
                 if self._descriptions.apply(connection):
                     self._thread.closing.wait(PAUSE_S)
             connection.pause(min(look_at, beat_at) - time.monotonic(), self._thread.waker)
-        self._claim.release(connection)
+        self._claim.release(connection, self._roster.leave())
 
     def _beat(self, connection: Connection) -> None:
         """Take or renew the claim, with the status of now."""
@@ -150,7 +155,7 @@ class Presence:
             **self._current_status(),
             **robot_status.claim_fields(
                 self._boot,
-                socket.gethostname(),
+                self._host,
                 os.getpid(),
                 self._process,
                 self._since,
@@ -159,6 +164,8 @@ class Presence:
             ),
         }
         self._claim.take(connection, fields)
+        if self._claim.term() is not None:
+            self._roster.beat(connection)
 
     def _report_changes(self) -> None:
         """Log whose the name is and what the server rejects, where that has changed."""
@@ -190,7 +197,8 @@ class Presence:
         return fields
 
     def _report_denied(self, key: str, error: redis.ResponseError) -> None:
-        """Log that a description cannot be written; each reason once."""
-        if code_of(error) not in self._denied:
-            self._denied.add(code_of(error))
+        """Log that a description or the roster cannot be written; each reason once."""
+        reason = code_of(error), key == keys.FLEET
+        if reason not in self._denied:
+            self._denied.add(reason)
             self._log.warning('%s: cannot be written: %s', key, self._thread.redact(error))

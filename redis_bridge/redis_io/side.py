@@ -23,10 +23,12 @@ from redis_bridge.mapping.model import (
 )
 from redis_bridge.ports import Sink, SourceRequest
 from redis_bridge.protocol.descriptions import NameDescription
+from redis_bridge.protocol.fleet import RobotEvent
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.channel_source import ChannelReceiver, ChannelSource
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection_thread import ConnectionThread
+from redis_bridge.redis_io.fleet_watch import FleetWatch
 from redis_bridge.redis_io.group_source import GroupReceiver, GroupSource
 from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.key_source import KeyReceiver, KeySource
@@ -66,7 +68,7 @@ class RedisSide:
         boot = secrets.token_hex(4)  # identifies this start of the bridge
         self.origin = f'{robot}/{boot}'
         self._log = log
-        address = Address(settings, f'redis_bridge:{robot}', timing)
+        self._address = address = Address(settings, f'redis_bridge:{robot}', timing)
         self._topology = Topology(address)
         self._clock = Clock()
         self._health = Health(log, address.where)
@@ -87,6 +89,7 @@ class RedisSide:
             )
         )
         self._sources = (self._channels, self._keys, self._streams, self._groups)
+        self._roster: FleetWatch | None = None
         self._wanted: Collection[SourceRequest] = ()
         self._lock = threading.Lock()  # over what is wanted
         self._is_started = False
@@ -154,6 +157,11 @@ class RedisSide:
     def describe(self, descriptions: Collection[NameDescription]) -> None:
         self._presence.describe(descriptions)
 
+    def watch_robots(self, on_event: Callable[[RobotEvent], None]) -> FleetWatch:
+        """Return what follows the roster while it is wanted, in a thread of its own; once."""
+        self._roster = FleetWatch('roster', self._address, self._health, on_event)
+        return self._roster
+
     def start(self, status: Callable[[], dict[str, str]]) -> None:
         with self._lock:
             self._is_started = True
@@ -180,6 +188,8 @@ class RedisSide:
             if self._closed:
                 return
             self._closed = True
+        if self._roster is not None:
+            self._roster.close(time.monotonic())
         threads = self._source_threads()
         for thread in threads:
             thread.finish()

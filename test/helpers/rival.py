@@ -56,13 +56,13 @@ class _Ros(FakeRos):
         pass
 
 
-def main(url: str, folder: str) -> None:
+def main(url: str, folder: str, robot: str) -> None:
     """Run until standard input ends."""
     file = Path(folder) / f'{os.getpid()}.yaml'
     file.write_text(MAPPING)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
     log = logging.getLogger('rival')
-    mapping = loading.load(file, robot='robot1', redis_url=url)
+    mapping = loading.load(file, robot=robot, redis_url=url)
     redis_side = RedisSide(
         mapping.redis, mapping.robot, log=log, presence=mapping.presence, timing=Timing()
     )

@@ -17,6 +17,9 @@ import msgpack
 import pytest
 from support import eventually
 
+from redis_bridge.protocol import keys
+from redis_bridge.protocol.fleet import RobotEvent
+
 EXAMPLES = Path(__file__).resolve().parents[2] / 'examples'
 
 
@@ -126,6 +129,21 @@ def test_the_training_job_takes_settings_that_somebody_else_made(db, start):
     db.mset({'learning_rate': '0.05', 'batch_size': '10'})
     output, _ = start('learning_rate.py', '1').communicate(timeout=20)
     assert output.startswith('epoch 1: learning_rate 0.05, batch_size 10, loss ')
+
+
+def test_watch_robots_acts_on_a_loss(db, start):
+    now = db.time()[0]
+    events = [RobotEvent('online', robot, 'pi4', 'b', now) for robot in ('robot1', 'robot2')]
+    for event in events:
+        db.hset(keys.FLEET, event.robot, event.to_json())
+        db.hset(keys.robot_key(event.robot), 'boot', event.boot)
+    process = start('watch_robots.py')
+    lines = [process.stdout.readline() for _ in events]
+    assert lines[-1].endswith('online: robot1, robot2\n')
+    assert db.publish(keys.FLEET, events[1].then('lost', now + 1).to_json()) == 1
+    assert process.stdout.readline() == (
+        'robot2 is lost (it ran on pi4): its tasks go to the others; online: robot1\n'
+    )
 
 
 @pytest.mark.parametrize('path', sorted(EXAMPLES.glob('*.py')), ids=lambda path: path.name)

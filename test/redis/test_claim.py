@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,72 +14,15 @@ from pathlib import Path
 
 import pytest
 import redis
+from rivals import Rival
 from servers import Server
 from support import eventually
 
 from redis_bridge import Client
 
-HELPERS = Path(__file__).parents[1] / 'helpers'
 KEY = 'redis_bridge:robot:robot1'
 TTL_S = 1.5  # as in rival.MAPPING
 TAKEN_WITHIN_S = 0.3 + 0.5  # its every_ms, and half a second
-
-
-class Rival:
-    """One process of `rival.py`; `numbers` is what it published, by route, with the time."""
-
-    def __init__(self, server: Server, folder: Path) -> None:
-        self.numbers: dict[str, list[tuple[float, int]]] = {'channel': [], 'key': [], 'stream': []}
-        self.dropped: dict[str, dict[str, int]] = {}
-        self.log = ''
-        self.process = subprocess.Popen(
-            [sys.executable, str(HELPERS / 'rival.py'), server.url, str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(HELPERS), *sys.path])},
-        )
-        self._readers = [threading.Thread(target=read) for read in (self._read, self._read_log)]
-        for reader in self._readers:
-            reader.start()
-
-    def _read(self) -> None:
-        for line in self.process.stdout:
-            what, _, value = line.partition(' ')
-            if what == 'report':
-                self.dropped = json.loads(value)
-            else:
-                self.numbers[what].append((time.monotonic(), int(value)))
-
-    def _read_log(self) -> None:
-        for line in self.process.stderr:
-            self.log += line
-
-    def has_name(self, db: redis.Redis) -> bool:
-        """Return whether the robot's hash names this process."""
-        return db.hget(KEY, 'pid') == str(self.process.pid).encode()
-
-    def counts(self) -> dict[str, int]:
-        """Return how many numbers were published by each route."""
-        return {route: len(numbers) for route, numbers in self.numbers.items()}
-
-    def goes_on(self, route: str = 'channel') -> None:
-        """Wait until it publishes more."""
-        before = len(self.numbers[route])
-        eventually(lambda: len(self.numbers[route]) > before)
-
-    def end(self) -> None:
-        """End it in order, or by force."""
-        self.process.stdin.close()
-        try:
-            self.process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-        for reader in self._readers:
-            reader.join()
-        self.process.stdout.close()
-        self.process.stderr.close()
 
 
 class Commander:

@@ -24,12 +24,15 @@ from redis_bridge.messages import cdr_write
 from redis_bridge.messages.definition import definition_text, parse_definition, type_hash
 from redis_bridge.payloads import CODECS
 from redis_bridge.protocol import keys
+from redis_bridge.protocol.fleet import RobotEvent
 from redis_bridge.protocol.meta import Meta
 
 ROOT = Path(main.__file__).resolve().parents[2]
 CLI = 'redis_bridge.cli'
 COMMAND = [sys.executable, '-m', CLI]
-COMMANDS = ('run', 'check', 'demo', 'status', 'get', 'watch', 'publish', 'queue')
+COMMANDS = (
+    'run', 'check', 'demo', 'robots', 'status', 'get', 'watch', 'publish', 'queue',
+)  # fmt: skip
 TWIST = parse_definition(
     'demo_msgs/msg/Scan', 'float64 x\nfloat32[] ranges\nuint8[] data\nstring text\n'
 )
@@ -658,3 +661,95 @@ def test_queue_says_what_it_cannot_find(shell, db, tasks):
     assert shell('queue', 'nothing')[1] == 'nothing: 0 waiting, 0 claimed, 0 dead\n'
     db.set('key', 'x')
     assert shell('queue', 'key')[0] == 1
+
+
+# --- robots ------------------------------------------------------------------------------------
+@pytest.fixture
+def fleet(db, robot):
+    """Leave the roster of a robot that is online, one that was lost, one that left."""
+    now = db.time()[0]
+    shadow = {'boot': '99', 'host': 'pi4', 'state': '{}', 'route:0': '{"state": "closed: held"}'}
+    db.hset(keys.robot_key('robot1/99'), mapping=shadow)
+    events = [
+        RobotEvent('online', 'robot1', 'pi4', '3f2a', now - 120),
+        RobotEvent('lost', 'robot2', 'pi5', '4a', now - 60),
+        RobotEvent('offline', 'robot3', 'pi6', '5b', now - 2 * 86400),
+        RobotEvent('online', 'robot4', 'pi7', '6c', now - 600),  # and nobody reports its loss
+    ]
+    db.hset(keys.FLEET, mapping={event.robot: event.to_json() for event in events})
+    db.zadd(keys.FLEET_DUE, {'robot1': now + 60, 'robot4': now - 30})
+    names = {'robot1:battery': ['key'], 'robot1:odom': ['key'], 'robot1:cmd_vel': ['from_channel']}
+    db.hset(keys.described_key('robot1'), 'names', json.dumps(names))
+    battery = {'key': 'json', 'type': 'sensor_msgs/msg/BatteryState'}
+    db.hset(keys.meta_key('robot1:battery'), mapping=battery)
+    db.hset(keys.meta_key('robot1:odom'), mapping={'key': 'json', 'type': 'nav_msgs/msg/Odometry'})
+    db.set('robot1:battery', '{"percentage": 0.754}')
+    return events
+
+
+def test_robots_are_listed_one_per_line(shell, fleet):
+    status, out, err = shell('robots')
+    assert (status, err) == (0, '')
+    head, *rows = out.splitlines()
+    assert head.split() == [
+        'ROBOT', 'STATE', 'SINCE', 'HOST', 'ROUTES', 'RATE', 'DROPPED', 'BATTERY', 'CONNECTION',
+    ]  # fmt: skip
+    assert [row.split()[:2] for row in rows] == [
+        ['robot1', 'online'], ['robot1/99', 'closed'], ['robot2', 'lost'], ['robot4', 'lost'],
+    ]  # fmt: skip
+    cells = re.split('  +', rows[0])
+    assert cells[3:] == ['pi4', '1/2', '20.0 Hz', '33', '75%', 'keys: connecting: no route']
+    assert cells[2].startswith('2 min')
+    assert re.split('  +', rows[2])[2].startswith('1 min')
+
+
+def test_robots_as_json(shell, fleet):
+    found = {each['name']: each for each in json.loads(shell('robots', '--json')[1])}
+    assert [name for name, each in found.items() if each['state'] == 'online'] == ['robot1']
+    assert found['robot1'] == {
+        'name': 'robot1', 'state': 'online', 'since': fleet[0].stamp, 'host': 'pi4',
+        'boot': '3f2a', 'routes': 2, 'routes_open': 1, 'rate_hz': 20.04, 'dropped': 33,
+        'battery': 0.754, 'connection': 'keys: connecting: no route',
+    }  # fmt: skip
+    assert found['robot2'] == {
+        'name': 'robot2', 'state': 'lost', 'since': fleet[1].stamp, 'host': 'pi5', 'boot': '4a',
+    }  # fmt: skip
+    assert found['robot4']['since'] == fleet[3].stamp + 570  # when its time was over
+
+
+def test_robots_of_nobody(shell):
+    status, out, err = shell('robots')
+    assert (status, out) == (0, '')
+    assert 'no robot' in err
+    assert shell('robots', '--json')[:2] == (0, '[]\n')
+
+
+def test_a_foreign_value_hides_no_line(shell, robot, db):
+    db.set(keys.robot_key('foo'), 'foreign')
+    strange = {'since': 'NaN', 'stamp': '9' * 400, 'pid': '[]', 'route:x': '5', 'state': '[1]'}
+    db.hset(keys.robot_key('strange'), mapping=strange)
+    db.hset(keys.FLEET, mapping={'a': '{}', 'b': '[' * 9999, 'c': '\xff'})
+    status, out, err = shell('robots')
+    assert status == 0
+    assert [row.split()[0] for row in out.splitlines()[1:]] == ['robot1', 'strange']
+    assert 'foo: this is no robot' in err
+
+
+def test_robots_are_watched(shell, fleet, db):
+    watch = shell.start('robots', '--watch', '--json')
+    seen = [json.loads(watch.stdout.readline()) for _ in range(2)]
+    assert [event['robot'] for event in seen] == ['robot1', 'robot2']
+    back = RobotEvent('online', 'robot2', 'pi5', '5a', fleet[1].stamp + 1)
+    eventually(lambda: db.publish(keys.FLEET, back.to_json()))
+    assert json.loads(watch.stdout.readline()) == back._asdict()
+    watch.send_signal(signal.SIGINT)
+    assert watch.wait(10) == 130
+    people = shell.start('robots', '--watch')
+    people.stdout.readline()
+    line = people.stdout.readline()
+    assert re.fullmatch(r'\d\d:\d\d:\d\d\.\d{3} robot2 lost \(host pi5, boot 4a\)\n', line)
+
+
+def test_robots_without_a_server_is_status_3(nowhere):
+    assert nowhere('robots')[0] == 3
+    assert nowhere('robots', '--watch')[0] == 3

@@ -30,6 +30,7 @@ from redis_bridge.payloads.hash_fields import hash_encoder
 from redis_bridge.ports import Write
 from redis_bridge.protocol import keys
 from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
+from redis_bridge.protocol.fleet import RobotEvent
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.side import RedisSide
@@ -699,6 +700,89 @@ def test_a_robot_that_reports_little_is_listed_too(db, client):
     robot = client.robot('robot1')
     assert (robot.boot, robot.protocol, robot.age) == (None, None, None)
     assert robot.status == {'state': '{broken', 'routes': []}
+
+
+def event(kind, robot, stamp, boot='b'):
+    return RobotEvent(kind, robot, 'h', boot, stamp)
+
+
+def enter(db, *events):
+    """Leave robots in the roster, and the claims of those that are online."""
+    for each in events:
+        db.hset(keys.FLEET, each.robot, each.to_json())
+        if each.event == 'online':
+            db.hset(keys.robot_key(each.robot), 'boot', each.boot)
+
+
+def test_a_watch_of_robots_begins_with_the_roster(db, client):
+    now = db.time()[0]
+    lost, new, old = (
+        event('lost', 'r2', now - 1),
+        event('online', 'r1', now),
+        event('lost', 'r', 1),
+    )
+    enter(db, new, lost, old)
+    assert client.roster() == [new, lost]
+    with client.watch_robots() as watch:
+        assert [next(watch), next(watch)] == [lost, new]
+        change = event('offline', 'r1', now + 1)
+        for payload in (new.to_json(), 'nonsense', change.to_json(), change.to_json()):
+            assert db.publish(keys.FLEET, payload) == 1
+        assert watch.wait(5) == change
+        assert watch.wait(0.1) is None
+    assert list(watch) == []
+    client.close()
+
+
+def test_what_changed_while_the_connection_was_lost_is_found(db, redis_server, client):
+    now = db.time()[0]
+    enter(db, event('online', 'r1', now), event('online', 'r2', now + 0.1))
+    notices = []
+    with client.watch_robots(on_notice=notices.append) as watch:
+        assert {next(watch).robot, next(watch).robot} == {'r1', 'r2'}
+        redis_server.restart()
+        enter(db, event('online', 'r1', now), event('online', 'r2', now + 1, 'b2'))
+        assert watch.wait(10) == event('online', 'r2', now + 1, 'b2')
+        assert watch.wait(0.2) is None
+    assert [notice.event for notice in notices] == ['lost', 'connected']
+
+
+def test_a_robot_that_nobody_reports_is_lost_all_the_same(db, client, monkeypatch):
+    monkeypatch.setattr('redis_bridge.redis_io.fleet_watch.COMPARE_S', 0.1)
+    monkeypatch.setattr('redis_bridge.redis_io.fleet_watch.GONE_S', 0.5)
+    now = db.time()[0]
+    first = [event('online', 'r1', now), event('online', 'r2', now + 0.1)]
+    enter(db, *first)
+    with client.watch_robots() as watch:
+        assert [next(watch), next(watch)] == first
+        db.delete(keys.robot_key('r1'))  # no bridge was left
+        gone = watch.wait(5)
+        assert (gone.event, gone.robot, gone.boot) == ('lost', 'r1', 'b')
+        enter(db, first[0])  # the server had lost it, and its bridge comes back
+        assert watch.wait(5) == first[0]
+        db.flushall()
+        enter(db, first[0])
+        gone = watch.wait(5)
+        assert (gone.event, gone.robot) == ('lost', 'r2')
+        assert watch.wait(0.7) is None
+
+
+def test_a_watch_of_robots_ends_with_its_client(db, client):
+    watch = client.watch_robots()
+    ended = threading.Thread(target=lambda: list(watch))
+    ended.start()
+    client.close()
+    ended.join(5)
+    assert not ended.is_alive()
+
+
+def test_a_roster_that_is_denied_is_an_error(db, redis_server):
+    db.execute_command('ACL', 'SETUSER', 'eve', 'on', '>pw', '~*', '+@all', 'resetchannels')
+    with (
+        redis_bridge.Client(f'redis://eve:pw@127.0.0.1:{redis_server.port}/0') as client,
+        pytest.raises(RedisError, match='channel'),
+    ):
+        client.watch_robots()
 
 
 # --- connection --------------------------------------------------------------------------------

@@ -1256,3 +1256,63 @@ def test_what_a_stream_held_at_the_start_reaches_a_subscriber_that_comes_soon(
             eventually(lambda: len(subscriber.heard) >= len(expected))
             assert subscriber.numbers == list(expected)
         assert bridge.routes()[0]['noted'] == {}
+
+
+@pytest.fixture
+def documented():
+    """Run the ROS node in doc/fleet.md."""
+    text = (Path(__file__).parents[2] / 'doc' / 'fleet.md').read_text()
+    (code,) = (
+        block for block in re.findall(r'```python\n(.*?)```', text, re.DOTALL) if 'rclpy' in block
+    )
+    with subprocess.Popen(
+        [sys.executable, '-c', code],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, 'ROS_DOMAIN_ID': str(DOMAIN), 'RCUTILS_COLORIZED_OUTPUT': '0'},
+    ) as process:
+        yield process
+        process.kill()
+
+
+def test_a_ros_node_learns_which_robots_are_online_and_of_a_loss(
+    ros, redis_server, tmp_path, documented
+):
+    rosters = ros.collect(DiagnosticArray, '/redis_bridge/robots')
+    said = ros.collect(String, '/redis_bridge/robot_events', 100)
+    ros.start()
+
+    def levels():
+        return {status.name: status.level for status in rosters[-1].status} if rosters else {}
+
+    def events():
+        loaded = (json.loads(message.data) for message in said)
+        return [(event['robot'], event['event']) for event in loaded]
+
+    mapping = """
+        ros_to_redis:
+          - {topic: /odom, to: {key: "{robot}:odom"}}
+    """
+    with (
+        BridgeProcess(tmp_path, mapping, redis_server, 'robot1', domain=DOMAIN) as one,
+        BridgeProcess(tmp_path, mapping, redis_server, 'robot2', domain=DOMAIN + 1) as two,
+    ):
+        eventually(lambda: levels() == {'robot1': b'\0', 'robot2': b'\0'}, 30)
+        eventually(lambda: len(ros.subscribed('/redis_bridge/robot_events')) == 2, 20)
+        two.process.kill()
+        begun = time.monotonic()
+        eventually(lambda: ('robot2', 'lost') in events())
+        assert time.monotonic() - begun < 1.0 + 1.0  # its ttl_ms, and one second
+        assert documented.stderr.readline().endswith('robot2 is lost\n')
+        eventually(lambda: levels() == {'robot1': b'\0', 'robot2': b'\2'})
+        (lost,) = (status for status in rosters[-1].status if status.name == 'robot2')
+        assert lost.message == 'lost'
+        assert events().count(('robot2', 'lost')) == 1
+        redis_server.kill()
+        eventually(lambda: 'connecting' in one.text() or 'Redis at' in one.text())
+        number = len(rosters)
+        redis_server.start()
+        eventually(lambda: one.hash())
+        eventually(lambda: len(rosters) > number)
+        assert levels()['robot1'] == b'\0'
+        assert events().count(('robot1', 'online')) == 1

@@ -35,7 +35,7 @@ ALLOWED = {
     'redis_io': {
         'counters', 'log_once', 'mapping.model', 'mapping.redis_url', 'ports', 'protocol', 'redis',
     },
-    'ros_io': {'log_once', 'mapping.model', 'messages', 'ports', 'ros'},
+    'ros_io': {'log_once', 'mapping.model', 'messages', 'ports', 'protocol.fleet', 'ros'},
     'client': {'mapping.model', 'messages', 'payloads', 'protocol', 'redis', 'redis_io'},
     'cli': {'client', 'mapping', 'messages', 'payloads', 'protocol', 'yaml', ''},
     'demo': {'payloads', 'protocol', 'redis', 'ros', 'signals'},
