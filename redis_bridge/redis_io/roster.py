@@ -4,8 +4,8 @@
 """A bridge's part in the roster: it reports its own robot, and other robots that are lost.
 
 Each bridge that has its name looks for robots whose time is over, which mostly costs one command.
-WATCH and MULTI let one of them report a loss, and only if the robot has not come back. The claim on
-a robot's name decides whether it is there; the roster only follows.
+WATCH and MULTI let one of them report a loss, and only if the robot has not come back. The claim
+on a robot's name decides whether it is there; the roster only follows.
 """
 
 from __future__ import annotations
