@@ -131,18 +131,23 @@ class Presence:
         self._claim.connected()
         self._descriptions.forget()
         beat_at = 0.0
+        after_beat: list[Callable[[Connection], None]] = []
         while not self._thread.closing.is_set():
             look_at = time.monotonic() + self._claim.look_every_s
-            is_due = time.monotonic() >= beat_at
+            is_due = not after_beat and time.monotonic() >= beat_at
             if is_due or self._claim.look(connection):
                 self._beat(connection)
                 beat_at = time.monotonic() + self._every_s
+                after_beat = [self._descriptions.heal, self._roster.beat]
             self._report_changes()
             self._thread.mark_connected()
-            if self._claim.term() is not None:  # else the claim's watch may not end
+            if self._claim.term() is None:  # nothing else, so that the claim's watch goes on
+                after_beat = []
+            elif after_beat:  # one at a time, because on a slow link each takes long
+                after_beat.pop(0)(connection)
+                continue
+            else:
                 self._roster.look(connection, accepts_writes=self._claim.rejected is None)
-                if is_due:
-                    self._descriptions.heal(connection)
                 if self._descriptions.apply(connection):
                     self._thread.closing.wait(PAUSE_S)
             connection.pause(min(look_at, beat_at) - time.monotonic(), self._thread.waker)
@@ -164,8 +169,6 @@ class Presence:
             ),
         }
         self._claim.take(connection, fields)
-        if self._claim.term() is not None:
-            self._roster.beat(connection)
 
     def _report_changes(self) -> None:
         """Log whose the name is and what the server rejects, where that has changed."""

@@ -220,15 +220,16 @@ def test_a_bridge_that_starts_before_its_server_waits_for_it(redis_server, redis
 def test_these_rights_are_enough(each_server, tmp_path, redis_side_at, caplog):
     rights = (
         '+ping +info +client|setname +client|id +client|tracking +time +subscribe +publish '
-        '+set +hset +hmget +hdel +del +pexpire +exists +getrange +watch +unwatch +multi +exec '
+        '+set +hset +hget +hmget +hgetall +hdel +del +pexpire +exists +getrange '
+        '+watch +unwatch +multi +exec +zadd +zrem +zrangebyscore '
         '+xadd +xrange +xrevrange +xread +xreadgroup +xack +xgroup|create '
         '+xinfo|stream +xinfo|groups'
     )
     with each_server.client() as db:
         db.execute_command(
             'ACL', 'SETUSER', 'bridge', 'on', '>pw', 'resetkeys', 'resetchannels',
-            '~redis_bridge:*', '~k', '~s', '~s:dead', '&c', '&__redis__:invalidate',
-            '-@all', *rights.split(),
+            '~redis_bridge:*', '~k', '~s', '~s:dead',
+            '&c', '&redis_bridge:fleet', '&__redis__:invalidate', '-@all', *rights.split(),
         )  # fmt: skip
         (tmp_path / 'password').write_text('pw')
         endpoints = redis_side_at(
