@@ -222,13 +222,13 @@ def test_these_rights_are_enough(each_server, tmp_path, redis_side_at, caplog):
         '+ping +info +client|setname +client|id +client|tracking +time +subscribe +publish '
         '+set +hset +hmget +hdel +del +pexpire +exists +getrange +watch +unwatch +multi +exec '
         '+xadd +xrange +xrevrange +xread +xreadgroup +xack +xgroup|create '
-        '+xinfo|stream +xinfo|groups'
+        '+xinfo|stream +xinfo|groups +hget +hgetall +zadd +zrem +zrangebyscore'
     )
     with each_server.client() as db:
         db.execute_command(
             'ACL', 'SETUSER', 'bridge', 'on', '>pw', 'resetkeys', 'resetchannels',
             '~redis_bridge:*', '~k', '~s', '~s:dead', '&c', '&__redis__:invalidate',
-            '-@all', *rights.split(),
+            '&redis_bridge:fleet', '-@all', *rights.split(),
         )  # fmt: skip
         (tmp_path / 'password').write_text('pw')
         endpoints = redis_side_at(
@@ -247,6 +247,7 @@ def test_these_rights_are_enough(each_server, tmp_path, redis_side_at, caplog):
         db.delete('k')
         eventually(lambda: db.get('k') == b'1')
         eventually(lambda: db.exists('redis_bridge:meta:k'))
+        eventually(lambda: db.hget('redis_bridge:fleet', 'robot1'))
         each_server.restart()  # the user is gone with the rest
         eventually(lambda: 'password' in endpoints.states()['writer'])
     assert counts.snapshot()['dropped'] == {}
