@@ -248,6 +248,7 @@ def test_these_rights_are_enough(each_server, tmp_path, redis_side_at, caplog):
         db.delete('k')
         eventually(lambda: db.get('k') == b'1')
         eventually(lambda: db.exists('redis_bridge:meta:k'))
+        eventually(lambda: db.hget('redis_bridge:fleet', 'robot1'))
         each_server.restart()  # the user is gone with the rest
         eventually(lambda: 'password' in endpoints.states()['writer'])
     assert counts.snapshot()['dropped'] == {}
