@@ -73,6 +73,7 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         from redis_bridge.ros_io.diagnostics import Diagnostics
         from redis_bridge.ros_io.drain import has_publisher_gid
         from redis_bridge.ros_io.executor import spinning
+        from redis_bridge.ros_io.leases import LeaseServices
         from redis_bridge.ros_io.side import RosSide
     except ImportError as error:
         raise MissingRosError(error) from None
@@ -88,7 +89,9 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         log = opened.enter_context(nodes.RosLog(services.get_logger()))
         threading.excepthook = partial(_end, log, stop)
         mapping = _mapping(services, has_gid, log)
-        redis = RedisSide(mapping.redis, mapping.robot, log=log, presence=mapping.presence)
+        redis = RedisSide(
+            mapping.redis, mapping.robot, log=log, presence=mapping.presence, leases=mapping.leases
+        )
         opened.callback(redis.close)
         topics = nodes.topics_node(services, args, redis.origin.rpartition('/')[2])
         opened.callback(topics.destroy_node)
@@ -96,6 +99,8 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         opened.callback(ros.close)
         bridge = Bridge(mapping, ros, redis, log=log)
         Diagnostics(services, mapping.robot, bridge.report, redis.states, log)
+        leased = [lease.name for lease in mapping.leases]
+        LeaseServices(services, leased, redis.acquire_lease, redis.release_lease)
         if not stop.empty():
             return stop.get()
         opened.enter_context(bridge)

@@ -66,7 +66,7 @@ def labels_of(name: str) -> set[str]:
         return {'stdlib'}
     if top in REDIS:
         return {'redis'}
-    if top in ROS or top.startswith('rosidl_') or top.endswith('_msgs'):
+    if top in ROS or top.startswith('rosidl_') or top.endswith(('_msgs', '_srvs')):
         return {'ros'}
     return {top}
 
