@@ -18,6 +18,7 @@ DROP_REASONS = {
     'internal_error': 'a bug, logged with its traceback',
     'mirrored': 'it is the value that the bridge itself wrote to the key',
     'missing_field': 'a field listed in `required` is missing',
+    'no_lease': 'the bridge did not hold the lease of its route',
     'not_finite': 'a number is NaN or infinite on a route with limits or a stop',
     'out_of_limits': 'a number is outside its limits',
     'outbox_full': 'the write queue was full',

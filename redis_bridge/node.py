@@ -77,6 +77,7 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         from redis_bridge.ros_io.diagnostics import Diagnostics
         from redis_bridge.ros_io.drain import has_publisher_gid
         from redis_bridge.ros_io.executor import spinning
+        from redis_bridge.ros_io.leases import LeaseServices
         from redis_bridge.ros_io.reload import Reloads
         from redis_bridge.ros_io.roster import RosterTopics
         from redis_bridge.ros_io.side import RosSide
@@ -95,7 +96,9 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         threading.excepthook = partial(_end, log, stop)
         read = _reader(services, has_gid, log)
         mapping = read(None)
-        redis = RedisSide(mapping.redis, mapping.robot, log=log, presence=mapping.presence)
+        redis = RedisSide(
+            mapping.redis, mapping.robot, log=log, presence=mapping.presence, leases=mapping.leases
+        )
         opened.callback(redis.close)
         topics = nodes.topics_node(services, args, redis.origin.rpartition('/')[2])
         opened.callback(topics.destroy_node)
@@ -104,6 +107,8 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         bridge = Bridge(mapping, ros, redis, log=log)
         Diagnostics(services, mapping.robot, bridge.report, redis.states, log)
         RosterTopics(services, redis.watch_robots, log)
+        leased = [lease.name for lease in mapping.leases]
+        LeaseServices(services, leased, redis.acquire_lease, redis.release_lease)
         if not stop.empty():
             return stop.get()
         opened.enter_context(bridge)

@@ -167,6 +167,9 @@ class RedisSide(Protocol):
         What came in one term may not be handed on in another: the process may have paused.
         """
 
+    def lease_token(self, name: str) -> int | None:
+        """Return the token of a lease that the mapping lists; None if it is not held now."""
+
     def why_closed(self) -> str | None:
         """Return why this bridge may neither read nor write now; None if it may."""
 

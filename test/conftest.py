@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ import redis
 from hypothesis import settings
 from servers import Proxy, Server, leave_claim, programs
 
-from redis_bridge.mapping.model import Heartbeat, RedisSettings
+from redis_bridge.mapping.model import Heartbeat, LeaseConfig, RedisSettings
 from redis_bridge.redis_io.side import RedisSide, Timing
 
 QUICK = Timing(
@@ -80,6 +80,7 @@ def redis_side_at() -> Iterator[object]:
         *,
         timing: Timing = QUICK,
         presence: Heartbeat = Heartbeat(every_ms=100, ttl_ms=1000),
+        leases: Collection[LeaseConfig] = (),
         **settings: object,
     ) -> RedisSide:
         leave_claim(url, robot)
@@ -89,6 +90,7 @@ def redis_side_at() -> Iterator[object]:
                 robot,
                 log=logging.getLogger('redis_bridge.test'),
                 presence=presence,
+                leases=leases,
                 timing=timing,
             )
         )

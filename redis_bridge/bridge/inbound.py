@@ -168,8 +168,11 @@ class InboundRoute:
 
     def report(self) -> RouteReport:
         """Return what the route did; carried is what was published."""
-        state = joined_state(self._redis.source_state(self.request), self.publisher.state())
-        return self._reporter.report(state)
+        states = [self._redis.source_state(self.request), self.publisher.state()]
+        lease = self.route.lease
+        if lease is not None and self._redis.lease_token(lease) is None:
+            states.append(f'waiting for the lease {lease}')
+        return self._reporter.report(joined_state(*states))
 
     def close(self) -> None:
         """Publish nothing more."""
@@ -196,6 +199,9 @@ class InboundRoute:
         message = self._to_cdr(value)
         if term is None or self._redis.term() != term:
             raise Rejection('closed')
+        lease = self.route.lease
+        if lease is not None and self._redis.lease_token(lease) is None:
+            raise Rejection('no_lease', f'the lease {lease} is not held')
         if self._is_new is not None and not self._is_new(message):
             raise Rejection('mirrored')
         if self.dead_man is None:

@@ -19,13 +19,11 @@ from redis_bridge.errors import BridgeError, RedisError, WaitTimeoutError, show
 from redis_bridge.mapping.model import RedisSettings
 from redis_bridge.protocol import leases
 from redis_bridge.redis_io.address import Timing
-from redis_bridge.redis_io.lease import RENEWALS, LeaseClaim
+from redis_bridge.redis_io.lease import RENEWALS, LeaseClaim, look_again_s
 
 LOG = logging.getLogger('redis_bridge.client')
 SHORTEST_TTL_MS = 100
 LONGEST_TTL_MS = 24 * 3600 * 1000
-LOOK_S = 0.02  # of the first one in line; the second one looks half as often, and so on
-LONGEST_LOOK_S = 0.2
 RETRY_S = 0.05  # after a renewal that failed
 
 
@@ -146,7 +144,7 @@ class Lease:
                 problem = error
             else:
                 problem = None
-            pause_s = min(LOOK_S * (1 + self._claim.ahead), LONGEST_LOOK_S)
+            pause_s = look_again_s(self._claim.ahead)
             left_s = pause_s if end is None else end - time.monotonic()
             if left_s <= 0:
                 raise WaitTimeoutError(

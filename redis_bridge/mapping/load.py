@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from collections.abc import Mapping as MappingOf
 from typing import Any
 
-from redis_bridge.errors import MappingError, Problem
+from redis_bridge.errors import MappingError, Problem, did_you_mean
 from redis_bridge.mapping import (
     cross_checks,
     environment,
@@ -23,7 +23,14 @@ from redis_bridge.mapping import (
     yaml12,
 )
 from redis_bridge.mapping import redis_url as urls
-from redis_bridge.mapping.model import Heartbeat, Mapping, RedisSettings, Tls
+from redis_bridge.mapping.model import (
+    Heartbeat,
+    LeaseConfig,
+    Mapping,
+    RedisSettings,
+    RedisToRos,
+    Tls,
+)
 from redis_bridge.mapping.route_rules import RouteReader
 from redis_bridge.mapping.yaml12 import Document, Finding, Path, dotted
 from redis_bridge.protocol import names
@@ -95,6 +102,7 @@ def load(
         found = type_checks.errors({**outbound, **inbound}, describe)
         errors.add(Finding(*each) for each in found)
     errors.add(Finding(*each) for each in cross_checks.errors(outbound, inbound, resolve))
+    errors.add(_lease_errors(root, inbound))
     url_mask = substituted.masks.get(_URL)
     errors.add(_redis_errors(root, redis_url, url_mask, errors))
     errors.add(_presence_errors(root, errors))
@@ -111,6 +119,7 @@ def load(
         ros_to_redis=tuple(outbound.values()),
         redis_to_ros=tuple(inbound.values()),
         presence=_presence(root),
+        leases=_leases(root),
         executor=root.get('executor', Mapping.executor),
     )
 
@@ -262,6 +271,25 @@ def _beside(mapping_file: str, file: str | None) -> str | None:
     return os.path.join(pathlib.Path(mapping_file).parent, os.path.expanduser(file))
 
 
+def _lease_errors(root: dict[str, Any], inbound: MappingOf[Path, RedisToRos]) -> Iterator[Finding]:
+    listed = _section(root, 'leases')
+    for path, route in inbound.items():
+        if route.lease is not None and route.lease not in listed:
+            near = did_you_mean(route.lease, listed)
+            yield Finding(
+                (*path, 'lease'),
+                f'the lease {route.lease!r} is not listed under `leases`{near}: add '
+                f'`leases: {{{route.lease}: {{}}}}`',
+            )
+
+
+def _leases(root: dict[str, Any]) -> tuple[LeaseConfig, ...]:
+    return tuple(
+        LeaseConfig(name, **{key: int(value) for key, value in (given or {}).items()})
+        for name, given in _section(root, 'leases').items()
+    )
+
+
 def _presence(root: dict[str, Any]) -> Heartbeat:
     return Heartbeat(**{key: int(value) for key, value in _section(root, 'presence').items()})
 
@@ -296,6 +324,8 @@ def _fixed_errors(
         yield from (Finding(('redis', key), _FIXED) for key in redis if redis[key] != fixed[key])
     if errors.is_valid(('presence',)) and _presence(root) != running.presence:
         yield Finding(('presence',), _FIXED)
+    if errors.is_valid(('leases',)) and _leases(root) != running.leases:
+        yield Finding(('leases',), _FIXED)
     executor = ('executor',)
     if errors.is_valid(executor) and root.get(*executor, Mapping.executor) != running.executor:
         yield Finding(executor, _FIXED)

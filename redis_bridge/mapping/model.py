@@ -236,6 +236,7 @@ class RedisToRos:
     required: tuple[str, ...] = ()
     set: dict[str, Any] = dataclasses.field(default_factory=dict)  # 'now' for a Time
     stop: Stop | None = None
+    lease: str | None = None  # nothing passes unless this bridge holds it
     qos: Qos = Qos()
 
     @property
@@ -285,6 +286,14 @@ class Heartbeat:
 
 
 @dataclass(frozen=True)
+class LeaseConfig:
+    """A lease that ROS nodes acquire and release by services of the bridge."""
+
+    name: str
+    ttl_ms: int = 2000
+
+
+@dataclass(frozen=True)
 class Mapping:
     """A whole mapping file, checked."""
 
@@ -294,4 +303,5 @@ class Mapping:
     ros_to_redis: tuple[RosToRedis, ...] = ()
     redis_to_ros: tuple[RedisToRos, ...] = ()
     presence: Heartbeat = Heartbeat()
+    leases: tuple[LeaseConfig, ...] = ()
     executor: str = 'events'  # events | single_threaded

@@ -377,7 +377,7 @@ def inbound(route: RouteReader, where: str) -> RedisToRos:
         set=raw.get('set', {}),
         stop=None if stop is None else Stop(**_whole(stop)),
         qos=route.qos(),
-        **route.options('encoding', 'max_bytes', 'max_age_ms', 'unstamped', 'deliver'),
+        **route.options('encoding', 'max_bytes', 'max_age_ms', 'unstamped', 'deliver', 'lease'),
     )
 
 

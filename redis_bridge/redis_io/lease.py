@@ -25,6 +25,13 @@ from redis_bridge.redis_io.transaction import change
 TRUST = 0.75  # of the time to live
 RENEWALS = 4  # within the time to live
 PLACE_S = 2.0  # a place in line lapses without a sign of life
+LOOK_S = 0.02  # of the first one in line; the second one looks half as often, and so on
+LONGEST_LOOK_S = 0.2
+
+
+def look_again_s(ahead: int) -> float:
+    """Return after which time one in line looks again."""
+    return min(LOOK_S * (1 + ahead), LONGEST_LOOK_S)
 
 
 class LeaseClaim:

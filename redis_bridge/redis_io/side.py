@@ -18,6 +18,7 @@ from redis_bridge.mapping.model import (
     ChannelSourceConfig,
     Heartbeat,
     KeySourceConfig,
+    LeaseConfig,
     RedisSettings,
     SinkConfig,
 )
@@ -31,6 +32,7 @@ from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.fleet_watch import FleetWatch
 from redis_bridge.redis_io.group_source import GroupReceiver, GroupSource
 from redis_bridge.redis_io.health import Health
+from redis_bridge.redis_io.held_leases import HeldLeases
 from redis_bridge.redis_io.key_source import KeyReceiver, KeySource
 from redis_bridge.redis_io.presence import Presence
 from redis_bridge.redis_io.route_receivers import (
@@ -63,6 +65,7 @@ class RedisSide:
         *,
         log: logging.Logger,
         presence: Heartbeat,
+        leases: Collection[LeaseConfig] = (),
         timing: Timing = Timing(),  # noqa: B008 (frozen)
     ) -> None:
         boot = secrets.token_hex(4)  # identifies this start of the bridge
@@ -90,6 +93,11 @@ class RedisSide:
         )
         self._sources = (self._channels, self._keys, self._streams, self._groups)
         self._roster: FleetWatch | None = None
+        self._leases = (
+            HeldLeases(leases, address, self._clock, self.origin, health=self._health, log=log)
+            if leases
+            else None
+        )
         self._wanted: Collection[SourceRequest] = ()
         self._lock = threading.Lock()  # over what is wanted
         self._is_started = False
@@ -168,6 +176,8 @@ class RedisSide:
             for writer in self._writers.values():
                 writer.start()
             self._presence.start(status)
+            if self._leases is not None:
+                self._leases.start()
             self._apply()
 
     def states(self) -> dict[str, str]:
@@ -178,6 +188,22 @@ class RedisSide:
 
     def term(self) -> int | None:
         return self._presence.term()
+
+    def lease_token(self, name: str) -> int | None:
+        return None if self._leases is None else self._leases.token(name)
+
+    def acquire_lease(self, name: str) -> tuple[bool, str]:
+        """See `HeldLeases.acquire`."""
+        return self._held_leases().acquire(name)
+
+    def release_lease(self, name: str) -> tuple[bool, str]:
+        """See `HeldLeases.release`."""
+        return self._held_leases().release(name)
+
+    def _held_leases(self) -> HeldLeases:
+        if self._leases is None:
+            raise RedisError('the mapping lists no leases')
+        return self._leases
 
     def why_closed(self) -> str | None:
         return self._presence.why_closed()
@@ -199,6 +225,8 @@ class RedisSide:
         end = time.monotonic() + flush_s
         for writer in self._writers.values():
             writer.close(max(0.0, end - time.monotonic()))
+        if self._leases is not None:
+            self._leases.close(time.monotonic() + RELEASE_S)
         self._presence.close(time.monotonic() + RELEASE_S)
 
     def _source_threads(self) -> list[ConnectionThread]:

@@ -99,6 +99,7 @@ class FakeRedis:
         self.by_role = {'writer': 'connected', 'presence': 'connected'}
         self.terms: int | None = 1
         self.of_sources = 'open'
+        self.tokens: dict[str, int] = {}  # of leases
         self.uncertainty_s = 0.0
         self.calls: list[str] = []
 
@@ -130,6 +131,9 @@ class FakeRedis:
 
     def term(self) -> int | None:
         return self.terms
+
+    def lease_token(self, name: str) -> int | None:
+        return self.tokens.get(name)
 
     def why_closed(self) -> str | None:
         return 'not ours' if self.terms is None else None

@@ -523,3 +523,16 @@ def test_latency_counts_from_the_stamp_and_never_below_zero():
     inbound.carry({'_meta': meta(age_s=0.25)}, {'_meta': meta(age_s=-9)}, {})
     report = inbound.route.report()
     assert (report.latency_sum_s, report.latency_count) == (pytest.approx(0.25), 3)
+
+
+def test_with_a_lease_nothing_passes_unless_it_is_held():
+    inbound = Inbound(lease='corridor')
+    inbound.carry({'data': 1})
+    assert inbound.route.report().state == 'waiting for the lease corridor'
+    inbound.redis.tokens['corridor'] = 7
+    inbound.carry({'data': 2})
+    assert inbound.route.report().state == 'open'
+    del inbound.redis.tokens['corridor']
+    inbound.carry({'data': 3})
+    assert inbound.values == [{'data': 2.0}]
+    assert inbound.dropped == {'no_lease': 2}

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mappings import CONFIG, errors, load, outbound, properties
+from mappings import CONFIG, INBOUND, errors, inbound, load, outbound, properties
 
 from redis_bridge.errors import MappingError
 from redis_bridge.mapping import load as loading
@@ -91,6 +91,19 @@ ERRORS = [
         'version: 1\nredis: {url: "rediss://h", tls: {min_version: 1.1}}',
         'm.yaml:2: redis.tls.min_version: expected one of 1.2, 1.3, got 1.1',
     ),
+    (
+        'version: 1\nleases: {corridor: {ttl_ms: 0}}',
+        'm.yaml:2: leases.corridor.ttl_ms: expected at least 100, got 0',
+    ),
+    (
+        'version: 1\nleases: {dock-1: {}}',
+        "m.yaml:2: leases: expected a name of letters, digits and underscores, got 'dock-1'",
+    ),
+    (
+        inbound(f'{INBOUND}, lease: coridor', 'leases: {corridor: null}'),
+        "m.yaml:3: redis_to_ros[0].lease: the lease 'coridor' is not listed under `leases`, did "
+        "you mean 'corridor'?: add `leases: {coridor: {}}`",
+    ),
 ]
 
 
@@ -132,6 +145,7 @@ def test_the_reference_is_what_the_dataclasses_have_as_defaults():
                 'ros_to_redis',
                 'redis_to_ros',
                 'stop',
+                'leases',
             ):
                 assert inner == default, f'{type(value).__name__}.{field.name}'
 
@@ -170,6 +184,7 @@ redis_to_ros:
     required: [linear]
     set: {linear.y: 0, header.stamp: now}
     stop: {after_ms: 500, message: {linear: {x: 0}}}
+    lease: corridor
   - key: learning_rate
     topic: /learning_rate
     type: std_msgs/Float64
@@ -177,6 +192,7 @@ redis_to_ros:
     encoding: text
     initial: skip
 presence: {every_ms: 1000}
+leases: {corridor: {}, dock: {ttl_ms: 500}, lift: null}
 executor: single_threaded
 """,
     )
@@ -225,10 +241,11 @@ executor: single_threaded
                 required=('linear',),
                 set={'linear.y': 0, 'header.stamp': 'now'},
                 stop=model.Stop(500, {'linear': {'x': 0}}),
+                lease='corridor',
                 qos=model.Qos(depth=7),
             ),
             model.RedisToRos(
-                where=f'{tmp_path}/m.yaml:29: redis_to_ros[1]',
+                where=f'{tmp_path}/m.yaml:30: redis_to_ros[1]',
                 source=model.KeySourceConfig('learning_rate', 'skip'),
                 topic='/learning_rate',
                 type='std_msgs/msg/Float64',
@@ -239,6 +256,11 @@ executor: single_threaded
             ),
         ),
         presence=model.Heartbeat(1000, 6000),
+        leases=(
+            model.LeaseConfig('corridor'),
+            model.LeaseConfig('dock', 500),
+            model.LeaseConfig('lift'),
+        ),
         executor='single_threaded',
     )
 
@@ -555,13 +577,14 @@ def test_what_a_bridge_that_runs_cannot_change_is_an_error(tmp_path):
     text = outbound('topic: /a, to: {key: k}')
     running = load(tmp_path, text)
     other = 'redis: {url: "redis://h", username: u, tls: {}}\npresence: {ttl_ms: 9000}\n'
-    other += 'executor: single_threaded\nvars: {robot: r2}\n'
+    other += 'executor: single_threaded\nvars: {robot: r2}\nleases: {dock: {}}\n'
     assert errors(tmp_path, text + other, robot=None, running=running) == [
         f'm.yaml:4: redis.url: {FIXED}',
         f'm.yaml:4: redis.username: {FIXED}',
         f'm.yaml:5: presence: {FIXED}',
         f'm.yaml:6: executor: {FIXED}',
         f'm.yaml:7: vars.robot: {FIXED}',
+        f'm.yaml:8: leases: {FIXED}',
     ]
     same = text + 'executor: events\npresence: {every_ms: 2000}\nvars: {robot: r1, x: y}\n'
     assert load(tmp_path, same, robot=None, running=running) == running

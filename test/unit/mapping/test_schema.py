@@ -36,12 +36,12 @@ ERRORS = [
     (
         'version: 1\nfoo: 1',
         "m.yaml:2: unknown key 'foo', expected one of version, redis, vars, defaults, "
-        'ros_to_redis, redis_to_ros, services, actions, parameters, presence, executor',
+        'ros_to_redis, redis_to_ros, services, actions, parameters, presence, leases, executor',
     ),
     (
         'version: 1\non: 1',
         "m.yaml:2: unknown key 'on', expected one of version, redis, vars, defaults, "
-        'ros_to_redis, redis_to_ros, services, actions, parameters, presence, executor',
+        'ros_to_redis, redis_to_ros, services, actions, parameters, presence, leases, executor',
     ),
     (
         'version: 1\nros_to_redis: {}',
