@@ -125,21 +125,21 @@ def test_one_at_a_time_holds_it_and_the_next_one_has_it_at_once(old_server, db, 
             client.lease('dock-1', ttl_ms=TTL_MS, timeout_s=0.3),
         ):
             pass
-        assert 0.3 <= time.monotonic() - begun < 0.3 + TTL_S / 4
+        assert 0.3 <= time.monotonic() - begun < 0.3 + 1
         assert "lease 'dock-1' was not ours within 0.3 s: it is held by me (host " in str(
             failure.value
         )
         assert f'pid {os.getpid()})' in str(failure.value)
     assert not first.held
     assert not first.lost.is_set()
-    with client.lease('dock-1', ttl_ms=TTL_MS, timeout_s=0.2) as second:
+    with client.lease('dock-1', ttl_ms=TTL_MS, timeout_s=2) as second:
         assert second.token > first.token
         assert second.held
 
 
 def test_it_is_renewed_as_long_as_it_is_held(old_server, db, client):
-    with client.lease('dock-1', ttl_ms=300) as lease:
-        end = time.monotonic() + 1.5
+    with client.lease('dock-1', ttl_ms=TTL_MS) as lease:
+        end = time.monotonic() + 2.5 * TTL_S
         while time.monotonic() < end:
             assert db.pttl(KEY) > 0
             assert lease.held
@@ -231,14 +231,15 @@ def test_the_keys_of_a_lease_are_in_one_slot_and_leave_nothing_but_the_token(
 
 
 # --- holders that fail ---------------------------------------------------------------------------
-def test_of_a_killed_holder_it_is_free_after_the_time_to_live(old_server, user):
+def test_of_a_killed_holder_it_is_free_after_the_time_to_live(old_server, db, user):
     first = user()
     token, _ = first.until('begin')
     second = user()
+    eventually(lambda: db.zcard(f'{KEY}:line'))
     first.end(kill=True)
     killed = time.monotonic()
     next_token, at = second.until('begin', TTL_S + 5)
-    assert at - killed < TTL_S + 0.5
+    assert at - killed < TTL_S + 1
     assert next_token > token
 
 
@@ -395,12 +396,12 @@ def test_who_waits_goes_on_waiting_over_a_restart(old_server, db, user, client):
 
 
 def test_a_server_out_of_memory_leaves_it_with_its_holder(old_server, db, client):
-    with client.lease('dock-1', ttl_ms=300) as lease:
+    with client.lease('dock-1', ttl_ms=TTL_MS) as lease:
         db.config_set('maxmemory', 1)
         try:
             with pytest.raises(RedisError, match='OOM'):
                 client.lease('dock-2', ttl_ms=300).acquire()
-            assert not lease.lost.wait(1.0)
+            assert not lease.lost.wait(1.5 * TTL_S)
         finally:
             db.config_set('maxmemory', 0)
 

@@ -135,7 +135,7 @@ def test_claim_waits_for_tasks_and_ends_after_its_time(queue):
     begun = time.monotonic()
     (task,) = queue.claim(timeout_s=0.6)
     assert task.value == {'n': 1}
-    assert 0.9 <= time.monotonic() - begun < 1.5
+    assert 0.9 <= time.monotonic() - begun < 3
 
 
 def test_each_task_goes_to_one_worker(queue, worker):
