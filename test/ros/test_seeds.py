@@ -31,6 +31,7 @@ def test_sensor_values_stand_in_plain_keys(ros, redis_server, tmp_path):
     sensor = ros.node.create_publisher(Temperature, '/env', 10)
     with BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge:
         bridge.ready()
+        ros.until_matched(sensor)
         sensor.publish(Temperature(temperature=21.5))
         client = redis_server.client()
         eventually(lambda: client.get('Temperature') == b'21.5')
@@ -62,6 +63,7 @@ def test_robots_talk_over_a_channel_in_plain_text(ros, redis_server, tmp_path):
             with BridgeProcess(tmp_path, mapping, redis_server, 'robot2', DOMAIN + 1) as two:
                 one.ready()
                 two.ready()
+                ros.until_matched(say)
                 say.publish(String(data='Hello from Robot 1'))
                 eventually(lambda: [message.data for message in heard] == ['Hello from Robot 1'])
                 redis_server.client().publish('robot_communication', 'grüße vom Laptop')
