@@ -1175,7 +1175,8 @@ def test_what_was_published_once_comes_back_with_its_description(ros, redis_serv
     db.set('robot1:level', 'of another')
 
     def stored():
-        names = [name for name in db.scan_iter() if b':robot:' not in name]
+        heartbeats = (b':robot:', b':due')
+        names = [name for name in db.scan_iter() if not any(each in name for each in heartbeats)]
         types = {name: db.type(name) for name in names}
         return {
             name: db.hgetall(name) if type_ == b'hash' else db.get(name)
