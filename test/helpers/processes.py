@@ -32,8 +32,10 @@ class BridgeProcess:
         robot: str = 'robot1',
         domain: int = 0,
         ros_args: tuple[str, ...] = (),
+        presence: str = QUICK_PRESENCE,
     ) -> None:
         self.robot = robot
+        self._presence = presence
         self.output = ''
         self._client = server.client()
         leave_claim(server.url, robot)
@@ -53,7 +55,7 @@ class BridgeProcess:
 
     def write(self, mapping: str) -> None:
         """Write another mapping into the file, for a reload."""
-        self.path.write_text('version: 1\n' + QUICK_PRESENCE + textwrap.dedent(mapping))
+        self.path.write_text('version: 1\n' + self._presence + textwrap.dedent(mapping))
 
     def hash(self) -> dict[str, Any]:
         """Return the robot's hash, with its JSON fields read."""
