@@ -46,6 +46,7 @@ class RosterTopics:
         self._log = log
         self._lock = threading.Lock()
         self._known: dict[str, tuple[RobotEvent, DiagnosticStatus]] = {}
+        self._has_listeners = False  # of the events
         self._robots = node.create_publisher(DiagnosticArray, '~/robots', 10)
         self._events = node.create_publisher(String, '~/robot_events', EVENTS_DEPTH)
         self._watch = watch(self._take)
@@ -61,6 +62,7 @@ class RosterTopics:
             with self._lock:
                 if not is_wanted:
                     self._known.clear()
+                self._serve_listeners()
             self._watch.want(is_wanted)
             if is_wanted and self._watch.is_current():
                 self._publish()
@@ -81,9 +83,21 @@ class RosterTopics:
         )
         with self._lock:
             self._known[event.robot] = event, status
-        self._events.publish(String(data=event.to_json()))
+            if self._has_listeners:
+                self._events.publish(String(data=event.to_json()))
         if self._watch.is_current():
             self._publish()
+
+    def _serve_listeners(self) -> None:
+        """Publish the last event of each robot when the first subscriber to the events comes.
+
+        It may come later than one to the roster, for which the events are known already.
+        """
+        had_listeners = self._has_listeners
+        self._has_listeners = self._events.get_subscription_count() > 0
+        if self._has_listeners and not had_listeners:
+            for event, _ in self._known.values():
+                self._events.publish(String(data=event.to_json()))
 
     def _publish(self) -> None:
         if not self._robots.get_subscription_count():

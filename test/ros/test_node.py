@@ -1316,4 +1316,4 @@ def test_a_ros_node_learns_which_robots_are_online_and_of_a_loss(
         eventually(lambda: one.hash())
         eventually(lambda: len(rosters) > number)
         assert levels()['robot1'] == b'\0'
-        assert events().count(('robot1', 'online')) == 1
+        assert events().count(('robot1', 'online')) <= 1  # 0: it subscribed after another node
