@@ -91,7 +91,11 @@ class LeaseClaim:
             last, _ = self._look(connection)
             owner = '' if self.holder is None else self.holder.owner
             if owner == self._owner:
-                done = change(connection, [self._expiry()]) is not None
+                # Not in a transaction, which older servers reject while they are out of memory: if
+                # the lease is ours afterwards, it was ours that was renewed.
+                connection.call(*self._expiry())
+                self._look(connection)
+                done = self.holder is not None and self.holder.owner == self._owner
             elif not owner and (last or 0) <= self.token:
                 done = change(connection, self._write(self._owner, self.token)) is not None
             else:

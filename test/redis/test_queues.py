@@ -380,6 +380,12 @@ def test_a_route_with_the_group_takes_part(db, queue, redis_server, redis_side_a
     assert sorted(ours + theirs) == list(range(20))
 
 
+def notices_waiting_consumers(db) -> bool:
+    """Return whether the server counts a blocked read as a sign of life: from Redis 7.2 on."""
+    version = db.info('server')['redis_version']
+    return tuple(map(int, version.split('.')[:2])) >= (7, 2)
+
+
 def test_what_a_bridge_took_and_never_did_is_returned(old_server, db, queue, redis_side_at):
     side = redis_side_at(old_server.url)
     heard = Recorder(verdict=None)
@@ -388,7 +394,8 @@ def test_what_a_bridge_took_and_never_did_is_returned(old_server, db, queue, red
     queue.put({'n': 1})
     eventually(lambda: heard.arrivals)
     assert queue.status().claimed[0].worker == 'robot1'
-    assert list(queue.claim(timeout_s=1.5 * RETURN_S)) == []  # as long as it lives
+    if notices_waiting_consumers(db):
+        assert list(queue.claim(timeout_s=1.5 * RETURN_S)) == []  # as long as it lives
     side.close()
     (task,) = queue.claim(timeout_s=RETURN_S + 1)
     assert task.tries == 2

@@ -442,7 +442,7 @@ def test_what_was_deleted_on_purpose_stays_deleted(redis_server, db, redis_side_
     delete[how]()
     before = connections(db)
     db.client_kill_filter(_type='normal')
-    eventually(lambda: len(connections(db) - before) == len(before))
+    eventually(lambda: len(connections(db) - before) >= len(before))
     stream.write()
     eventually(lambda: stream.get('carried') == 101)
     assert numbers(db, 's') == [101]
@@ -583,7 +583,7 @@ def test_what_is_not_yet_restored_is_so_after_the_next_connection(
     eventually(lambda: endpoints.states()['writer'].endswith('OOM'))
     before = connections(db)
     proxy.cut()
-    eventually(lambda: len(connections(db) - before) == len(before))
+    eventually(lambda: len(connections(db) - before) >= len(before))
     db.config_set('maxmemory', 0)
     eventually(lambda: stream.get('noted') == {'resent': 100})
     assert numbers(db, 's') == [-1, *range(1, 101)]
