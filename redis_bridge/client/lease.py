@@ -15,15 +15,14 @@ from collections.abc import Callable
 from functools import partial
 
 from redis_bridge.client.calls import Calls, is_connection_loss
-from redis_bridge.errors import BridgeError, RedisError, WaitTimeoutError, show
+from redis_bridge.client.spans import check_ms
+from redis_bridge.errors import BridgeError, RedisError, WaitTimeoutError
 from redis_bridge.mapping.model import RedisSettings
 from redis_bridge.protocol import leases
 from redis_bridge.redis_io.address import Timing
 from redis_bridge.redis_io.lease import RENEWALS, LeaseClaim, look_again_s
 
 LOG = logging.getLogger('redis_bridge.client')
-SHORTEST_TTL_MS = 100
-LONGEST_TTL_MS = 24 * 3600 * 1000
 RETRY_S = 0.05  # after a renewal that failed
 
 
@@ -45,11 +44,7 @@ class Lease:
     ) -> None:
         if problem := leases.lease_name_problem(name):
             raise BridgeError(problem)
-        if type(ttl_ms) is not int or not SHORTEST_TTL_MS <= ttl_ms <= LONGEST_TTL_MS:
-            raise BridgeError(
-                f'ttl_ms: expected a whole number of milliseconds from {SHORTEST_TTL_MS} to '
-                f'{LONGEST_TTL_MS} (a day), got {show(ttl_ms)}'
-            )
+        check_ms('ttl_ms', ttl_ms)
         self.name = name
         self.lost = threading.Event()
         self._timeout_s = timeout_s

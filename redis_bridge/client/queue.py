@@ -21,13 +21,13 @@ from redis_bridge.client import stored
 from redis_bridge.client.calls import Calls, is_connection_loss
 from redis_bridge.client.decode import Decoder, decoder_for
 from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
+from redis_bridge.client.spans import check_ms
 from redis_bridge.errors import (
     BridgeError,
     InterfaceError,
     NotFoundError,
     PayloadError,
     RedisError,
-    show,
 )
 from redis_bridge.mapping.model import RedisSettings
 from redis_bridge.protocol import queues
@@ -35,8 +35,6 @@ from redis_bridge.protocol.dead_letters import read_letter
 from redis_bridge.redis_io.queue import Taken, Worker
 
 LOG = logging.getLogger('redis_bridge.client')
-SHORTEST_MS = 100
-LONGEST_MS = 24 * 3600 * 1000
 LOOK_S = 0.2  # how often tasks of others are looked for
 BEATS = 3  # within the time after which tasks are returned
 RETRY_S = (0.1, 1.0)  # first and longest pause after a lost connection
@@ -100,12 +98,7 @@ class Queue:
     ) -> None:
         if problem := queues.queue_name_problem(name):
             raise BridgeError(problem)
-        is_span = type(return_after_ms) is int and SHORTEST_MS <= return_after_ms <= LONGEST_MS
-        if not is_span:
-            raise BridgeError(
-                f'return_after_ms: expected a whole number of milliseconds from {SHORTEST_MS} to '
-                f'{LONGEST_MS} (a day), got {show(return_after_ms)}'
-            )
+        check_ms('return_after_ms', return_after_ms)
         self.name = name
         self._settings = settings
         self._calls = calls

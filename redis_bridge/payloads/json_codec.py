@@ -31,9 +31,8 @@ INTEGER = re.compile(r'-?[0-9]{1,20}')
 # value can hold because nobody else knows it.
 _BLOB = 3 << 16
 _PLACE = secrets.token_hex()
-_LARGE = (
-    1 << 20
-)  # bytes of a payload beyond which Python reads integers, so that the lock can change
+# Of a payload with more bytes Python reads the integers, so that other threads have their turn.
+_LARGE = 1 << 20
 
 Convert = Callable[[Any], Any]
 

@@ -7,7 +7,7 @@
 is empty while a holder of before may still rely on a lease that the server has lost. `token`,
 `origin`, `host` and `pid` say more about the holder. `…:token` is the largest token given out; a
 lease without one is not known to this server. `…:line` is a sorted set: a member per process that
-waits, sorted by when it came, with the server's time of its last sign of life in ms as score.
+waits, sorted by when it came, with the server's time of its last renewal in ms as score.
 """
 
 from __future__ import annotations

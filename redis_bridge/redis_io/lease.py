@@ -24,7 +24,7 @@ from redis_bridge.redis_io.transaction import change
 
 TRUST = 0.75  # of the time to live
 RENEWALS = 4  # within the time to live
-PLACE_S = 2.0  # a place in line lapses without a sign of life
+PLACE_S = 2.0  # a place in line lapses unless it is renewed
 LOOK_S = 0.02  # of the first one in line; the second one looks half as often, and so on
 LONGEST_LOOK_S = 0.2
 

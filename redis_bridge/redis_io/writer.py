@@ -184,10 +184,11 @@ class Writer:
                 expiring.append(write)
             else:
                 alone.append(write)
-        entries = self._with_ids(entries)
-        for handle in {write.handle for write in entries}:
-            if handle.durability != 'memory':
-                durable[handle.durability] = DURABLE_COMMANDS[handle.durability]
+        if entries:
+            entries = self._with_ids(entries)
+        for write in entries:
+            if (how := write.handle.durability) != 'memory':
+                durable[how] = DURABLE_COMMANDS[how]
         self._in_flight += (*alone, *expiring, *entries)
         written: list[PendingWrite] = []
         gone: list[Handle] = []  # the names that were to be renewed

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +117,26 @@ class BridgeProcess:
         finally:
             self._log.close()
             self._client.close()
+
+
+def end_process(process: subprocess.Popen[str], *readers: threading.Thread) -> None:
+    """End a helper's process in order, by closing its standard input, or by force."""
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    for reader in readers:
+        reader.join()
+    process.stdout.close()
+    process.stderr.close()
+
+
+def end_all(made: Iterable[Any]) -> None:
+    """End what a test started and did not end, also if it is stopped."""
+    for one in made:
+        if one.process.poll() is None:
+            one.process.send_signal(signal.SIGCONT)
+        if not one.process.stdin.closed:
+            one.end()

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import redis
+from processes import end_process
 from servers import Server
 from support import eventually
 
@@ -69,12 +70,4 @@ class Rival:
 
     def end(self) -> None:
         """End it in order, or by force."""
-        self.process.stdin.close()
-        try:
-            self.process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-        for reader in self._readers:
-            reader.join()
-        self.process.stdout.close()
-        self.process.stderr.close()
+        end_process(self.process, *self._readers)

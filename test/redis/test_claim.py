@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from processes import end_all
 from rivals import Rival
 from servers import Server
 from support import eventually
@@ -67,11 +68,7 @@ def rival(redis_server: Server, tmp_path: Path) -> Iterator[Callable[[], Rival]]
         return made[-1]
 
     yield start
-    for one in made:
-        if one.process.poll() is None:
-            one.process.send_signal(signal.SIGCONT)
-        if not one.process.stdin.closed:
-            one.end()
+    end_all(made)
 
 
 @pytest.fixture

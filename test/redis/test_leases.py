@@ -17,6 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from processes import end_all, end_process
 from redis.crc import key_slot
 from support import eventually
 
@@ -65,15 +66,7 @@ class User:
         """End it in order, or by force."""
         if kill:
             self.process.kill()
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        try:
-            self.process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-        self._reader.join()
-        self.process.stdout.close()
-        self.process.stderr.close()
+        end_process(self.process, self._reader)
 
 
 @pytest.fixture
@@ -86,11 +79,7 @@ def user(redis_server):
         return made[-1]
 
     yield start
-    for one in made:
-        if one.process.poll() is None:
-            one.go_on()
-        if not one.process.stdin.closed:
-            one.end()
+    end_all(made)
 
 
 @pytest.fixture

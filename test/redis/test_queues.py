@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import end_all, end_process
 from redis.crc import key_slot
 from servers import Recorder, request
 from support import eventually
@@ -59,15 +59,7 @@ class WorkerProcess:
 
     def end(self) -> None:
         """End it in order, or by force."""
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        try:
-            self.process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-        self._reader.join()
-        self.process.stdout.close()
-        self.process.stderr.close()
+        end_process(self.process, self._reader)
 
 
 @pytest.fixture
@@ -80,11 +72,7 @@ def worker(redis_server):
         return made[-1]
 
     yield start
-    for one in made:
-        if one.process.poll() is None:
-            one.process.send_signal(signal.SIGCONT)
-        if not one.process.stdin.closed:
-            one.end()
+    end_all(made)
 
 
 @pytest.fixture

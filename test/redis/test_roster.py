@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from processes import end_all
 from rivals import Rival
 from servers import Server, leave_claim
 from support import eventually
@@ -87,11 +88,7 @@ def start(redis_server: Server, tmp_path: Path) -> Iterator[Callable[..., Rival]
         return one
 
     yield start
-    for one in made:
-        if one.process.poll() is None:
-            one.process.send_signal(signal.SIGCONT)
-        if not one.process.stdin.closed:
-            one.end()
+    end_all(made)
 
 
 def boot(db: redis.Redis, robot: str) -> str:
