@@ -68,8 +68,14 @@ class RouteReport:
 class Sink(Protocol):
     """A Redis name that a route writes; never waits for the network."""
 
-    def write(self, writes: Sequence[Write]) -> None:
-        """Queue samples, oldest first."""
+    def write(self, writes: Sequence[Write], *, flush: bool = True) -> None:
+        """Queue samples, oldest first.
+
+        :param flush: False if `flush` follows, so that what goes to several sinks is sent at once.
+        """
+
+    def flush(self) -> None:
+        """Have what is queued sent now."""
 
     def renew(self) -> bool:
         """Take a sample that equals the last one; return whether Redis holds that one.

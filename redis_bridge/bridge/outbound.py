@@ -306,7 +306,9 @@ class OutboundRoute:
                     write._replace(then=partial(self._notify, writes))
                     for write, writes in zip(some, batch)
                 ]
-            sink.write(some)
+            sink.write(some, flush=False)
+        for sink in self._sinks:
+            sink.flush()
         self._writes, self._new_writes = [], []
 
     def _notify(self, writes: list[Write]) -> None:

@@ -72,8 +72,11 @@ class Handle:
     def __str__(self) -> str:
         return self._label
 
-    def write(self, writes: Sequence[Write]) -> None:
-        self._queue.put(self, writes)
+    def write(self, writes: Sequence[Write], *, flush: bool = True) -> None:
+        self._queue.put(self, writes, flush=flush)
+
+    def flush(self) -> None:
+        self._queue.flush()
 
     def renew(self) -> bool:
         return self._queue.renew(self)

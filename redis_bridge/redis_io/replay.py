@@ -116,8 +116,9 @@ class Recovery:
 
     def acknowledge(self, written: list[PendingWrite], now: float) -> None:
         """Settle writes that the server took; keep the entries of streams among them."""
-        again = [write for write in written if write.acknowledged_at and write.handle.ids]
-        count_event('resent', again)
+        for write in written:
+            if write.entry_id is not None and write.acknowledged_at:
+                write.handle.counters.count_event('resent')
         for write in self._queue.settle(written, now):
             if write.entry_id is not None:
                 self.buffer.add(write, now)

@@ -118,8 +118,11 @@ class WriteQueue:
             return [w for w in self._kept if w.order and w.entry_id is not None]
 
     # --- producers ------------------------------------------------------------------------------
-    def put(self, handle: Handle, writes: Sequence[Write]) -> None:
-        """Queue writes of one sink, oldest first; yields to a writer that has fallen behind."""
+    def put(self, handle: Handle, writes: Sequence[Write], *, flush: bool = True) -> None:
+        """Queue writes of one sink, oldest first; yields to a writer that has fallen behind.
+
+        :param flush: as in `ports.Sink.write`.
+        """
         if handle.keeps_latest and len(writes) > 1:
             handle.counters.drop('superseded', len(writes) - 1)
             writes = writes[-1:]
@@ -130,7 +133,16 @@ class WriteQueue:
                 PendingWrite(handle, load, meta, size_of(load), now, then)
                 for load, meta, then in writes
             ],
+            flush=flush,
         )
+
+    def flush(self) -> None:
+        """Wake the writer if it sleeps while writes wait."""
+        with self._lock:
+            must_wake = self._is_asleep and bool(self._kept or self._transient)
+            self._is_asleep = self._is_asleep and not must_wake
+        if must_wake:
+            self._wake()
 
     def renew(self, handle: Handle) -> bool:
         """Take a sample that equals the last one; return False if it counts as a write.
@@ -160,7 +172,7 @@ class WriteQueue:
                 self._put(handle, [_again(last, now)])
         return True
 
-    def _put(self, handle: Handle, writes: list[PendingWrite]) -> None:
+    def _put(self, handle: Handle, writes: list[PendingWrite], *, flush: bool = True) -> None:
         with self._lock:
             is_closed = self._is_closed or (self._is_standby and not handle.keeps_latest)
             if is_closed or not (self._is_connected or writes[0].is_kept()):
@@ -170,7 +182,8 @@ class WriteQueue:
                 self._replace(handle.writes[0], writes[0])
             else:
                 self._append(handle, writes)
-            must_wake, self._is_asleep = self._is_asleep, False
+            must_wake = self._is_asleep and flush
+            self._is_asleep = self._is_asleep and not flush
             is_behind = len(self._kept) + len(self._transient) > BATCH_COMMANDS
         if must_wake:
             self._wake()

@@ -173,7 +173,6 @@ class Writer:
 
     def _write(self, connection: Connection, batch: list[PendingWrite]) -> None:
         """Send a batch, and decide on each write by its reply."""
-        durable: dict[str, Command] = {}
         alone: list[PendingWrite] = []
         expiring: list[PendingWrite] = []
         entries: list[PendingWrite] = []
@@ -186,21 +185,24 @@ class Writer:
                 alone.append(write)
         if entries:
             entries = self._with_ids(entries)
-        for write in entries:
-            if (how := write.handle.durability) != 'memory':
-                durable[how] = DURABLE_COMMANDS[how]
         self._in_flight += (*alone, *expiring, *entries)
+        durable: dict[str, Command] = {}
         written: list[PendingWrite] = []
         gone: list[Handle] = []  # the names that were to be renewed
         stores_nothing: str | None = None
         try:
-            expiring = self._watched(connection, expiring)
-            connection.send([
-                *(write.command() for write in alone),
-                *all_or_none([c for write in expiring for c in (write.command(), write.expiry())]),
-                *all_or_none([write.command() for write in entries]),
-                *durable.values(),
-            ])  # fmt: skip
+            commands = [write.command() for write in alone]
+            if expiring:
+                expiring = self._watched(connection, expiring)
+                commands += all_or_none(
+                    [c for write in expiring for c in (write.command(), write.expiry())]
+                )
+            if entries:
+                kept = {write.handle.durability for write in entries} - {'memory'}
+                durable = {how: DURABLE_COMMANDS[how] for how in kept}
+                commands += all_or_none([write.command() for write in entries])
+                commands += durable.values()
+            connection.send(commands)
             for reply in _answers(connection, len(alone), len(expiring), len(entries)):
                 write = self._in_flight.popleft()
                 if not isinstance(reply, redis.ResponseError):
@@ -389,7 +391,9 @@ def _answers(connection: Connection, alone: int, expiring: int, entries: int) ->
     """Yield one reply to each write of a batch, in the order in which they were sent."""
     for _ in range(alone):
         yield connection.reply()
-    both = replies(connection, 2 * expiring)
-    for written, expires in zip(both, both):
-        yield written if isinstance(written, redis.ResponseError) else expires
-    yield from replies(connection, entries)
+    if expiring:
+        both = replies(connection, 2 * expiring)
+        for written, expires in zip(both, both):
+            yield written if isinstance(written, redis.ResponseError) else expires
+    if entries:
+        yield from replies(connection, entries)

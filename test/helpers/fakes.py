@@ -54,17 +54,24 @@ class FakeClock:
 
 
 class MemorySink:
-    """Keeps what is written to it, as a server that stores it at once."""
+    """Keeps what is written to it, as a server that stores it once it is flushed."""
 
     def __init__(self) -> None:
+        self.queued: list[Write] = []
         self.written: list[Write] = []
         self.renewed = 0
         self.is_held = True
         self.closed = False
         self.said = 'open'
 
-    def write(self, writes: Sequence[Write]) -> None:
-        for write in writes:
+    def write(self, writes: Sequence[Write], *, flush: bool = True) -> None:
+        self.queued += writes
+        if flush:
+            self.flush()
+
+    def flush(self) -> None:
+        queued, self.queued = self.queued, []
+        for write in queued:
             self.written.append(write._replace(then=None))
             if write.then is not None:
                 write.then()

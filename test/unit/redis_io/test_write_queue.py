@@ -436,6 +436,24 @@ def test_only_values_that_rest_are_compared(queue):
     assert not expired.handle.holds()  # so that an equal sample is written
 
 
+def test_what_is_put_for_several_sinks_wakes_the_writer_once_for_all(queue, wakes):
+    handles = [queue.open(KeySinkConfig(name), Counters()) for name in ('k', 'l')]
+    assert queue.sleep()
+    for handle in handles:
+        queue.put(handle, [Write(b'1', None)], flush=False)
+    assert not wakes
+    queue.flush()
+    queue.flush()
+    assert len(wakes) == 1
+    assert len(queue.take()) == 2
+
+
+def test_a_flush_of_nothing_wakes_nobody(queue, wakes):
+    assert queue.sleep()
+    queue.flush()
+    assert not wakes
+
+
 def test_a_put_wakes_a_sleeping_writer_once(queue, wakes):
     stream = Feed(queue, StreamSinkConfig('s'))
     assert queue.sleep()
