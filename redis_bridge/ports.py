@@ -129,6 +129,22 @@ class SourceRequest(NamedTuple):
     max_bytes: int
 
 
+class ChannelsRequest(NamedTuple):
+    """The channels that a pattern of sources asks for.
+
+    `heard` is called from the source's thread with a channel that no `SourceRequest` of this
+    pattern reads so far, before its message is handed on: to those that read it then.
+    """
+
+    pattern: str  # as PSUBSCRIBE takes it; it may match more than is wanted
+    is_command: bool
+    heard: Callable[[str], None]
+
+
+# Takes all keys and streams that senders have registered in Redis, as (kind, name).
+TakeRegistered = Callable[[frozenset[tuple[str, str]]], None]
+
+
 class RedisSide(Protocol):
     """The Redis world of one bridge."""
 
@@ -155,7 +171,16 @@ class RedisSide(Protocol):
     def want(self, sources: Collection[SourceRequest]) -> None:
         """Read exactly these names from now on; sources that stay keep their place."""
 
-    def source_state(self, source: SourceRequest) -> str:
+    def discover(
+        self, channels: Collection[ChannelsRequest], registered: TakeRegistered | None
+    ) -> None:
+        """Look for names of exactly these patterns from now on.
+
+        `registered` is called from a thread of this side, at first and after each change; None if
+        nobody asks.
+        """
+
+    def source_state(self, source: SourceRequest | ChannelsRequest) -> str:
         """Return 'open', or why nothing is read: the claim, the connection, or the name itself."""
 
     def describe(self, descriptions: Collection[NameDescription]) -> None:
@@ -215,6 +240,17 @@ class TopicRequest(NamedTuple):
     receiver: TopicReceiver
 
 
+class TopicsRequest(NamedTuple):
+    """The topics that patterns ask for.
+
+    `found` is called from the executor's thread with all such topics that somebody other than a
+    bridge publishes, at first and after each change.
+    """
+
+    is_wanted: Callable[[str], bool]  # by the topic's full name
+    found: Callable[[frozenset[str]], None]
+
+
 class Publisher(Protocol):
     """A topic that a route publishes; usable from every thread."""
 
@@ -260,6 +296,9 @@ class RosSide(Protocol):
 
     def want(self, topics: Collection[TopicRequest]) -> None:
         """Subscribe to exactly these topics from now on; topics that stay lose no message."""
+
+    def discover(self, request: TopicsRequest | None) -> None:
+        """Look for topics of exactly this request from now on; within a second they are found."""
 
     def publisher(self, name: str, type_name: str, qos: Qos, latched: bool) -> Publisher:
         """Return a publisher, shared by all that ask for the same; raises InterfaceError.

@@ -139,12 +139,13 @@ SinkConfig = KeySinkConfig | HashSinkConfig | StreamSinkConfig | ChannelSinkConf
 
 @dataclass(frozen=True)
 class ChannelSourceConfig(_Channel):
-    """SUBSCRIBE: every message while connected."""
+    """SUBSCRIBE, or PSUBSCRIBE: every message while connected."""
 
     details: ClassVar[str] = ''
     dead_stream: ClassVar[str | None] = None
     group: ClassVar[str | None] = None
     name: str
+    pattern: str | None = None  # by which it is subscribed; None: by its name
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from redis_bridge.errors import InterfaceError
 from redis_bridge.mapping.model import Qos, SinkConfig
 from redis_bridge.messages.types import Message
 from redis_bridge.ports import (
+    ChannelsRequest,
     Payload,
     Publisher,
     Receiver,
@@ -20,8 +21,10 @@ from redis_bridge.ports import (
     RosSide,
     Sink,
     SourceRequest,
+    TakeRegistered,
     TopicReceiver,
     TopicRequest,
+    TopicsRequest,
     Write,
 )
 from redis_bridge.protocol.descriptions import NameDescription
@@ -107,6 +110,8 @@ class FakeRedis:
         self.terms: int | None = 1
         self.of_sources = 'open'
         self.tokens: dict[str, int] = {}  # of leases
+        self.channels: list[ChannelsRequest] = []
+        self.registered: TakeRegistered | None = None
         self.uncertainty_s = 0.0
         self.calls: list[str] = []
 
@@ -145,7 +150,12 @@ class FakeRedis:
     def why_closed(self) -> str | None:
         return 'not ours' if self.terms is None else None
 
-    def source_state(self, source: SourceRequest) -> str:
+    def discover(
+        self, channels: Collection[ChannelsRequest], registered: TakeRegistered | None
+    ) -> None:
+        self.channels, self.registered = list(channels), registered
+
+    def source_state(self, source: SourceRequest | ChannelsRequest) -> str:
         return self.of_sources
 
     def receiver(self, name: str) -> Receiver:
@@ -198,6 +208,7 @@ class FakeRos:
     def __init__(self, *messages: Message) -> None:
         self.messages = {message.name: message for message in messages}
         self.topics: list[TopicRequest] = []
+        self.patterns: TopicsRequest | None = None
         self.publishers: dict[tuple[object, ...], MemoryPublisher] = {}
         self.calls: list[str] = []
         self.on_open: Callable[[MemoryPublisher], None] = lambda publisher: None
@@ -208,6 +219,9 @@ class FakeRos:
     def want(self, topics: Collection[TopicRequest]) -> None:
         self.calls.append('want')
         self.topics = list(topics)
+
+    def discover(self, request: TopicsRequest | None) -> None:
+        self.patterns = request
 
     def publisher(self, name: str, type_name: str, qos: Qos, latched: bool) -> Publisher:
         if type_name not in self.messages:
