@@ -80,7 +80,7 @@ def plan(
     return Plan(
         lines=tuple(_lines(mapping, distro)),
         warnings=tuple(_grouped(_warnings(mapping, distro))),
-        errors=tuple(loops.find_loops(mapping, distro)),
+        errors=tuple(loop.text for loop in loops.find_loops(mapping, distro)),
     )
 
 
