@@ -125,7 +125,9 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         opened.callback(bridge.close)  # first of all, because it stops the robots
         log.info(
             'robot %s: %d routes to Redis, %d to ROS',
-            mapping.robot, len(mapping.ros_to_redis), len(mapping.redis_to_ros),
+            mapping.robot,
+            len(mapping.ros_to_redis) + len(mapping.outbound_patterns),
+            len(mapping.redis_to_ros) + len(mapping.inbound_patterns),
         )  # fmt: skip
         for route in (*mapping.ros_to_redis, *mapping.redis_to_ros):
             log.debug('%s', route)

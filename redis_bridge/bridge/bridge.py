@@ -122,9 +122,8 @@ class Bridge:
         with self._reporting:
             running = self._routes.running()
             reports = {name: route.report() for name, route in running.items()}
-            return self._rates.fill(
-                {**dict(self._patterns.reports(self._routes.failed)), **reports}
-            )
+            of_patterns = self._patterns.reports(self._routes.failed)
+            return self._rates.fill({**of_patterns, **reports})
 
     def status(self) -> dict[str, str]:
         """Return the fields that describe this bridge in the robot's hash."""

@@ -88,32 +88,28 @@ class PatternRoutes:
                     new.reject(name, reason)
             self._log_changes(old, new)
 
-    def reports(self, failed: Mapping[str, str]) -> Iterator[tuple[str, RouteReport]]:
-        """Yield a report per pattern, by its id; `failed` says by id why routes do not run."""
-        for each in self._matches:
-            template = each.pattern.template
-            is_inbound = isinstance(template, RedisToRos)
-            rejected = {**each.rejected}
-            for name, route in each.routes.items():
-                if str(route) in failed:
-                    rejected[name] = failed[str(route)]
-            shown = [f'{name}: {reason}' for name, reason in [*rejected.items()][:SHOWN]]
-            more = f' (and {len(rejected) - SHOWN} more)' if len(rejected) > SHOWN else ''
-            state = f'error: {"; ".join(shown)}{more}' if shown else 'open'
-            if not shown and not each.routes:
-                state = f'waiting for a {"name" if is_inbound else "topic"} that matches'
-            subscription = _subscription(each.pattern)
-            source = 'open'
-            if subscription is not None:
-                source = self._redis.source_state(self._channels[subscription])
-            yield (
-                str(each.pattern),
-                RouteReport(
-                    str(each.pattern),
-                    'redis_to_ros' if is_inbound else 'ros_to_redis',
-                    joined_state(source, state),
-                ),
-            )
+    def reports(self, failed: Mapping[str, str]) -> dict[str, RouteReport]:
+        """Return a report per pattern, by its id; `failed` says by id why routes do not run."""
+        return {str(each.pattern): self._report(each, failed) for each in self._matches}
+
+    def _report(self, matches: Matches, failed: Mapping[str, str]) -> RouteReport:
+        pattern = matches.pattern
+        is_inbound = isinstance(pattern.template, RedisToRos)
+        rejected = {**matches.rejected}
+        for name, route in matches.routes.items():
+            if str(route) in failed:
+                rejected[name] = failed[str(route)]
+        shown = [f'{name}: {reason}' for name, reason in [*rejected.items()][:SHOWN]]
+        more = f' (and {len(rejected) - SHOWN} more)' if len(rejected) > SHOWN else ''
+        state = f'error: {"; ".join(shown)}{more}' if shown else 'open'
+        if not shown and not matches.routes:
+            state = f'waiting for a {"name" if is_inbound else "topic"} that matches'
+        subscription = _subscription(pattern)
+        source = 'open'
+        if subscription is not None:
+            source = self._redis.source_state(self._channels[subscription])
+        direction = 'redis_to_ros' if is_inbound else 'ros_to_redis'
+        return RouteReport(str(pattern), direction, joined_state(source, state))
 
     # --- what both worlds find -------------------------------------------------------------------
     def _discover(self, mapping: MappingConfig) -> None:
@@ -157,7 +153,8 @@ class PatternRoutes:
             self._deaf.clear()
         self._deaf.add((subscription, channel))
         subscribed = [m for m in self._matches if _subscription(m.pattern) == subscription]
-        if any([self._may_carry(each, channel) for each in subscribed]):
+        carrying = [each for each in subscribed if self._may_carry(each, channel)]
+        if carrying:
             with self._lock:
                 self._found = self._found._replace(channels=self._found.channels | {channel})
             self._on_heard()

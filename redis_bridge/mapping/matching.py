@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ class Found(NamedTuple):
 
 @dataclass
 class Matches:
-    """The names that match one pattern, oldest first, and why others that match are not carried."""
+    """The names that match one pattern, oldest first, and why others are not carried."""
 
     pattern: AnyPattern
     routes: dict[str, Route] = field(default_factory=dict)
@@ -44,6 +44,53 @@ class Matches:
         self.routes.pop(name, None)
         if len(self.rejected) < LISTED:
             self.rejected[name] = reason
+
+
+class Conflict(NamedTuple):
+    """A name that a pattern will not carry because of other routes of the mapping."""
+
+    text: str
+    is_always: bool  # whatever the name
+
+
+def conflicts(mapping: Mapping, *, resolve: Resolve, distro: str) -> Iterator[Conflict]:
+    """Yield what is wrong between patterns and other routes, as far as the mapping shows it.
+
+    The names that it says itself, and those that its patterns make of a sample, are looked at.
+    """
+    samples = [pattern.names.sample() for pattern in patterns(mapping)]
+    made = [
+        route
+        for pattern, sample in zip(patterns(mapping), samples)
+        if (route := pattern.route_for(sample)) is not None
+    ]
+    routes = (*mapping.ros_to_redis, *mapping.redis_to_ros, *made)
+    sinks = [sink for route in routes if isinstance(route, RosToRedis) for sink in route.sinks]
+    inbound = [route for route in routes if isinstance(route, RedisToRos)]
+    found = Found(
+        frozenset({resolve(route.topic) for route in routes}),
+        frozenset(
+            {
+                *((sink.kind, sink.name) for sink in sinks),
+                *((route.source.kind, route.source.name) for route in inbound),
+            }
+        ),
+        frozenset({*(sink.name for sink in sinks), *(route.source.name for route in inbound)}),
+    )
+    for each in match(mapping, found, (), resolve=resolve, distro=distro):
+        for name, reason in each.rejected.items():
+            if _makes_route(each.pattern, name) and reason != too_many(each.pattern):
+                is_always = name == each.pattern.names.sample()
+                what = 'no name that matches will be' if is_always else f'{name} will not be'
+                where = each.pattern.template.where
+                yield Conflict(f'{where}: {what} carried: {reason}', is_always)
+
+
+def _makes_route(pattern: AnyPattern, name: str) -> bool:
+    try:
+        return pattern.route_for(name) is not None
+    except ValueError:
+        return False
 
 
 def may_match(topic: str) -> bool:

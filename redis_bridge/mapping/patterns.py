@@ -15,6 +15,7 @@ from redis_bridge.protocol import names
 
 _PLACE = re.compile(r'\{\{(?P<tag>[^{}]*)\}\}|\{(?P<plain>[^{}]*)\}|(?P<stray>[{}])')
 _CAPTURE = re.compile(r'([A-Za-z_][A-Za-z0-9_]*):(\*\*?)')
+SAMPLE = 'x'  # stands for what a capture may be
 _GLOB_SPECIAL = re.compile(r'[*?\[\]\\]')
 
 
@@ -26,8 +27,11 @@ class Capture(NamedTuple):
     is_tag: bool  # in double braces
 
     def __str__(self) -> str:
-        inside = f'{{{self.name}:{"**" if self.is_many else "*"}}}'
-        return f'{{{inside}}}' if self.is_tag else inside
+        return self.around(f'{{{self.name}:{"**" if self.is_many else "*"}}}')
+
+    def around(self, value: str) -> str:
+        """Return a value in its place."""
+        return f'{{{value}}}' if self.is_tag else value
 
     def problem(self, value: str) -> str | None:
         """Return why a value is not what this captures; None if it is."""
@@ -103,9 +107,8 @@ class NamePattern:
     Slashes and colons separate parts: of what is between them, `*` captures all.
     """
 
-    text: str  # with its variables
+    parts: tuple[str | Capture, ...]
     glob: str  # as PSUBSCRIBE takes it; it may match more
-    captures: tuple[Capture, ...]
     _regex: re.Pattern[str]
 
     @classmethod
@@ -113,19 +116,31 @@ class NamePattern:
         cls, template: str, variables: Mapping[str, str], *, is_topic: bool = False
     ) -> NamePattern:
         """Return the pattern of a template; raises ValueError as `expand` does."""
-        glob, regex, found = '', '', []
-        parts = list(_parts(template, variables, is_topic))
+        glob = regex = ''
+        parts = tuple(_parts(template, variables, is_topic))
         for part in parts:
             if isinstance(part, str):
                 glob += _GLOB_SPECIAL.sub(r'\\\g<0>', part)
                 regex += re.escape(part)
             else:
-                found.append(part)
-                before, after = ('{', '}') if part.is_tag else ('', '')
-                glob += f'{before}*{after}'
                 value = '.+' if part.is_many else '[^/:]+'
-                regex += f'{re.escape(before)}({value}){re.escape(after)}'
-        return cls(''.join(map(str, parts)), glob, tuple(found), re.compile(regex))
+                glob += part.around('*')
+                regex += re.escape(part.around('\0')).replace(re.escape('\0'), f'({value})')
+        return cls(parts, glob, re.compile(regex))
+
+    def __str__(self) -> str:
+        return ''.join(map(str, self.parts))
+
+    @property
+    def captures(self) -> list[Capture]:
+        """The captures, in their order."""
+        return [part for part in self.parts if isinstance(part, Capture)]
+
+    def sample(self) -> str:
+        """Return a name that matches."""
+        return ''.join(
+            part.around(SAMPLE) if isinstance(part, Capture) else part for part in self.parts
+        )
 
     def may_match(self, name: str) -> bool:
         """Return whether a name matches, whatever is in the place of its captures."""

@@ -34,7 +34,6 @@ from redis_bridge.payloads import CODECS, WITH_ARRAYS, WITH_META
 from redis_bridge.protocol import names
 
 MAX_MATCHES = 100  # names that one pattern may match
-SAMPLE = 'x'  # stands for what a capture may be
 _WHOLE_ONLY = "{} carries whole messages, it cannot be combined with '{}'"
 
 R = TypeVar('R', RosToRedis, RedisToRos)
@@ -91,7 +90,7 @@ class RouteReader:
 
     def sample(self) -> RouteReader:
         """Return the route for a name that might match."""
-        return self.with_values({capture.name: SAMPLE for capture in self.captures})
+        return self.with_values({capture.name: patterns.SAMPLE for capture in self.captures})
 
     def excluded(self, text: str) -> NamePattern:
         """Return the names that an entry of `exclude` leaves out; raises ValueError."""
