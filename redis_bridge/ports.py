@@ -186,6 +186,9 @@ class RedisSide(Protocol):
     def source_state(self, source: SourceRequest | ChannelsRequest) -> str:
         """Return 'open', or why nothing is read: the claim, the connection, or the name itself."""
 
+    def registry_state(self) -> str:
+        """Return 'open', or why registered names are not found."""
+
     def describe(self, descriptions: Collection[NameDescription]) -> None:
         """Describe exactly these names in Redis from now on, for programs without the mapping."""
 

@@ -23,6 +23,7 @@ from redis_bridge.mapping.model import (
     SinkConfig,
 )
 from redis_bridge.ports import ChannelsRequest, Sink, SourceRequest, TakeRegistered
+from redis_bridge.protocol import keys
 from redis_bridge.protocol.descriptions import NameDescription
 from redis_bridge.protocol.fleet import RobotEvent
 from redis_bridge.redis_io.address import Address, Timing
@@ -35,6 +36,7 @@ from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.held_leases import HeldLeases
 from redis_bridge.redis_io.key_source import KeyReceiver, KeySource
 from redis_bridge.redis_io.presence import Presence
+from redis_bridge.redis_io.registry import Registry
 from redis_bridge.redis_io.route_receivers import (
     ChannelForRoute,
     GroupForRoute,
@@ -106,6 +108,7 @@ class RedisSide:
         )
         self._wanted: Collection[SourceRequest] = ()
         self._discovered: Collection[ChannelsRequest] = ()
+        self._registry: Registry | None = None
         self._lock = threading.Lock()  # over what is wanted
         self._is_started = False
         self._closed = False
@@ -147,6 +150,13 @@ class RedisSide:
     ) -> None:
         with self._lock:
             self._discovered = tuple(channels)
+            old = self._registry
+            if registered is None:
+                self._registry = None
+            elif old is None or old.take != registered:
+                self._registry = Registry(registered, self._log)
+            if old is not None and old is not self._registry:
+                old.close()
             self._apply()
 
     def _apply(self) -> None:
@@ -157,6 +167,9 @@ class RedisSide:
             self._add(request)
         for channels in self._discovered:
             self._pattern(channels).ask(channels.heard)
+        registry = self._registry
+        if registry is not None:
+            self._keys.add(_Name.of_registry(registry), lambda: registry)
         for pattern in self._patterns.added():
             pattern.apply()
         for sources in self._sources:
@@ -183,6 +196,9 @@ class RedisSide:
 
     def source_state(self, source: SourceRequest | ChannelsRequest) -> str:
         return self._state_of(_Name.of(source))
+
+    def registry_state(self) -> str:
+        return self._state_of(_Name.of_registry(self._registry))
 
     def _state_of(self, name: _Name) -> str:
         closed = self._presence.why_closed()
@@ -244,6 +260,8 @@ class RedisSide:
             if self._closed:
                 return
             self._closed = True
+            if self._registry is not None:
+                self._registry.close()
         if self._roster is not None:
             self._roster.close(time.monotonic())
         threads = self._source_threads()
@@ -298,6 +316,11 @@ class _Name(NamedTuple):
         if is_channel and config.pattern is not None:
             return cls(_Role('channel pattern', is_command=asked.is_command), config.pattern)
         return cls(_Role(config.kind, config.group, asked.is_command), config.name, asked)
+
+    @classmethod
+    def of_registry(cls, registry: Registry | None) -> _Name:
+        """Return the hash of registered names."""
+        return cls(_Role('key'), keys.NAMES, registry)
 
 
 class _Sources(Generic[R]):

@@ -158,6 +158,9 @@ class FakeRedis:
     def source_state(self, source: SourceRequest | ChannelsRequest) -> str:
         return self.of_sources
 
+    def registry_state(self) -> str:
+        return self.of_sources
+
     def receiver(self, name: str) -> Receiver:
         """Return the route that reads a name."""
         (found,) = [source.receiver for source in self.sources if source.config.name == name]
