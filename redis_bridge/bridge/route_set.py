@@ -49,6 +49,7 @@ class _Wanted(NamedTuple):
     # The route, with the route in the other direction if they share a key. Both are without their
     # places in the file, which do not make them differ.
     made_from: tuple[Route, Route | None]
+    is_match: bool  # of a pattern
 
 
 class Changes(NamedTuple):
@@ -89,6 +90,7 @@ class RouteSet:
         self._stop_at = stop_at
         self._log = log
         self._clock = clock
+        self.failed: dict[str, str] = {}  # of the matches of patterns: why a route is not running
         self._wanted: dict[str, _Wanted] = {}
         self._running: dict[str, RunningRoute] = {}
         self._dead_men: list[DeadMan] = []  # of all topics that routes with a stop command
@@ -108,20 +110,21 @@ class RouteSet:
         """Return the running routes to ROS."""
         return _only(InboundRoute, self._running.values())
 
-    def apply(self, routes: Iterable[Route]) -> Changes:
+    def apply(self, routes: Iterable[Route], matches: Iterable[Route] = ()) -> Changes:
         """Run exactly these routes; those that stay equal go on undisturbed.
 
         Raises MappingError, with the errors of all routes, for errors that only the message types
         show: unknown types, paths that a type does not have, values that do not fit. Nothing is
-        changed then.
+        changed then. Of `matches`, which patterns have made, each that has an error is left out.
         """
-        wanted = _by_id(routes)
+        wanted = _by_id(routes, matches)
         kept = {
             name: route
             for name, route in self._running.items()
             if name in wanted and wanted[name].made_from == self._wanted[name].made_from
         }
         opened = self._open({name: wanted[name] for name in wanted if name not in kept}, kept)
+        wanted = {name: want for name, want in wanted.items() if name not in self.failed}
         before, self._wanted = self._running, wanted
         self._running = {name: kept.get(name) or opened[name] for name in wanted}
         self._close([route for name, route in before.items() if name not in kept])
@@ -166,15 +169,20 @@ class RouteSet:
         self._last_values = {
             key.name: last_values[key.name] for key in keys if key and key.name in last_values
         }
+        failed: dict[str, str] = {}
         for name, want in wanted.items():
             try:
                 opened[name] = self._open_one(*want.made_from)
             except BridgeError as error:
-                problems.append(Problem(want.where, None, '', str(error)))
+                if want.is_match:
+                    failed[name] = str(error)
+                else:
+                    problems.append(Problem(want.where, None, '', str(error)))
         if problems:
             self._last_values = last_values
             self._close(list(opened.values()))
             raise MappingError(problems)
+        self.failed = failed
         return opened
 
     def _open_one(self, route: Route, partner: Route | None) -> RunningRoute:
@@ -291,12 +299,12 @@ def _serialize(setting: str, message: Message, value: Any, guards: Guards) -> by
         raise PayloadError(f'{setting}: {error}') from None
 
 
-def _by_id(routes: Iterable[Route]) -> dict[str, _Wanted]:
+def _by_id(routes: Iterable[Route], matches: Iterable[Route]) -> dict[str, _Wanted]:
     """Return the routes by id, each with the other route of a key that goes both ways."""
-    routes = list(routes)
-    by_key = {(type(route), _key_name(route)): replace(route, where='') for route in routes}
+    all_ = [*((route, False) for route in routes), *((route, True) for route in matches)]
+    by_key = {(type(route), _key_name(route)): replace(route, where='') for route, _ in all_}
     wanted: dict[str, _Wanted] = {}
-    for route in routes:
+    for route, is_match in all_:
         name, number = str(route), 1
         while name in wanted:  # two routes may publish parts of one topic to one channel
             number += 1
@@ -304,7 +312,8 @@ def _by_id(routes: Iterable[Route]) -> dict[str, _Wanted]:
         other = RedisToRos if isinstance(route, RosToRedis) else RosToRedis
         key = _key_name(route)
         partner = by_key.get((other, key)) if key is not None else None
-        wanted[name] = _Wanted(route.where, (replace(route, where=''), partner))
+        made_from = replace(route, where=''), partner
+        wanted[name] = _Wanted(route.where, made_from, is_match)
     return wanted
 
 

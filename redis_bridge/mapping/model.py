@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Generic, TypeVar, get_args
 
+from redis_bridge.mapping.patterns import NamePattern
 from redis_bridge.protocol import keys
 
 MAX_BYTES = 1 << 20  # of an inbound payload
@@ -255,6 +258,32 @@ class RedisToRos:
 
 
 Route = RosToRedis | RedisToRos
+R = TypeVar('R', bound=Route, covariant=True)
+
+
+@dataclass(frozen=True)
+class RoutePattern(Generic[R]):
+    """A route for each name that matches: for topics to Redis, or for Redis names to ROS."""
+
+    names: NamePattern  # of topics, or of Redis names
+    template: R  # its names have captures in braces
+    exclude: tuple[str, ...]
+    max_matches: int
+    # Makes the route of a name and of what it has for each capture; None if the name is excluded.
+    build: Callable[[str, MappingOf[str, str]], R | None] = dataclasses.field(
+        compare=False, repr=False
+    )
+
+    def __str__(self) -> str:
+        return str(self.template)
+
+    def route_for(self, name: str) -> R | None:
+        """Return the route for a name; None if it does not match, or is excluded.
+
+        Raises ValueError with the reason if no route can be made of it.
+        """
+        captured = self.names.match(name)
+        return None if captured is None else self.build(name, captured)
 
 
 @dataclass(frozen=True)
@@ -303,6 +332,8 @@ class Mapping:
     redis: RedisSettings = RedisSettings()
     ros_to_redis: tuple[RosToRedis, ...] = ()
     redis_to_ros: tuple[RedisToRos, ...] = ()
+    outbound_patterns: tuple[RoutePattern[RosToRedis], ...] = ()
+    inbound_patterns: tuple[RoutePattern[RedisToRos], ...] = ()
     presence: Heartbeat = Heartbeat()
     leases: tuple[LeaseConfig, ...] = ()
     executor: str = 'events'  # events | single_threaded

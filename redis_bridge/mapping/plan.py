@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from redis_bridge.mapping import loops, topic_names
+from redis_bridge.mapping import loops, matching, topic_names
 from redis_bridge.mapping import redis_url as urls
 from redis_bridge.mapping.loops import RouteWarning, place
 from redis_bridge.mapping.model import (
@@ -18,6 +18,8 @@ from redis_bridge.mapping.model import (
     Qos,
     RedisToRos,
     RosToRedis,
+    Route,
+    RoutePattern,
     SinkConfig,
 )
 from redis_bridge.payloads import CODECS
@@ -72,16 +74,32 @@ def plan(
     `resolve` makes the full names of topics, by which loops are found.
     """
     resolve = resolve or topic_names.resolver()
-    mapping = replace(
-        mapping,
-        ros_to_redis=tuple(replace(r, topic=resolve(r.topic)) for r in mapping.ros_to_redis),
-        redis_to_ros=tuple(replace(r, topic=resolve(r.topic)) for r in mapping.redis_to_ros),
+    fixed = matching.running(mapping, (), resolve)
+    shown = replace(
+        fixed,
+        ros_to_redis=_by_place(fixed.ros_to_redis, fixed.outbound_patterns),
+        redis_to_ros=_by_place(fixed.redis_to_ros, fixed.inbound_patterns),
     )
+    conflicts = list(matching.conflicts(mapping, resolve=resolve, distro=distro))
     return Plan(
-        lines=tuple(_lines(mapping, distro)),
-        warnings=tuple(_grouped(_warnings(mapping, distro))),
-        errors=tuple(loops.find_loops(mapping, distro)),
+        lines=tuple(_lines(shown, distro)),
+        warnings=(
+            *_grouped(_warnings(shown, distro)),
+            *(each.text for each in conflicts if not each.is_always),
+        ),
+        errors=(
+            *(loop.text for loop in loops.find_loops(fixed, distro)),
+            *(each.text for each in conflicts if each.is_always),
+        ),
     )
+
+
+def _by_place(
+    routes: Iterable[_Route], patterns: Iterable[RoutePattern[_Route]]
+) -> tuple[_Route, ...]:
+    """Return routes, with the templates of patterns among them, in the order of the file."""
+    templates = (pattern.template for pattern in patterns)
+    return tuple(sorted((*routes, *templates), key=matching.path_of))
 
 
 def _grouped(warnings: Iterable[RouteWarning]) -> Iterator[str]:
@@ -106,19 +124,22 @@ def _lines(mapping: Mapping, distro: str) -> Iterator[str]:
     yield f'redis: {urls.parse(mapping.redis.url).address}'
     if mapping.ros_to_redis:
         yield from ('', 'ros_to_redis')
-    for number, outbound in enumerate(mapping.ros_to_redis):
-        yield from _outbound_lines(number, outbound)
+    patterns = {p.template.where: p for p in matching.patterns(mapping)}
+    for outbound in mapping.ros_to_redis:
+        yield from _outbound_lines(outbound, patterns.get(outbound.where))
     if mapping.redis_to_ros:
         yield from ('', 'redis_to_ros')
-    for number, inbound in enumerate(mapping.redis_to_ros):
-        yield from _inbound_lines(number, inbound)
+    for inbound in mapping.redis_to_ros:
+        yield from _inbound_lines(inbound, patterns.get(inbound.where))
     yield from ('', 'the bridge itself writes')
     for name, what in _own_names(mapping):
         yield f'  {name:<40} {what}' if len(name) < 40 else f'  {name}  {what}'
 
 
-def _outbound_lines(number: int, route: RosToRedis) -> Iterator[str]:
-    yield f'  [{number}] {route.topic}  {route.type or "discovered type"}'
+def _outbound_lines(route: RosToRedis, pattern: matching.AnyPattern | None) -> Iterator[str]:
+    topic = route.topic if pattern is None else pattern.names
+    yield f'  [{_number(route)}] {topic}  {route.type or "discovered type"}'
+    yield from _pattern_lines(pattern, 'topics')
     rate = f'max_rate_hz {route.max_rate_hz:g}' if route.max_rate_hz else ''
     yield '      ' + _listed(
         _part(route.field, route.fields),
@@ -132,9 +153,12 @@ def _outbound_lines(number: int, route: RosToRedis) -> Iterator[str]:
         yield f'      -> {sink.kind} {sink.name}: {_sink(sink)}'
 
 
-def _inbound_lines(number: int, route: RedisToRos) -> Iterator[str]:
+def _inbound_lines(route: RedisToRos, pattern: matching.AnyPattern | None) -> Iterator[str]:
     source = route.source
-    yield f'  [{number}] {source.kind} {source.name}: {_listed(route.encoding, source.details)}'
+    name = source.name if pattern is None else pattern.names
+    how = _listed(route.encoding, source.details)
+    yield f'  [{_number(route)}] {source.kind} {name}: {how}'
+    yield from _pattern_lines(pattern, f'{source.kind}s')
     aged = route.max_age_ms is not None
     yield '      ' + _listed(
         _part(route.field, ()),
@@ -152,6 +176,18 @@ def _inbound_lines(number: int, route: RedisToRos) -> Iterator[str]:
         yield f'      stop after {stop.after_ms} ms without a command, sent {stop.repeat} times'
     qos = _qos(route.qos, "of the bridge's choice")
     yield f'      -> {route.topic}  {route.type}, {qos}'
+
+
+def _number(route: Route) -> int | str:
+    return matching.path_of(route)[-1]
+
+
+def _pattern_lines(pattern: matching.AnyPattern | None, what: str) -> Iterator[str]:
+    if pattern is not None:
+        excluded = f'without {" ".join(pattern.exclude)}' if pattern.exclude else ''
+        yield '      ' + _listed(
+            f'each that matches, up to {pattern.max_matches} {what}', excluded
+        )
 
 
 def _listed(*parts: str) -> str:

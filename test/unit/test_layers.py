@@ -30,7 +30,8 @@ ALLOWED = {
     'messages': set(),
     'payloads': {'messages', 'msgpack', 'protocol'},
     'bridge': {
-        'counters', 'log_once', 'mapping.model', 'messages', 'payloads', 'ports', 'protocol',
+        'counters', 'log_once', 'mapping.matching', 'mapping.model', 'mapping.topic_names',
+        'messages', 'payloads', 'ports', 'protocol',
     },
     'redis_io': {
         'counters', 'log_once', 'mapping.model', 'mapping.redis_url', 'ports', 'protocol', 'redis',

@@ -497,11 +497,11 @@ anything = st.recursive(
 )
 
 
-NOT_YET = {'exclude', 'services', 'actions', 'parameters'}
+NOT_YET = {'exclude', 'max_matches', 'services', 'actions', 'parameters'}
 
 
 LIKELY = {
-    'topic': ['/a', '/b', '/{robot}'],
+    'topic': ['/a', '/b', '/{robot}', '/{x:*}', '/{x:*}/{y:**}'],
     'type': ['a/B', 'a/msg/B', 'a/C'],
     'url': ['redis://h', 'rediss://h:1/2'],
     'field': ['a', 'a.b'],
