@@ -108,6 +108,8 @@ class PatternRoutes:
         source = 'open'
         if subscription is not None:
             source = self._redis.source_state(self._channels[subscription])
+        elif is_inbound:
+            source = self._redis.registry_state()
         direction = 'redis_to_ros' if is_inbound else 'ros_to_redis'
         return RouteReport(str(pattern), direction, joined_state(source, state))
 
@@ -124,6 +126,11 @@ class PatternRoutes:
             if (subscription := _subscription(pattern)) is not None
         }
         asks_stored = any(p.template.source.redis_type for p in mapping.inbound_patterns)
+        with self._lock:  # what nobody looks for may come and go unnoticed
+            if not asks_topics:
+                self._found = self._found._replace(topics=frozenset())
+            if not asks_stored:
+                self._found = self._found._replace(stored=frozenset())
         self._redis.discover(
             list(self._channels.values()), self._registered if asks_stored else None
         )

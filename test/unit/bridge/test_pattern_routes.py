@@ -182,6 +182,25 @@ def test_a_pattern_reports_that_it_waits(world):
     eventually(lambda: world.state['/{name}/speed -> key {name}:speed'] == 'open')
 
 
+def test_names_that_went_while_nobody_looked_are_gone(world):
+    world.find_topics('/r1/speed')
+    world.redis.registered(frozenset({('key', 'r1:rate')}))
+    eventually(lambda: world.topics == ['/fixed', '/r1/speed'] and world.reader('r1:rate'))
+    fixed = 'version: 1\nros_to_redis:\n  - {topic: /fixed, to: {key: {name: a, encoding: text}}}'
+    world.bridge.change(world.mapping(fixed))
+    assert world.ros.patterns is world.redis.registered is None
+    world.bridge.change(world.mapping(MAPPING))
+    assert world.topics == ['/fixed']
+    assert world.reader('r1:rate') is None
+
+
+def test_a_registry_that_cannot_be_read_is_the_state_of_patterns_of_keys(world):
+    world.redis.of_registry = 'error: cannot be read: NOPERM'
+    state = world.state
+    assert state['key {name}:rate -> /{name}/rate'].startswith('error: cannot be read: NOPERM')
+    assert 'NOPERM' not in state['channel {name}:cmd_vel -> /{name}/cmd_vel']
+
+
 def test_a_match_that_fails_is_reported_for_its_name_and_all_others_run(world):
     world.ros.messages.pop(NUMBER.name)
     world.redis.registered(frozenset({('key', 'r1:rate')}))
