@@ -132,15 +132,15 @@ class SourceRequest(NamedTuple):
 class ChannelsRequest(NamedTuple):
     """The channels that a pattern of sources asks for.
 
-    `heard` is called from the source's thread with a channel that no `SourceRequest` of this
-    pattern reads so far, before its message is handed on: to those that read it then. If the
-    requests of a pattern change, it is called once more with each channel that is read already.
-    It may raise nothing.
+    `heard` is called from the source's thread with channels that no `SourceRequest` of this
+    pattern reads so far, in the order of their messages, before these are handed on: to those that
+    read them then. If the requests of a pattern change, it is called once more with each channel
+    that is read already. It may raise nothing.
     """
 
     pattern: str  # as PSUBSCRIBE takes it; it may match more than is wanted
     is_command: bool
-    heard: Callable[[str], None]
+    heard: Callable[[Sequence[str]], None]
 
 
 # Takes all keys and streams that senders have registered in Redis, as (kind, name). One that is

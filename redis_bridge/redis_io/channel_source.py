@@ -34,11 +34,14 @@ class ChannelReceiver(SourceReceiver, Protocol):
 class PatternReceiver(SourceReceiver, Protocol):
     """What follows all channels that one glob matches."""
 
-    def readers(self, channel: bytes, *, may_ask: bool) -> Sequence[ChannelReceiver]:
-        """Return what follows one of them.
+    def knows(self, channel: bytes) -> bool:
+        """Return whether `readers` is all that may want to follow a channel."""
 
-        :param may_ask: whether somebody may be asked first who may want to follow it.
-        """
+    def hear(self, channels: Sequence[bytes]) -> None:
+        """Find out who wants to follow channels that it does not know."""
+
+    def readers(self, channel: bytes) -> Sequence[ChannelReceiver]:
+        """Return what follows a channel."""
 
 
 P = TypeVar('P', bound=PatternReceiver)
@@ -115,6 +118,9 @@ class _Subscriber(Source[R], Generic[R, N]):
                 batches[name].append(payload)
             else:
                 self._take_reply(reply)
+        self._hand_on(batches)
+
+    def _hand_on(self, batches: Mapping[N, list[bytes]]) -> None:
         for name, batch in batches.items():
             for receiver in self._readers(name):
                 if self._goes_on():  # asked for each, because one may take long
@@ -165,10 +171,30 @@ class PatternSource(_Subscriber[P, tuple[bytes, bytes]]):
 
     subscribe, unsubscribe = 'PSUBSCRIBE', 'PUNSUBSCRIBE'
 
+    def _hand_on(self, batches: Mapping[tuple[bytes, bytes], list[bytes]]) -> None:
+        """Hand on what is from channels that are known, then what others turn out to follow.
+
+        So a robot's command does not wait for the routes of robots that are new.
+        """
+        known: dict[tuple[bytes, bytes], list[bytes]] = {}
+        new: dict[tuple[bytes, bytes], list[bytes]] = {}
+        unknown: defaultdict[P, list[bytes]] = defaultdict(list)
+        for name, batch in batches.items():
+            glob, channel = name
+            strangers = [r for r in self._wanted.get(glob, ()) if not r.knows(channel)]
+            for receiver in strangers:
+                unknown[receiver].append(channel)
+            (new if strangers else known)[name] = batch
+        super()._hand_on(known)
+        for receiver, channels in unknown.items():
+            if self._goes_on():
+                receiver.hear(channels)
+        super()._hand_on(new)
+
     def _readers(self, name: tuple[bytes, bytes]) -> Iterator[ChannelReceiver]:
         glob, channel = name
         for receiver in self._wanted.get(glob, ()):
-            yield from receiver.readers(channel, may_ask=self._goes_on())
+            yield from receiver.readers(channel)
 
     def _explained(self, name: bytes, error: redis.ResponseError) -> redis.ResponseError:
         if code_of(error) != 'NOPERM':

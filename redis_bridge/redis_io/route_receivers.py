@@ -89,16 +89,16 @@ class PatternForRoutes:
         self._glob = glob
         self._log = log
         self._added: dict[bytes, list[ChannelReceiver]] = {}
-        self._asked: list[Callable[[str], None]] = []
+        self._asked: list[Callable[[Sequence[str]], None]] = []
         self._readers: Mapping[bytes, Sequence[ChannelReceiver]] = {}  # replaced, never changed
-        self._heard: list[Callable[[str], None]] = []
+        self._heard: list[Callable[[Sequence[str]], None]] = []
         self._known: set[bytes] = set()  # channels that were read after `heard` was called
 
     def add(self, channel: str, receiver: ChannelReceiver) -> None:
         """Hand on the messages of a channel."""
         self._added.setdefault(channel.encode(), []).append(receiver)
 
-    def ask(self, heard: Callable[[str], None]) -> None:
+    def ask(self, heard: Callable[[Sequence[str]], None]) -> None:
         """Have this called with channels that may have to be added."""
         self._asked.append(heard)
 
@@ -110,20 +110,20 @@ class PatternForRoutes:
         self._known = self._known.intersection(readers) if heard == self._heard else set()
         self._readers, self._heard = readers, heard
 
-    def readers(self, channel: bytes, *, may_ask: bool) -> Sequence[ChannelReceiver]:
+    def knows(self, channel: bytes) -> bool:
         """See `channel_source.PatternReceiver`."""
-        if may_ask and channel not in self._known:
-            self._ask(channel)
-            if channel in self._readers:
-                self._known.add(channel)
-        return self._readers.get(channel, ())
+        return channel in self._known
 
-    def _ask(self, channel: bytes) -> None:
-        """Let those who want to read a channel add it; of others nothing is remembered."""
-        name = names.redis_name(channel)
-        if name is not None:
-            for heard in self._heard:
-                heard(name)
+    def hear(self, channels: Sequence[bytes]) -> None:
+        """Let those who want to read channels add them; of others nothing is remembered."""
+        found = [name for name in map(names.redis_name, channels) if name is not None]
+        for heard in self._heard if found else ():
+            heard(found)
+        self._known.update(channel for channel in channels if channel in self._readers)
+
+    def readers(self, channel: bytes) -> Sequence[ChannelReceiver]:
+        """See `channel_source.PatternReceiver`."""
+        return self._readers.get(channel, ())
 
     def gap(self, missed: int | None, why: str) -> None:
         """See `source.SourceReceiver`."""

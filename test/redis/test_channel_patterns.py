@@ -9,7 +9,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import pytest
@@ -59,12 +59,12 @@ class Core:
     def discover(self) -> None:
         self.side.discover(self.requests(), None)
 
-    def hear(self, glob: str, name: str) -> None:
-        self.asked.append((glob, name))
+    def hear(self, glob: str, names: Sequence[str]) -> None:
+        new = [(glob, name) for name in names if self.accepts(name)]
+        self.asked += [(glob, name) for name in names]
         with self._lock:
-            if self.accepts(name) and (glob, name) not in self.receivers:
-                self.receivers[glob, name] = Recorder()
-                self.want()
+            self.receivers.update((each, Recorder()) for each in new if each not in self.receivers)
+            self.want()
 
     def want(self) -> None:
         self.side.want([
@@ -116,10 +116,10 @@ def publish_all(server, channels: Iterable[str], count: int) -> None:
 
 def test_several_new_channels_under_load_lose_nothing(redis_server, db, redis_side_at):
     class Slow(Core):
-        def hear(self, glob, name):
+        def hear(self, glob, names):
             begun = time.monotonic()
             eventually(lambda: time.monotonic() - begun > 0.05)  # as a publisher takes to open
-            super().hear(glob, name)
+            super().hear(glob, names)
 
     core = Slow(redis_side_at(redis_server.url), '*:c').start()
     robots = [f'r{number}:c' for number in range(6)]
@@ -289,7 +289,7 @@ def test_one_who_joins_a_pattern_hears_of_channels_that_are_read_already(
     db.publish('r1:c', 1)
     eventually(lambda: core.numbers('*:c', 'r1:c') == [1])
     heard: list[str] = []
-    side.discover([*core.requests(), ChannelsRequest('*:c', False, heard.append)], None)
+    side.discover([*core.requests(), ChannelsRequest('*:c', False, heard.extend)], None)
     assert db.pubsub_numpat() == 1
     for number in (2, 3, 4):
         db.publish('r1:c', number)
@@ -301,10 +301,10 @@ def test_a_flood_of_names_that_nobody_wants_leaves_nothing_behind(redis_server, 
     class Counting(Core):
         count = 0
 
-        def hear(self, glob, name):
-            self.count += 1
-            if name == 'wanted:c':
-                super().hear(glob, name)
+        def hear(self, glob, names):
+            self.count += len(names)
+            if 'wanted:c' in names:
+                super().hear(glob, ['wanted:c'])
 
     core = Counting(redis_side_at(redis_server.url), '*:c').start()
 

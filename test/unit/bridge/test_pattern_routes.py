@@ -60,7 +60,7 @@ class World:
         """Have a message of a channel come, as the source hands it on."""
         (request,) = self.redis.channels
         if self.reader(channel) is None:
-            request.heard(channel)
+            request.heard([channel])
         reader = self.reader(channel)
         if reader is not None:
             reader.receive([Received(payload)])
@@ -161,6 +161,19 @@ def test_max_matches_bounds_a_flood_of_names(world):
     world.hear('r0:cmd_vel', command(0.25))
     (publisher,) = [p for p in world.ros.publishers.values() if p.name == '/r0/cmd_vel']
     assert len(publisher.published) == 2
+
+
+def test_of_channels_that_are_heard_at_once_the_first_ones_are_carried(world):
+    world.redis.calls.clear()
+    (asked,) = world.redis.channels
+    asked.heard(['z:cmd_vel', '4wd:cmd_vel', 'y:cmd_vel', 'other', 'x:cmd_vel', 'a:cmd_vel'])
+    assert {source.config.name for source in world.redis.sources} == {
+        'z:cmd_vel', 'y:cmd_vel', 'x:cmd_vel',
+    }  # fmt: skip
+    assert world.redis.calls.count('want') == 1
+    state = world.state['channel {name}:cmd_vel -> /{name}/cmd_vel']
+    assert 'a:cmd_vel: 3 names match already' in state
+    assert "4wd:cmd_vel: {name} is '4wd'" in state
 
 
 def test_registered_keys_are_read_while_they_are_registered(world):
