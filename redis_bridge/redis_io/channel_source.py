@@ -99,7 +99,7 @@ class _Subscriber(Source[R], Generic[R, N]):
         ]
         self._asked |= wanted.keys()
         for names in (self._asked, self._subscribed, self._interrupted):
-            names &= wanted.keys()
+            names.intersection_update(wanted)
         for name in unwanted:
             self._denied.pop(name, None)
         if commands:

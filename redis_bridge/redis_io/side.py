@@ -311,11 +311,16 @@ class _Name(NamedTuple):
     @classmethod
     def of(cls, asked: SourceRequest | ChannelsRequest) -> _Name:
         """Return what is read for a route, or for all routes of a pattern."""
-        config = asked if isinstance(asked, ChannelsRequest) else asked.config
-        is_channel = isinstance(config, (ChannelsRequest, ChannelSourceConfig))
-        if is_channel and config.pattern is not None:
-            return cls(_Role('channel pattern', is_command=asked.is_command), config.pattern)
+        if isinstance(asked, ChannelsRequest):
+            return cls._of_pattern(asked.pattern, asked.is_command)
+        config = asked.config
+        if isinstance(config, ChannelSourceConfig) and config.pattern is not None:
+            return cls._of_pattern(config.pattern, asked.is_command)
         return cls(_Role(config.kind, config.group, asked.is_command), config.name, asked)
+
+    @classmethod
+    def _of_pattern(cls, pattern: str, is_command: bool) -> _Name:
+        return cls(_Role('channel pattern', is_command=is_command), pattern)
 
     @classmethod
     def of_registry(cls, registry: Registry | None) -> _Name:
