@@ -23,7 +23,7 @@ from redis_bridge.mapping.model import (
     SinkConfig,
 )
 from redis_bridge.payloads import CODECS
-from redis_bridge.protocol import keys, names
+from redis_bridge.protocol import keys, names, registry
 
 _Route = TypeVar('_Route', RosToRedis, RedisToRos)
 
@@ -220,6 +220,8 @@ def _sink(sink: SinkConfig) -> str:
 def _own_names(mapping: Mapping) -> Iterator[tuple[str, str]]:
     yield keys.robot_key(mapping.robot), 'the claim on the name, heartbeat, status'
     described: dict[str, str] = {}
+    if any(s.kind in registry.KINDS for route in mapping.ros_to_redis for s in route.sinks):
+        described[keys.NAMES] = 'the names of its keys and streams, for patterns'
     for route in mapping.ros_to_redis:
         type_key = keys.type_key(route.type or f'<type of {route.topic}>')
         described[type_key] = "the type's definition"
