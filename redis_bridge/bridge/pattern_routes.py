@@ -88,6 +88,12 @@ class PatternRoutes:
                     new.reject(name, reason)
             self._log_changes(old, new)
 
+    def close(self) -> None:
+        """Look for nothing any more."""
+        self._matches = []
+        self._ros.discover(None)
+        self._redis.discover((), None)
+
     def reports(self, failed: Mapping[str, str]) -> dict[str, RouteReport]:
         """Return a report per pattern, by its id; `failed` says by id why routes do not run."""
         return {str(each.pattern): self._report(each, failed) for each in self._matches}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TypeVar
 
 from redis_bridge.mapping import loops, matching, topic_names
@@ -19,7 +20,6 @@ from redis_bridge.mapping.model import (
     RedisToRos,
     RosToRedis,
     Route,
-    RoutePattern,
     SinkConfig,
 )
 from redis_bridge.payloads import CODECS
@@ -77,8 +77,12 @@ def plan(
     fixed = matching.running(mapping, (), resolve)
     shown = replace(
         fixed,
-        ros_to_redis=_by_place(fixed.ros_to_redis, fixed.outbound_patterns),
-        redis_to_ros=_by_place(fixed.redis_to_ros, fixed.inbound_patterns),
+        ros_to_redis=_by_place(
+            fixed.ros_to_redis, (pattern.template for pattern in fixed.outbound_patterns)
+        ),
+        redis_to_ros=_by_place(
+            fixed.redis_to_ros, (pattern.template for pattern in fixed.inbound_patterns)
+        ),
     )
     conflicts = list(matching.conflicts(mapping, resolve=resolve, distro=distro))
     return Plan(
@@ -94,12 +98,9 @@ def plan(
     )
 
 
-def _by_place(
-    routes: Iterable[_Route], patterns: Iterable[RoutePattern[_Route]]
-) -> tuple[_Route, ...]:
+def _by_place(routes: Iterable[_Route], templates: Iterable[_Route]) -> tuple[_Route, ...]:
     """Return routes, with the templates of patterns among them, in the order of the file."""
-    templates = (pattern.template for pattern in patterns)
-    return tuple(sorted((*routes, *templates), key=matching.path_of))
+    return tuple(sorted(chain(routes, templates), key=matching.path_of))
 
 
 def _grouped(warnings: Iterable[RouteWarning]) -> Iterator[str]:

@@ -47,9 +47,7 @@ def test_the_program_registers_a_name_and_writes_it(redis_server, db):
 
 
 def test_the_commands_register_a_name_and_take_it_out(db):
-    adds, removes = (
-        line.partition('#')[0].split()[1:] for line in in_language('sh').splitlines()
-    )
+    adds, removes = (line.partition('#')[0].split()[1:] for line in in_language('sh').splitlines())
     db.execute_command(*adds)
     assert registry.registered(db.hkeys(keys.NAMES)) == {SPEED}
     db.execute_command(*removes)
