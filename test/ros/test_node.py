@@ -627,10 +627,10 @@ def test_the_process_ends_cleanly_within_two_seconds(redis_server, tmp_path, num
             assert bridge.hash() == {}  # the name is free again
 
 
-def handles_signals(pid):
-    """Return whether a process has a handler of its own for SIGTERM."""
+def handles_signals(pid, how='SigCgt'):
+    """Return whether a process has a handler of its own for SIGTERM, or holds it (SigBlk)."""
     status = Path(f'/proc/{pid}/status').read_text()
-    (caught,) = [line for line in status.splitlines() if line.startswith('SigCgt:')]
+    (caught,) = [line for line in status.splitlines() if line.startswith(f'{how}:')]
     return int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1
 
 
@@ -645,6 +645,28 @@ def test_a_signal_during_start_up_ends_it_without_a_traceback(
         time.sleep(delay_s)
         assert bridge.stop(number) == 0
         assert 'Traceback' not in bridge.output
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('delay_s', [0, 0.1, 0.3, 0.6])
+def test_a_signal_while_the_command_line_starts_the_bridge_ends_it_in_the_same_way(
+    tmp_path, delay_s, number
+):
+    path = tmp_path / 'm.yaml'
+    path.write_text('version: 1\nros_to_redis: [{topic: /a, to: {key: b}}]\n')
+    with subprocess.Popen(
+        [sys.executable, '-m', 'redis_bridge.cli', 'run', str(path), '--robot', 'r'],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, 'ROS_DOMAIN_ID': str(DOMAIN)},
+    ) as process:
+        eventually(lambda: handles_signals(process.pid, 'SigBlk'), every=0.001)
+        time.sleep(delay_s)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert 'Traceback' not in output
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
