@@ -41,6 +41,7 @@ class Run(Command):
     """
 
     connection = ('url',)
+    handles_signals = True
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         _add_mapping(parser)

@@ -38,7 +38,7 @@ ALLOWED = {
     },
     'ros_io': {'log_once', 'mapping.model', 'messages', 'ports', 'protocol.fleet', 'ros'},
     'client': {'mapping.model', 'messages', 'payloads', 'protocol', 'redis', 'redis_io'},
-    'cli': {'client', 'mapping', 'messages', 'payloads', 'protocol', 'yaml', ''},
+    'cli': {'client', 'mapping', 'messages', 'payloads', 'protocol', 'signals', 'yaml', ''},
     'demo': {'payloads', 'protocol', 'redis', 'ros', 'signals'},
     'node': {'bridge', 'mapping', 'redis_io', 'ros', 'ros_io', 'signals'},
     '': {'client'},
