@@ -282,6 +282,27 @@ def test_a_bridge_without_the_right_works_and_says_so_once(
     assert not db.exists(robot_key('robot1'))
 
 
+def test_a_watch_that_begins_again_is_current_only_once_it_has_read_the_roster(
+    redis_server, redis_side_at
+):
+    side = redis_side_at(redis_server.url)
+    watch = side.watch_robots(lambda event: None)
+    assert not watch.is_current()
+    watch.want(True)
+    eventually(watch.is_current)
+    watch.want(False)
+    eventually(lambda: 'roster' not in side.states())
+    assert not watch.is_current()
+    redis_server.kill()
+    watch.want(True)
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end:
+        assert not watch.is_current()
+        time.sleep(0.001)
+    redis_server.start()
+    eventually(watch.is_current)
+
+
 # --- many ---------------------------------------------------------------------------------------
 class Member:
     """A roster with a connection of its own; `stats` counts what it sends."""
