@@ -112,6 +112,33 @@ def test_it_is_kept_over_a_lost_connection(side, db):
             time.sleep(0.01)
 
 
+def test_a_lease_that_the_server_rejects_is_no_problem_for_others(side, db, caplog):
+    token = int(eventually(lambda: is_acquired(side, 'dock')))
+    db.set(KEY, 'foreign')
+    eventually(
+        lambda: side.acquire_lease('corridor')[1]
+        == 'waits for the lease corridor, which the server rejects: WRONGTYPE Operation against a '
+        'key holding the wrong kind of value: call again, at least every 5 s'
+    )
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        assert side.lease_token('dock') == token
+        time.sleep(0.02)
+    assert side.states()['leases'] == 'connected'
+    said = [r.getMessage() for r in caplog.records if 'WRONGTYPE' in r.getMessage()]
+    assert len(said) == 1
+    db.delete(KEY)
+    eventually(lambda: is_acquired(side))
+    db.set(KEY, 'foreign')
+    side.close()
+    assert not db.exists('redis_bridge:lease:{dock}')
+
+
+def test_who_asks_while_redis_is_away_is_told_so(side, redis_server):
+    redis_server.kill()
+    eventually(lambda: ', Redis: connecting: ' in side.acquire_lease('corridor')[1])
+
+
 def test_leases_are_given_up_at_the_end(side, db):
     eventually(lambda: is_acquired(side))
     side.close()

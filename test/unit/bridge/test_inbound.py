@@ -372,6 +372,19 @@ def test_as_many_group_entries_are_published_as_the_history_keeps():
     assert entries.done == []
 
 
+def test_group_entries_wait_until_the_lease_is_held():
+    inbound = group_route(lease='corridor')
+    entries = Entries(inbound)
+    assert inbound.route.room() == 0
+    inbound.redis.tokens['corridor'] = 7
+    assert inbound.route.room() == inbound.publisher.depth
+    del inbound.redis.tokens['corridor']
+    entries.hand_on({'data': 1}, {'data': 2})  # it was lost after they were asked for
+    assert (inbound.values, entries.done) == ([], [(0, None), (1, None)])
+    assert inbound.dropped == {}
+    assert inbound.route.room() == 0
+
+
 def test_group_entries_that_others_pushed_out_of_the_history_come_again():
     inbound = group_route()
     entries = Entries(inbound)
