@@ -116,9 +116,11 @@ def test_a_lease_that_the_server_rejects_is_no_problem_for_others(side, db, capl
     token = int(eventually(lambda: is_acquired(side, 'dock')))
     db.set(KEY, 'foreign')
     eventually(
-        lambda: side.acquire_lease('corridor')[1]
-        == 'waits for the lease corridor, which the server rejects: WRONGTYPE Operation against a '
-        'key holding the wrong kind of value: call again, at least every 5 s'
+        lambda: (
+            side.acquire_lease('corridor')[1]
+            == 'waits for the lease corridor, which the server rejects: WRONGTYPE Operation '
+            'against a key holding the wrong kind of value: call again, at least every 5 s'
+        )
     )
     end = time.monotonic() + 2
     while time.monotonic() < end:
