@@ -107,8 +107,7 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         bridge = Bridge(mapping, ros, redis, log=log)
         Diagnostics(services, mapping.robot, bridge.report, redis.states, log)
         RosterTopics(services, redis.watch_robots, log)
-        leased = [lease.name for lease in mapping.leases]
-        LeaseServices(services, leased, redis.acquire_lease, redis.release_lease)
+        LeaseServices(services, mapping.leases, redis.acquire_lease, redis.release_lease)
         if not stop.empty():
             return stop.get()
         opened.enter_context(bridge)
