@@ -106,7 +106,7 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         opened.callback(ros.close)
         bridge = Bridge(mapping, ros, redis, log=log)
         Diagnostics(services, mapping.robot, bridge.report, redis.states, log)
-        RosterTopics(services, redis.watch_robots, log)
+        RosterTopics(services, redis.watch_robots, redis.now, log)
         LeaseServices(services, mapping.leases, redis.acquire_lease, redis.release_lease)
         if not stop.empty():
             return stop.get()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import redis
@@ -120,7 +121,8 @@ class Worker:
             name = _text(consumer[b'name'])
             is_known = name in (RETURNED, self._name) or consumer[b'pending']
             if not is_known and consumer[b'idle'] >= after_ms:
-                self._forget(connection, name)
+                with suppress(redis.exceptions.NoPermissionError):
+                    self._forget(connection, name)
                 return
 
     def _forget(self, connection: Connection, name: str) -> None:

@@ -363,6 +363,20 @@ def test_workers_that_died_without_tasks_are_forgotten(db, queue, worker):
 
 
 @pytest.mark.usefixtures('soon_forgotten')
+def test_without_the_right_nobody_is_forgotten_and_all_goes_on(redis_server, db, queue):
+    with Client(redis_server.url, origin='idle') as client:
+        assert taken(client.queue('tasks')) == []
+        db.execute_command('ACL', 'SETUSER', 'ann', 'on', '>pw', '~*', '+@all', '-xgroup')
+        url = redis_server.url.replace('redis://', 'redis://ann:pw@')
+        with Client(url, origin='ann') as limited:
+            tasks = limited.queue('tasks', return_after_ms=RETURN_MS).claim(timeout_s=3)
+            timer = threading.Timer(1.5 * RETURN_S, queue.put, [{'n': 1}])
+            timer.start()
+            assert next(tasks).value == {'n': 1}
+        assert workers_of(db) == {'idle', 'ann', '(returned)'}
+
+
+@pytest.mark.usefixtures('soon_forgotten')
 def test_a_worker_that_was_forgotten_goes_on(redis_server, db, queue):
     with Client(redis_server.url, origin='idle') as client:
         idle = client.queue('tasks', return_after_ms=RETURN_MS)
