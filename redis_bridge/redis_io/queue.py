@@ -28,7 +28,7 @@ from redis_bridge.redis_io.group_commands import (
     letter_command,
     read_command,
 )
-from redis_bridge.redis_io.info import uptime_s
+from redis_bridge.redis_io.info import Uptime
 from redis_bridge.redis_io.resp import Reply, code_of, pairs, raise_if_error
 from redis_bridge.redis_io.transaction import change
 
@@ -65,6 +65,7 @@ class Worker:
         self._stream = stream.encode()
         self._name = name
         self._return_after_ms = return_after_ms
+        self._uptime = Uptime()  # used by the thread that takes tasks
         self._lock = threading.Lock()
         self._held: dict[bytes, Taken] = {}
 
@@ -144,7 +145,7 @@ class Worker:
         if name in (RETURNED, self._name):
             return True
         after_ms = self._return_after_ms
-        return idle_ms >= after_ms and uptime_s(connection) * 1000 >= after_ms
+        return idle_ms >= after_ms and self._uptime.seconds(connection) * 1000 >= after_ms
 
     def _pending(self, connection: Connection, name: str) -> list[Pending]:
         """Return the oldest tasks of a consumer, without those that we know to have."""
