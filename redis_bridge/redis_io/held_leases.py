@@ -131,6 +131,8 @@ class HeldLeases:
         self._thread.mark_connected()
         while not self._thread.closing.is_set():
             due = min(self._serve(lease, connection) for lease in self._leases.values())
+            if due == math.inf:
+                connection.call('PING')  # or a server that closes idle connections would
             pause_s = max(0.0, min(due - time.monotonic(), ASKED_WITHIN_S))
             connection.pause(pause_s, self._thread.waker)
         for lease in self._leases.values():

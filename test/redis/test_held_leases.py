@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 
 import pytest
@@ -146,6 +147,23 @@ def test_leases_are_given_up_at_the_end(side, db):
     side.close()
     assert not db.exists(KEY)
     assert side.lease_token('corridor') is None
+
+
+def test_a_server_that_closes_idle_connections_does_not_close_that_of_leases(
+    old_server, db, redis_side_at, monkeypatch, caplog
+):
+    monkeypatch.setattr(held_leases, 'ASKED_WITHIN_S', 0.3)
+    db.config_set('timeout', 1)
+    side = redis_side_at(old_server.url, leases=LEASES)
+    side.start(dict)
+    eventually(lambda: side.states()['leases'] == 'connected')
+    for _ in range(2):  # that of leases would be closed before the second one at the latest
+        with socket.create_connection(('127.0.0.1', old_server.port), timeout=10) as idle:
+            idle.sendall(b'PING\r\n')
+            assert idle.recv(100) == b'+PONG\r\n'
+            assert idle.recv(100) == b''  # after a while
+    assert side.states()['leases'] == 'connected'
+    assert 'leases' not in caplog.text
 
 
 def test_without_leases_there_is_no_connection_for_them(redis_server, redis_side_at):
