@@ -29,8 +29,9 @@ ACKED_WITHIN_S = 30.0  # by then DDS has resent, or given up a subscriber that i
 BURSTS_AFTER_S = 1.0
 BURST_GAP_S = 0.02
 
-# Rejections that need no dead-letter entry. A group's other rejected entries go to
-# `<stream>:dead`.
+# What becomes of a group's rejected entries: some are handed on again, here or to another reader,
+# others need no dead letter, and the rest goes to `<stream>:dead`.
+COME_AGAIN = ('closed', 'no_lease')
 NOT_DEAD_LETTERED = ('own_origin', 'same_graph', 'mirrored')
 
 
@@ -241,12 +242,11 @@ class InboundRoute:
             raise Rejection('from_future', f'the stamp is {hint}')
 
     def _reject(self, received: Received, reason: str, text: str) -> None:
-        if reason == 'no_lease' and received.acknowledge is not None:
-            received.acknowledge(None)  # it comes again once the lease is held
+        if reason in COME_AGAIN and received.acknowledge is not None:
+            received.acknowledge(None)
             return
         self.drop(reason, text)
-        if reason != 'closed':  # such an entry stays in its group for the next reader
-            _acknowledge([received], reason in NOT_DEAD_LETTERED)
+        _acknowledge([received], reason in NOT_DEAD_LETTERED)
 
     def _count_unacked(self) -> None:
         """Count, once each, the entries that subscribers did not acknowledge in time."""

@@ -477,8 +477,16 @@ def test_a_command_that_comes_while_closing_stays_in_its_group():
     inbound.dead_man.close()
     done = []
     inbound.route.receive([Received(b'{}', acknowledge=done.append)])
-    assert done == []
-    assert inbound.dropped == {'closed': 1}
+    assert done == [None]
+    assert inbound.dropped == {}
+
+
+def test_group_entries_that_came_without_the_name_come_again():
+    inbound = group_route()
+    entries = Entries(inbound)
+    inbound.redis.terms = None
+    entries.hand_on({'data': 1})
+    assert (inbound.values, entries.done, inbound.dropped) == ([], [(0, None)], {})
 
 
 def test_groups_are_only_read_while_someone_subscribes():
