@@ -367,6 +367,39 @@ def test_a_hundred_bridges_report_fifty_losses_once_each(members, listener, db):
     assert not any(member.errors for member in members)
 
 
+def test_a_hundred_robots_that_come_at_once_are_all_there_after_one_beat(members, listener, db):
+    for _ in range(3):
+        db.delete(FLEET)
+        together = threading.Barrier(100)
+
+        def beat(member: Member) -> None:
+            together.wait()  # noqa: B023
+            member.roster.beat(member.connection)
+
+        threads = [threading.Thread(target=beat, args=(member,)) for member in members]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(online(db)) == 100
+    assert listener.events == []
+
+
+def test_one_whose_claim_is_taken_while_it_enters_stays_out(members, db, monkeypatch):
+    db.hdel(FLEET, 'r0')
+    member = members[0]
+    pipe = member.connection.pipe
+
+    def pipe_late(commands):
+        if commands[0] == ('MULTI',):
+            db.hset(robot_key('r0'), 'boot', 'another')
+        return pipe(commands)
+
+    monkeypatch.setattr(member.connection, 'pipe', pipe_late)
+    member.roster.beat(member.connection)
+    assert 'r0' not in roster(db)
+
+
 def test_a_look_at_a_hundred_robots_costs_one_command(members, db):
     for member in members:
         member.roster._ttl_s = 60
