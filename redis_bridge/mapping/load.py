@@ -286,6 +286,12 @@ def _beside(mapping_file: str, file: str | None) -> str | None:
 
 def _lease_errors(root: dict[str, Any], routes: MappingOf[Path, Route]) -> Iterator[Finding]:
     listed = _section(root, 'leases')
+    first: dict[str, str] = {}  # the lease, by its part of the names of services
+    for name in listed:
+        token = names.topic_token(name)
+        if (other := first.setdefault(token, name)) != name:
+            text = f'{name!r} becomes {token!r} in the names of services, as {other!r} does'
+            yield Finding(('leases',), f'{text}: rename one of them', ('leases', name))
     for path, route in routes.items():
         if not isinstance(route, RedisToRos):
             continue

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from redis_bridge.mapping.patterns import NamePattern
-from redis_bridge.protocol import keys
+from redis_bridge.protocol import keys, names
 
 MAX_BYTES = 1 << 20  # of an inbound payload
 MAX_BYTES_OUT = 16 << 20  # of an outbound payload: a camera image passes
@@ -321,6 +321,11 @@ class LeaseConfig:
 
     name: str
     ttl_ms: int = 2000
+
+    @property
+    def token(self) -> str:
+        """The name as a part of the names of services."""
+        return names.topic_token(self.name)
 
 
 @dataclass(frozen=True)

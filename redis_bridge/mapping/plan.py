@@ -24,6 +24,7 @@ from redis_bridge.mapping.model import (
 )
 from redis_bridge.payloads import CODECS
 from redis_bridge.protocol import keys, names, registry
+from redis_bridge.protocol.leases import lease_keys
 
 _Route = TypeVar('_Route', RosToRedis, RedisToRos)
 
@@ -132,6 +133,11 @@ def _lines(mapping: Mapping, distro: str) -> Iterator[str]:
         yield from ('', 'redis_to_ros')
     for inbound in mapping.redis_to_ros:
         yield from _inbound_lines(inbound, patterns.get(inbound.where))
+    if mapping.leases:
+        yield from ('', 'leases')
+    for lease in mapping.leases:
+        yield f'  {lease.name}: ttl_ms {lease.ttl_ms}'
+        yield f'      services ~/lease/{lease.token}/acquire and ~/lease/{lease.token}/release'
     yield from ('', 'the bridge itself writes')
     for name, what in _own_names(mapping):
         yield f'  {name:<40} {what}' if len(name) < 40 else f'  {name}  {what}'
@@ -172,6 +178,8 @@ def _inbound_lines(route: RedisToRos, pattern: matching.AnyPattern | None) -> It
     for guard, paths in (('required', route.required), ('set', route.set), ('limits', ranges)):
         if paths:
             yield f'      {guard} {", ".join(paths)}'
+    if route.lease is not None:
+        yield f'      only while the lease {route.lease} is held'
     if route.stop is not None:
         stop = route.stop
         yield f'      stop after {stop.after_ms} ms without a command, sent {stop.repeat} times'
@@ -220,6 +228,14 @@ def _sink(sink: SinkConfig) -> str:
 
 def _own_names(mapping: Mapping) -> Iterator[tuple[str, str]]:
     yield keys.robot_key(mapping.robot), 'the claim on the name, heartbeat, status'
+    yield keys.described_key(mapping.robot), 'the list of what is described'
+    yield keys.FLEET, 'the roster of all robots, as a hash and as a channel'
+    yield keys.FLEET_DUE, 'when the robots that are online count as lost'
+    for lease in mapping.leases:
+        holder, token, line = lease_keys(lease.name)
+        yield holder, 'who holds the lease'
+        yield token, 'its last fencing token'
+        yield line, 'who waits for it'
     described: dict[str, str] = {}
     if any(s.kind in registry.KINDS for route in mapping.ros_to_redis for s in route.sinks):
         described[keys.NAMES] = 'the names of its keys and streams, for patterns'

@@ -408,6 +408,19 @@ def test_as_many_group_entries_are_published_as_the_history_keeps():
     assert entries.done == []
 
 
+def test_group_entries_wait_until_the_lease_is_held():
+    inbound = group_route(lease='corridor')
+    entries = Entries(inbound)
+    assert inbound.route.room() == 0
+    inbound.redis.tokens['corridor'] = 7
+    assert inbound.route.room() == inbound.publisher.depth
+    del inbound.redis.tokens['corridor']
+    entries.hand_on({'data': 1}, {'data': 2})  # it was lost after they were asked for
+    assert (inbound.values, entries.done) == ([], [(0, None), (1, None)])
+    assert inbound.dropped == {}
+    assert inbound.route.room() == 0
+
+
 def test_group_entries_that_others_pushed_out_of_the_history_come_again():
     inbound = group_route()
     entries = Entries(inbound)
@@ -500,8 +513,16 @@ def test_a_command_that_comes_while_closing_stays_in_its_group():
     inbound.dead_man.close()
     done = []
     inbound.route.receive([Received(b'{}', acknowledge=done.append)])
-    assert done == []
-    assert inbound.dropped == {'closed': 1}
+    assert done == [None]
+    assert inbound.dropped == {}
+
+
+def test_group_entries_that_came_without_the_name_come_again():
+    inbound = group_route()
+    entries = Entries(inbound)
+    inbound.redis.terms = None
+    entries.hand_on({'data': 1})
+    assert (inbound.values, entries.done, inbound.dropped) == ([], [(0, None)], {})
 
 
 def test_groups_are_only_read_while_someone_subscribes():

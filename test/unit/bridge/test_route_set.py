@@ -200,6 +200,24 @@ def test_two_routes_with_one_text_are_two_routes(world):
     assert list(world.routes.running()) == ['/a -> channel c', '/a -> channel c #2']
 
 
+def test_routes_with_one_text_go_on_undisturbed_in_other_lines(world):
+    one, two, three = (
+        replace(out(), sinks=(ChannelSinkConfig('c'),), field=field) for field in 'xyz'
+    )
+    assert world.routes.apply([one, two, three]) == Changes(0, 0, 3, 0)
+    before = world.routes.running()
+    assert world.routes.apply([three, one, two]) == Changes(3, 0, 0, 0)
+    assert world.routes.running() == before
+    assert world.routes.apply([three, two]) == Changes(2, 0, 0, 1)
+    four = replace(one, field='w')
+    assert world.routes.apply([four, three, two]) == Changes(2, 0, 1, 0)
+    after = world.routes.running()
+    assert list(after) == ['/a -> channel c', '/a -> channel c #3', '/a -> channel c #2']
+    assert all(after[name] is before[name] for name in list(after)[1:])
+    five = replace(two, field='v')
+    assert world.routes.apply([four, three, five]) == Changes(2, 1, 0, 0)
+
+
 def test_a_key_that_goes_both_ways_does_not_loop(world):
     back = into('/a', 'k', source=KeySourceConfig('k'))
     world.routes.apply([out(), replace(back, encoding='text')])
