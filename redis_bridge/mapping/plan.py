@@ -14,6 +14,7 @@ from redis_bridge.mapping import loops, matching, topic_names
 from redis_bridge.mapping import redis_url as urls
 from redis_bridge.mapping.loops import RouteWarning, place
 from redis_bridge.mapping.model import (
+    FramePrefix,
     KeySourceConfig,
     Mapping,
     Qos,
@@ -153,6 +154,7 @@ def _outbound_lines(route: RosToRedis, pattern: matching.AnyPattern | None) -> I
         _qos(route.qos, 'matched to the publishers'),
         rate,
         'on_change' if route.on_change else '',
+        _frames(route.frames),
         '' if route.meta else 'meta false',
         f'max_bytes {route.max_bytes}',
     )
@@ -171,6 +173,7 @@ def _inbound_lines(route: RedisToRos, pattern: matching.AnyPattern | None) -> It
         _part(route.field, ()),
         f'max_bytes {route.max_bytes}',
         f'deliver {route.deliver}',
+        _frames(route.frames),
         f'max_age_ms {route.max_age_ms}, unstamped {route.unstamped}' if aged else '',
         'priority connection' if route.is_command else '',
     )
@@ -207,6 +210,13 @@ def _part(field: str | None, fields: tuple[str, ...]) -> str:
     if field:
         return f'field {field}'
     return f'fields {" ".join(fields)}' if fields else 'whole message'
+
+
+def _frames(frames: FramePrefix | None) -> str:
+    if frames is None:
+        return ''
+    shared = f' but for {" ".join(frames.shared)}' if frames.shared else ''
+    return f'frame_prefix {frames.text}{shared}'
 
 
 def _qos(qos: Qos, otherwise: str) -> str:
