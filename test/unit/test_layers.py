@@ -38,7 +38,7 @@ ALLOWED = {
     },
     'ros_io': {'log_once', 'mapping.model', 'messages', 'ports', 'protocol.fleet', 'ros'},
     'client': {'mapping.model', 'messages', 'payloads', 'protocol', 'redis', 'redis_io'},
-    'cli': {'client', 'mapping', 'messages', 'payloads', 'protocol', 'yaml', ''},
+    'cli': {'client', 'mapping', 'messages', 'payloads', 'ports', 'protocol', 'yaml', ''},
     'demo': {'payloads', 'protocol', 'redis', 'ros', 'signals'},
     'node': {'bridge', 'mapping', 'redis_io', 'ros', 'ros_io', 'signals'},
     '': {'client'},
@@ -47,7 +47,7 @@ ALLOWED = {
 # where the message packages are missing.
 STARTERS = {
     ('cli', 'Run.run'): {'node'},
-    ('cli', 'Check.run'): {'ros_io.types'},
+    ('cli', 'Check.run'): {'ros_io.look', 'ros_io.types'},
     ('cli', 'Demo.run'): {'demo'},
 }
 
