@@ -28,6 +28,7 @@ from redis_bridge.errors import PayloadError
 
 CONFIG = Path(__file__).resolve().parents[2] / 'config'
 NAMES = ('robot1', 'robot2', 'robot3')
+DOMAINS = dict(zip(NAMES, (DOMAIN, DOMAIN + 1, DOMAIN + 10)))
 EVERY_S = 0.05
 
 
@@ -67,11 +68,11 @@ def shared(opened, start):
 def apart(opened, start):
     """Return robots without a namespace, each in a domain of its own, with a bridge each."""
     robots = {}
-    for number, name in enumerate(NAMES, 1):
-        graph = opened.enter_context(Graph(DOMAIN + number, 'robot'))
-        robots[name] = Robot(graph, '', number)
+    for name, domain in DOMAINS.items():
+        graph = opened.enter_context(Graph(domain, 'robot'))
+        robots[name] = Robot(graph, '', int(name[-1]))
         graph.start()
-        start('fleet_robot.yaml', name, DOMAIN + number)
+        start('fleet_robot.yaml', name, domain)
     return robots
 
 
