@@ -155,9 +155,7 @@ def start_up(
             say(f'{count} routes: started in {took:.1f} s')
 
 
-def patterns(
-    environment: Environment, count: int, pace: Pace, figures: Figures, say: Say
-) -> None:
+def patterns(environment: Environment, count: int, pace: Pace, figures: Figures, say: Say) -> None:
     """See what a pattern with so many matches takes at the start and at rest, beside routes."""
     written = replace(MSGPACK, name=f'{count} written routes', routes=count)
     matched = replace(MSGPACK, name=f'{count} matches', routes=count, is_pattern=True)

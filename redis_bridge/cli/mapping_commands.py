@@ -76,7 +76,7 @@ class Check(Command):
     imported here; for the others it prints what was not checked. Start the bridge with the same
     --namespace and --remap: they decide which routes share a topic.
 
-    With --live it also looks at the running graph, for a few seconds, and prints what each route
+    With --live it also looks at the running graph, for 3 to 10 s, and prints what each route
     and pattern finds there: the topics that match, with type, QoS and names in Redis, and what
     would not be carried, and why. Patterns of keys and streams match the names that senders have
     registered in Redis. This needs ROS 2. It subscribes to nothing and publishes nothing. Topics

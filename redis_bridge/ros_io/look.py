@@ -25,8 +25,10 @@ from redis_bridge.ros_io.publisher import subscribed_state
 from redis_bridge.ros_io.subscription import matched_state
 from redis_bridge.ros_io.topic_types import TopicTypes
 
-RESTS_S = 1.0  # so long without a change, the graph counts as complete
-WITHIN_S = 5.0
+# So long without a change, the graph counts as complete. Fast DDS announces each process at its
+# start, and again every 3 s to those that have missed it.
+RESTS_S = 3.2
+WITHIN_S = 10.0
 LOOK_EVERY_S = 0.1
 
 

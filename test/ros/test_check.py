@@ -234,7 +234,7 @@ def test_live_has_status_0_if_all_that_is_there_can_be_carried(live, robots):
         'qos: {reliability: reliable}, ', ''
     )
     status, lines, err = live(text=text)
-    assert (status, '  [0] /{name:*}/odom: 3 topics match' in lines) == (0, True)
+    assert (status, '  [0] /{name:*}/odom: 3 topics match' in lines) == (0, True), lines
     assert [line.partition(':')[0] for line in err.splitlines()] == ['not checked']
 
 
