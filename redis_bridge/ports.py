@@ -133,16 +133,19 @@ class SourceRequest(NamedTuple):
 class ChannelsRequest(NamedTuple):
     """The channels that a pattern of sources asks for.
 
-    `heard` is called from the source's thread with a channel that no `SourceRequest` of this
-    pattern reads so far, before its message is handed on: to those that read it then.
+    `heard` is called from the source's thread with channels that no `SourceRequest` of this
+    pattern reads so far, in the order of their messages, before these are handed on: to those that
+    read them then. If the requests of a pattern change, it is called once more with each channel
+    that is read already. It may raise nothing.
     """
 
     pattern: str  # as PSUBSCRIBE takes it; it may match more than is wanted
     is_command: bool
-    heard: Callable[[str], None]
+    heard: Callable[[Sequence[str]], None]
 
 
-# Takes all keys and streams that senders have registered in Redis, as (kind, name).
+# Takes all keys and streams that senders have registered in Redis, as (kind, name). One that is
+# missing for less than a few seconds is among them.
 TakeRegistered = Callable[[frozenset[tuple[str, str]]], None]
 
 
@@ -177,12 +180,15 @@ class RedisSide(Protocol):
     ) -> None:
         """Look for names of exactly these patterns from now on.
 
-        `registered` is called from a thread of this side, at first and after each change; None if
-        nobody asks.
+        `registered` is called from a thread of this side, at first if there are any names, and
+        after each change; one that is asked for already is not called again. None if nobody asks.
         """
 
     def source_state(self, source: SourceRequest | ChannelsRequest) -> str:
         """Return 'open', or why nothing is read: the claim, the connection, or the name itself."""
+
+    def registry_state(self) -> str:
+        """Return 'open', or why registered names are not found."""
 
     def describe(self, descriptions: Collection[NameDescription]) -> None:
         """Describe exactly these names in Redis from now on, for programs without the mapping."""

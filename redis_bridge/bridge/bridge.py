@@ -110,7 +110,8 @@ class Bridge:
         """Stop the robot if it was commanded, then send what waits; harmless if repeated."""
         with self._changing:
             self._closed = True
-            self._run(Mapping(self._mapping.path, self._mapping.robot))
+            self._routes.close()
+            self._patterns.close()
         for timers in (self._matching, self._timers, self._stop_timers):
             timers.close()
 

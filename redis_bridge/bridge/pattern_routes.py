@@ -88,6 +88,12 @@ class PatternRoutes:
                     new.reject(name, reason)
             self._log_changes(old, new)
 
+    def close(self) -> None:
+        """Look for nothing any more."""
+        self._matches = []
+        self._ros.discover(None)
+        self._redis.discover((), None)
+
     def reports(self, failed: Mapping[str, str]) -> dict[str, RouteReport]:
         """Return a report per pattern, by its id; `failed` says by id why routes do not run."""
         return {str(each.pattern): self._report(each, failed) for each in self._matches}
@@ -108,6 +114,8 @@ class PatternRoutes:
         source = 'open'
         if subscription is not None:
             source = self._redis.source_state(self._channels[subscription])
+        elif is_inbound:
+            source = self._redis.registry_state()
         direction = 'redis_to_ros' if is_inbound else 'ros_to_redis'
         return RouteReport(str(pattern), direction, joined_state(source, state))
 
@@ -124,6 +132,11 @@ class PatternRoutes:
             if (subscription := _subscription(pattern)) is not None
         }
         asks_stored = any(p.template.source.redis_type for p in mapping.inbound_patterns)
+        with self._lock:  # what nobody looks for may come and go unnoticed
+            if not asks_topics:
+                self._found = self._found._replace(topics=frozenset())
+            if not asks_stored:
+                self._found = self._found._replace(stored=frozenset())
         self._redis.discover(
             list(self._channels.values()), self._registered if asks_stored else None
         )
@@ -145,21 +158,27 @@ class PatternRoutes:
             self._found = self._found._replace(stored=stored)
         self._on_found()
 
-    def _heard(self, subscription: _Subscription, channel: str) -> None:
-        """Have a route for a channel whose first message waits, unless that is not possible."""
-        if (subscription, channel) in self._deaf:
-            return
-        if len(self._deaf) >= DEAF_TO:
-            self._deaf.clear()
-        self._deaf.add((subscription, channel))
+    def _heard(self, subscription: _Subscription, channels: Sequence[str]) -> None:
+        """Have routes for channels whose first messages wait, as far as that is possible."""
         subscribed = [m for m in self._matches if _subscription(m.pattern) == subscription]
-        carrying = [each for each in subscribed if self._may_carry(each, channel)]
-        if carrying:
+        room = [each.pattern.max_matches - len(each.routes) for each in subscribed]
+        found = set()
+        for channel in channels:
+            if (subscription, channel) in self._deaf:
+                continue
+            if len(self._deaf) >= DEAF_TO:
+                self._deaf.clear()
+            self._deaf.add((subscription, channel))
+            for number, matches in enumerate(subscribed):
+                if self._may_carry(matches, channel, has_room=room[number] > 0):
+                    room[number] -= channel not in matches.routes
+                    found.add(channel)
+        if found:
             with self._lock:
-                self._found = self._found._replace(channels=self._found.channels | {channel})
+                self._found = self._found._replace(channels=self._found.channels | found)
             self._on_heard()
 
-    def _may_carry(self, matches: Matches, channel: str) -> bool:
+    def _may_carry(self, matches: Matches, channel: str, *, has_room: bool) -> bool:
         """Return whether a pattern may have a route for a channel; note it if not."""
         try:
             if matches.pattern.route_for(channel) is None:
@@ -167,7 +186,7 @@ class PatternRoutes:
         except ValueError as error:
             reason = str(error)
         else:
-            if len(matches.routes) < matches.pattern.max_matches:
+            if has_room or channel in matches.routes:
                 return True
             reason = matching.too_many(matches.pattern)
         old = Matches(matches.pattern, rejected={**matches.rejected})

@@ -96,6 +96,7 @@ class RouteSet:
         self._dead_men: list[DeadMan] = []  # of all topics that routes with a stop command
         self._unclaimed: list[DeadMan] = []  # of these, those of no route that stays so far
         self._last_values: dict[str, LastValue] = {}  # of mirrored keys
+        self._is_closed = False
         self._describing = threading.Lock()  # so that an older set cannot replace a newer one
 
     def running(self) -> dict[str, RunningRoute]:
@@ -148,11 +149,15 @@ class RouteSet:
             except InterfaceError as error:
                 self._log.error('%s: %s', route.route, error)
 
+    def close(self) -> None:
+        """Run no routes any more; descriptions stay, for stored data."""
+        self._is_closed = True
+        self.apply(())
+
     def _describe(self) -> None:
-        """Describe the names of all routes; at the end the descriptions stay, for stored data."""
         with self._describing:
-            routes = self._running.values()
-            if routes:
+            if not self._is_closed:
+                routes = self._running.values()
                 self._redis.describe([each for route in routes for each in route.descriptions])
 
     def _open(

@@ -107,7 +107,8 @@ def load(
     to_ros = {
         r.path: route_rules.inbound_pattern(r, at) for r, at in patterned if not r.is_outbound
     }
-    templates = {path: pattern.template for path, pattern in {**to_redis, **to_ros}.items()}
+    templates: dict[Path, Route] = {path: each.template for path, each in to_redis.items()}
+    templates.update((path, each.template) for path, each in to_ros.items())
     if describe is not None:
         found = type_checks.errors({**outbound, **inbound, **templates}, describe)
         errors.add(Finding(*each) for each in found)

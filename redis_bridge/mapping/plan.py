@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TypeVar
 
 from redis_bridge.mapping import loops, matching, topic_names
@@ -19,11 +20,10 @@ from redis_bridge.mapping.model import (
     RedisToRos,
     RosToRedis,
     Route,
-    RoutePattern,
     SinkConfig,
 )
 from redis_bridge.payloads import CODECS
-from redis_bridge.protocol import keys, names
+from redis_bridge.protocol import keys, names, registry
 
 _Route = TypeVar('_Route', RosToRedis, RedisToRos)
 
@@ -77,8 +77,12 @@ def plan(
     fixed = matching.running(mapping, (), resolve)
     shown = replace(
         fixed,
-        ros_to_redis=_by_place(fixed.ros_to_redis, fixed.outbound_patterns),
-        redis_to_ros=_by_place(fixed.redis_to_ros, fixed.inbound_patterns),
+        ros_to_redis=_by_place(
+            fixed.ros_to_redis, (pattern.template for pattern in fixed.outbound_patterns)
+        ),
+        redis_to_ros=_by_place(
+            fixed.redis_to_ros, (pattern.template for pattern in fixed.inbound_patterns)
+        ),
     )
     conflicts = list(matching.conflicts(mapping, resolve=resolve, distro=distro))
     return Plan(
@@ -94,12 +98,9 @@ def plan(
     )
 
 
-def _by_place(
-    routes: Iterable[_Route], patterns: Iterable[RoutePattern[_Route]]
-) -> tuple[_Route, ...]:
+def _by_place(routes: Iterable[_Route], templates: Iterable[_Route]) -> tuple[_Route, ...]:
     """Return routes, with the templates of patterns among them, in the order of the file."""
-    templates = (pattern.template for pattern in patterns)
-    return tuple(sorted((*routes, *templates), key=matching.path_of))
+    return tuple(sorted(chain(routes, templates), key=matching.path_of))
 
 
 def _grouped(warnings: Iterable[RouteWarning]) -> Iterator[str]:
@@ -220,6 +221,8 @@ def _sink(sink: SinkConfig) -> str:
 def _own_names(mapping: Mapping) -> Iterator[tuple[str, str]]:
     yield keys.robot_key(mapping.robot), 'the claim on the name, heartbeat, status'
     described: dict[str, str] = {}
+    if any(s.kind in registry.KINDS for route in mapping.ros_to_redis for s in route.sinks):
+        described[keys.NAMES] = 'the names of its keys and streams, for patterns'
     for route in mapping.ros_to_redis:
         type_key = keys.type_key(route.type or f'<type of {route.topic}>')
         described[type_key] = "the type's definition"

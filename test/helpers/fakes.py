@@ -112,6 +112,7 @@ class FakeRedis:
         self.by_role = {'writer': 'connected', 'presence': 'connected'}
         self.terms: int | None = 1
         self.of_sources = 'open'
+        self.of_registry = 'open'
         self.tokens: dict[str, int] = {}  # of leases
         self.channels: list[ChannelsRequest] = []
         self.registered: TakeRegistered | None = None
@@ -160,6 +161,9 @@ class FakeRedis:
 
     def source_state(self, source: SourceRequest | ChannelsRequest) -> str:
         return self.of_sources
+
+    def registry_state(self) -> str:
+        return self.of_registry
 
     def receiver(self, name: str) -> Receiver:
         """Return the route that reads a name."""

@@ -102,6 +102,36 @@ def plain(value):
     return value.tolist() if hasattr(value, 'typecode') else value
 
 
+# --- register ----------------------------------------------------------------------------------
+def test_what_is_registered_is_in_the_registry_until_it_is_not(db, client):
+    client.register('key', 'robot9:speed')
+    client.register('stream', 'robot9:log')
+    client.register('key', 'robot9:speed')
+    assert db.hgetall(keys.NAMES) == {
+        b'key:robot9:speed': client.origin.encode(),
+        b'stream:robot9:log': client.origin.encode(),
+    }
+    client.unregister('key', 'robot9:speed')
+    client.unregister('key', 'unknown')
+    assert db.hkeys(keys.NAMES) == [b'stream:robot9:log']
+
+
+@pytest.mark.parametrize(
+    ('kind', 'name', 'text'),
+    [
+        ('channel', 'a', "kind: expected one of key, stream, got 'channel'"),
+        ('hash', 'a', 'expected one of key, stream'),
+        ('key', '', 'expected a name'),
+        ('key', 'redis_bridge:names', 'belong to the bridge itself'),
+    ],
+)
+def test_what_cannot_be_registered_raises(db, client, kind, name, text):
+    for call in (client.register, client.unregister):
+        with pytest.raises(PayloadError, match=text):
+            call(kind, name)
+    assert not db.exists(keys.NAMES)
+
+
 # --- get ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ('encoding', 'options'),

@@ -60,7 +60,7 @@ class World:
         """Have a message of a channel come, as the source hands it on."""
         (request,) = self.redis.channels
         if self.reader(channel) is None:
-            request.heard(channel)
+            request.heard([channel])
         reader = self.reader(channel)
         if reader is not None:
             reader.receive([Received(payload)])
@@ -163,6 +163,19 @@ def test_max_matches_bounds_a_flood_of_names(world):
     assert len(publisher.published) == 2
 
 
+def test_of_channels_that_are_heard_at_once_the_first_ones_are_carried(world):
+    world.redis.calls.clear()
+    (asked,) = world.redis.channels
+    asked.heard(['z:cmd_vel', '4wd:cmd_vel', 'y:cmd_vel', 'other', 'x:cmd_vel', 'a:cmd_vel'])
+    assert {source.config.name for source in world.redis.sources} == {
+        'z:cmd_vel', 'y:cmd_vel', 'x:cmd_vel',
+    }  # fmt: skip
+    assert world.redis.calls.count('want') == 1
+    state = world.state['channel {name}:cmd_vel -> /{name}/cmd_vel']
+    assert 'a:cmd_vel: 3 names match already' in state
+    assert "4wd:cmd_vel: {name} is '4wd'" in state
+
+
 def test_registered_keys_are_read_while_they_are_registered(world):
     world.redis.registered(frozenset({('key', 'r1:rate'), ('stream', 'r2:rate')}))
     eventually(lambda: world.reader('r1:rate') is not None)
@@ -180,6 +193,25 @@ def test_a_pattern_reports_that_it_waits(world):
     }
     world.find_topics('/r1/speed')
     eventually(lambda: world.state['/{name}/speed -> key {name}:speed'] == 'open')
+
+
+def test_names_that_went_while_nobody_looked_are_gone(world):
+    world.find_topics('/r1/speed')
+    world.redis.registered(frozenset({('key', 'r1:rate')}))
+    eventually(lambda: world.topics == ['/fixed', '/r1/speed'] and world.reader('r1:rate'))
+    fixed = 'version: 1\nros_to_redis:\n  - {topic: /fixed, to: {key: {name: a, encoding: text}}}'
+    world.bridge.change(world.mapping(fixed))
+    assert world.ros.patterns is world.redis.registered is None
+    world.bridge.change(world.mapping(MAPPING))
+    assert world.topics == ['/fixed']
+    assert world.reader('r1:rate') is None
+
+
+def test_a_registry_that_cannot_be_read_is_the_state_of_patterns_of_keys(world):
+    world.redis.of_registry = 'error: cannot be read: NOPERM'
+    state = world.state
+    assert state['key {name}:rate -> /{name}/rate'].startswith('error: cannot be read: NOPERM')
+    assert 'NOPERM' not in state['channel {name}:cmd_vel -> /{name}/cmd_vel']
 
 
 def test_a_match_that_fails_is_reported_for_its_name_and_all_others_run(world):

@@ -88,6 +88,7 @@ the bridge itself writes
   redis_bridge:meta:r1:log                 the description of r1:log
   redis_bridge:meta:r1:odom                the description of r1:odom
   redis_bridge:meta:tasks                  the description of tasks
+  redis_bridge:names                       the names of its keys and streams, for patterns
   redis_bridge:type:<type of /battery>     the type's definition
   redis_bridge:type:geometry_msgs/msg/Twist  the type's definition
   redis_bridge:type:nav_msgs/msg/Odometry  the type's definition
@@ -95,6 +96,11 @@ the bridge itself writes
   redis_bridge:type:std_msgs/msg/String    the type's definition
   tasks:dead                               the rejected entries of tasks"""
     )
+
+
+def test_without_keys_and_streams_nothing_is_registered(tmp_path):
+    made = planned(tmp_path, 'ros_to_redis: [{topic: /a, to: {channel: c, hash: h}}]')
+    assert 'redis_bridge:names' not in str(made)
 
 
 def test_warnings_follow_the_lines(tmp_path):
