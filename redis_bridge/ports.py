@@ -21,6 +21,7 @@ from redis_bridge.protocol.descriptions import NameDescription
 from redis_bridge.protocol.meta import Meta
 
 Payload = bytes | dict[str, bytes]  # a dict of fields for a hash
+WAITING = 'waiting for a publisher'  # a topic's state
 
 
 def size_of(payload: Payload) -> int:
@@ -320,3 +321,34 @@ class RosSide(Protocol):
 
     def start(self) -> None:
         """Look at the graph for the first time, so that nothing already there is missed."""
+
+
+class TopicLook(NamedTuple):
+    """What a route would find of its topic now."""
+
+    type: str | None  # None: not known so far
+    qos: str  # by which the bridge would subscribe or publish; empty if the type is not known
+    ends: int  # publishers, or subscribers
+    state: str  # of the route: 'open', or why nothing is carried
+
+
+class GraphLook(Protocol):
+    """The ROS world as it is now, which looking does not change."""
+
+    def wait(self) -> str | None:
+        """Wait until nothing more is found; return why something may yet be missing."""
+
+    def summary(self) -> str:
+        """Return the ROS domain, and how many nodes and topics are in it."""
+
+    def published(self) -> frozenset[str]:
+        """Return all topics that somebody other than a bridge publishes."""
+
+    def outbound(self, topic: str, asked: Sequence[tuple[str | None, Qos]]) -> list[TopicLook]:
+        """Return what each route would find of a topic that they carry to Redis.
+
+        :param asked: the type and QoS of each of these routes.
+        """
+
+    def inbound(self, topic: str, type_name: str, asked: Qos, latched: bool) -> TopicLook:
+        """Return what a route would find of a topic that it publishes."""

@@ -3,8 +3,8 @@
 
 """The command `redis-bridge`.
 
-Only `run` and `demo` use ROS, and `check` needs no Redis client: each command imports what it
-needs when it is called.
+Only `run`, `demo` and `check --live` use ROS, and `check` needs no Redis client: each command
+imports what it needs when it is called.
 """
 
 from __future__ import annotations

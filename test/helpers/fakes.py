@@ -13,7 +13,9 @@ from redis_bridge.errors import InterfaceError
 from redis_bridge.mapping.model import Qos, SinkConfig
 from redis_bridge.messages.types import Message
 from redis_bridge.ports import (
+    WAITING,
     ChannelsRequest,
+    GraphLook,
     Payload,
     Publisher,
     Receiver,
@@ -22,6 +24,7 @@ from redis_bridge.ports import (
     Sink,
     SourceRequest,
     TakeRegistered,
+    TopicLook,
     TopicReceiver,
     TopicRequest,
     TopicsRequest,
@@ -257,6 +260,35 @@ class FakeRos:
         return found
 
 
-def _checked_by_mypy(message: Message) -> tuple[CallAt, Sink, RedisSide, Publisher, RosSide]:
+class FakeLook:
+    """A graph in which topics are published, or subscribed to, as a test says."""
+
+    def __init__(self, topics: dict[str, TopicLook]) -> None:
+        self.topics = topics
+        self.asked: list[tuple[object, ...]] = []
+
+    def wait(self) -> str | None:
+        return None
+
+    def summary(self) -> str:
+        return 'ROS domain 7'
+
+    def published(self) -> frozenset[str]:
+        return frozenset(self.topics)
+
+    def outbound(self, topic: str, asked: Sequence[tuple[str | None, Qos]]) -> list[TopicLook]:
+        self.asked.append((topic, *asked))
+        return [self.topics.get(topic, TopicLook(type_, '', 0, WAITING)) for type_, _ in asked]
+
+    def inbound(self, topic: str, type_name: str, asked: Qos, latched: bool) -> TopicLook:
+        self.asked.append((topic, type_name, asked, latched))
+        qos = 'reliable, transient_local' if latched else 'reliable, volatile'
+        return self.topics.get(topic, TopicLook(type_name, qos, 0, 'open'))
+
+
+def _checked_by_mypy(
+    message: Message,
+) -> tuple[CallAt, Sink, RedisSide, Publisher, RosSide, GraphLook]:
     """Hold the stand-ins to the protocols."""
-    return FakeClock().call_at, MemorySink(), FakeRedis(), MemoryPublisher(message), FakeRos()
+    clock, sink, redis, ros = FakeClock(), MemorySink(), FakeRedis(), FakeRos()
+    return clock.call_at, sink, redis, MemoryPublisher(message), ros, FakeLook({})
