@@ -109,9 +109,8 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
             log=log, resolve=services.resolve_topic_name, distro='kilted' if has_gid else 'jazzy',
         )  # fmt: skip
         Diagnostics(services, mapping.robot, bridge.report, redis.states, log)
-        RosterTopics(services, redis.watch_robots, log)
-        leased = [lease.name for lease in mapping.leases]
-        LeaseServices(services, leased, redis.acquire_lease, redis.release_lease)
+        RosterTopics(services, redis.watch_robots, redis.now, log)
+        LeaseServices(services, mapping.leases, redis.acquire_lease, redis.release_lease)
         if not stop.empty():
             return stop.get()
         opened.enter_context(bridge)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, count
 from typing import Any, NamedTuple, TypeVar
 
 from redis_bridge.bridge.dead_man import DeadMan, close_all
@@ -118,7 +119,7 @@ class RouteSet:
         show: unknown types, paths that a type does not have, values that do not fit. Nothing is
         changed then. Of `matches`, which patterns have made, each that has an error is left out.
         """
-        wanted = _by_id(routes, matches)
+        wanted = _by_id(routes, matches, self._wanted)
         kept = {
             name: route
             for name, route in self._running.items()
@@ -232,7 +233,9 @@ class RouteSet:
                 qos = replace(qos, depth=GROUP_DEPTH)
             elif route.is_command or route.deliver == 'latest':
                 qos = replace(qos, depth=NEWEST_DEPTH)
-        return self._ros.publisher(route.topic, route.type, qos, latched)
+        # Late subscribers get the value of every key. Of commands they get only the newest one.
+        owner = route.source.name if latched and not route.is_command else ''
+        return self._ros.publisher(route.topic, route.type, qos, latched, owner)
 
     def _dead_man(self, route: RedisToRos, of_route: Publisher) -> DeadMan | None:
         """Return the dead-man of the route's topic; None without a stop."""
@@ -304,22 +307,42 @@ def _serialize(setting: str, message: Message, value: Any, guards: Guards) -> by
         raise PayloadError(f'{setting}: {error}') from None
 
 
-def _by_id(routes: Iterable[Route], matches: Iterable[Route]) -> dict[str, _Wanted]:
-    """Return the routes by id, each with the other route of a key that goes both ways."""
+def _by_id(
+    routes: Iterable[Route], matches: Iterable[Route], running: Mapping[str, _Wanted]
+) -> dict[str, _Wanted]:
+    """Return the routes by id, each with the other route of a key that goes both ways.
+
+    Two routes may publish parts of one topic to one channel. Then their ids are numbered, and
+    those that run already keep theirs.
+    """
     all_ = [*((route, False) for route in routes), *((route, True) for route in matches)]
     by_key = {(type(route), _key_name(route)): replace(route, where='') for route, _ in all_}
-    wanted: dict[str, _Wanted] = {}
+    same_text: dict[str, dict[str, _Wanted]] = {}
+    for name, want in running.items():
+        same_text.setdefault(str(want.made_from[0]), {})[name] = want
+    found: list[tuple[str | None, _Wanted]] = []  # with the id, if it runs already
     for route, is_match in all_:
-        name, number = str(route), 1
-        while name in wanted:  # two routes may publish parts of one topic to one channel
-            number += 1
-            name = f'{route} #{number}'
         other = RedisToRos if isinstance(route, RosToRedis) else RosToRedis
         key = _key_name(route)
         partner = by_key.get((other, key)) if key is not None else None
-        made_from = replace(route, where=''), partner
-        wanted[name] = _Wanted(route.where, made_from, is_match)
+        want = _Wanted(route.where, (replace(route, where=''), partner), is_match)
+        there = same_text.get(str(route), {})
+        same = (name for name, one in there.items() if one.made_from == want.made_from)
+        kept = next(same, None)
+        there.pop(kept or '', None)
+        found.append((kept, want))
+    taken = {name for name, _ in found if name is not None}
+    wanted: dict[str, _Wanted] = {}
+    for kept, want in found:
+        name = kept or _free_id(str(want.made_from[0]), taken)
+        taken.add(name)
+        wanted[name] = want
     return wanted
+
+
+def _free_id(text: str, taken: Collection[str]) -> str:
+    numbered = chain([text], (f'{text} #{number}' for number in count(2)))
+    return next(name for name in numbered if name not in taken)
 
 
 def _key_name(route: Route) -> str | None:

@@ -39,8 +39,8 @@ class Run(Command):
 
     The same node as `ros2 run redis_bridge redis_bridge`, without launch. The mapping says where
     Redis is, unless --redis-url is given. It waits for Redis if necessary. Ctrl-C or SIGTERM ends
-    it: it sends the stop messages of its routes and the writes still in its queue. Arguments after
-    --ros-args are passed to ROS.
+    it: it sends the stop messages of its routes and the writes still in its queue. SIGHUP or its
+    service ~/reload loads the mapping again. Arguments after --ros-args are passed to ROS.
 
     examples:
       redis-bridge run warehouse.yaml --robot robot1
@@ -49,6 +49,7 @@ class Run(Command):
     """
 
     connection = ('url',)
+    handles_signals = True
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         _add_mapping(parser)

@@ -170,9 +170,12 @@ class Client:
         watch = Watch(
             self._calls, self._lookup, watched, kind, on_notice or _log_notice, raw, self._forget
         )
-        with self._lock:
-            self._opened.append(watch)
+        self._remember(watch)
         return watch
+
+    def _remember(self, opened: Watch | RobotWatch | Lease | Queue) -> None:
+        with self._lock:
+            self._opened.append(opened)
 
     def _forget(self, opened: Watch | RobotWatch | Lease | Queue) -> None:
         with self._lock:
@@ -298,8 +301,7 @@ class Client:
         :raises BridgeError: the name or the time to live is invalid.
         """
         lease = Lease(self._settings, name, ttl_ms, timeout_s, on_lost, self.origin, self._forget)
-        with self._lock:
-            self._opened.append(lease)
+        self._remember(lease)
         return lease
 
     def queue(self, name: str, *, return_after_ms: int = 30_000) -> Queue:
@@ -326,13 +328,11 @@ class Client:
             such as a stream that a bridge mirrors a topic to.
         :raises RedisError: Redis cannot be reached, or answers with an error.
         """
-        queue = Queue(
+        return Queue(
             self._settings, self._calls, self._lookup, name, return_after_ms, self.origin,
-            lambda value: self._send(self._fresh_target(name, 'stream'), value), self._forget,
+            lambda value: self._send(self._fresh_target(name, 'stream'), value),
+            self._remember, self._forget,
         )  # fmt: skip
-        with self._lock:
-            self._opened.append(queue)
-        return queue
 
     # -- robots ---------------------------------------------------------------------------------
 
@@ -383,8 +383,7 @@ class Client:
         :raises RedisError: Redis cannot be reached, or denies the roster.
         """
         watch = RobotWatch(self._calls, on_notice or _log_notice, self._forget)
-        with self._lock:
-            self._opened.append(watch)
+        self._remember(watch)
         return watch
 
     def batteries(self, names: Iterable[str]) -> dict[str, float]:

@@ -92,6 +92,7 @@ def load(
     }
     errors.add(_variable_errors(usable, unset, errors))
     variables = {name: str(value or name) for name, value in usable.items()}
+    errors.add(_default_prefix_errors(root, variables, errors))
     routes = list(_routes(root, variables, errors))
     errors.add(_names_that_become_one(variables, routes))
     for route in routes:
@@ -216,6 +217,21 @@ def _names_that_become_one(
             )
 
 
+def _default_prefix_errors(
+    root: dict[str, Any], variables: dict[str, str], errors: _Errors
+) -> Iterator[Finding]:
+    path = ('defaults', 'frame_prefix')
+    template = _section(root, 'defaults').get('frame_prefix')
+    if not isinstance(template, str) or not errors.is_valid(path):
+        return
+    try:
+        problem = names.frame_prefix_problem(patterns.expand(template, variables))
+    except ValueError as error:
+        problem = str(error)
+    if problem:
+        yield Finding(path, problem)
+
+
 def _where(path: Path, document: Document) -> str:
     return f'{document.file}:{document.line(path)}: {dotted(path)}'
 
@@ -286,6 +302,12 @@ def _beside(mapping_file: str, file: str | None) -> str | None:
 
 def _lease_errors(root: dict[str, Any], routes: MappingOf[Path, Route]) -> Iterator[Finding]:
     listed = _section(root, 'leases')
+    first: dict[str, str] = {}  # the lease, by its part of the names of services
+    for name in listed:
+        token = names.topic_token(name)
+        if (other := first.setdefault(token, name)) != name:
+            text = f'{name!r} becomes {token!r} in the names of services, as {other!r} does'
+            yield Finding(('leases',), f'{text}: rename one of them', ('leases', name))
     for path, route in routes.items():
         if not isinstance(route, RedisToRos):
             continue

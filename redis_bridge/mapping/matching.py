@@ -18,6 +18,7 @@ from redis_bridge.mapping.yaml12 import Path
 
 # They match only if a mapping names them without a pattern.
 OWN_TOPICS = {'/rosout', '/parameter_events', '/clock', '/tf', '/tf_static'}
+ROSTER_TOPICS = ('/redis_bridge/robots', '/redis_bridge/robot_events')  # of any namespace
 LISTED = 100  # rejected names that are kept of each pattern
 
 AnyPattern = RoutePattern[RosToRedis] | RoutePattern[RedisToRos]
@@ -95,7 +96,7 @@ def _makes_route(pattern: AnyPattern, name: str) -> bool:
 
 def may_match(topic: str) -> bool:
     """Return whether patterns may match a topic; hidden ones have an underscore in front."""
-    return topic not in OWN_TOPICS and '/_' not in topic
+    return topic not in OWN_TOPICS and '/_' not in topic and not topic.endswith(ROSTER_TOPICS)
 
 
 def patterns(mapping: Mapping) -> tuple[AnyPattern, ...]:

@@ -14,6 +14,7 @@ from redis_bridge.mapping import loops, matching, topic_names
 from redis_bridge.mapping import redis_url as urls
 from redis_bridge.mapping.loops import RouteWarning, place
 from redis_bridge.mapping.model import (
+    FramePrefix,
     KeySourceConfig,
     Mapping,
     Qos,
@@ -24,6 +25,7 @@ from redis_bridge.mapping.model import (
 )
 from redis_bridge.payloads import CODECS
 from redis_bridge.protocol import keys, names, registry
+from redis_bridge.protocol.leases import lease_keys
 
 _Route = TypeVar('_Route', RosToRedis, RedisToRos)
 
@@ -132,6 +134,11 @@ def _lines(mapping: Mapping, distro: str) -> Iterator[str]:
         yield from ('', 'redis_to_ros')
     for inbound in mapping.redis_to_ros:
         yield from _inbound_lines(inbound, patterns.get(inbound.where))
+    if mapping.leases:
+        yield from ('', 'leases')
+    for lease in mapping.leases:
+        yield f'  {lease.name}: ttl_ms {lease.ttl_ms}'
+        yield f'      services ~/lease/{lease.token}/acquire and ~/lease/{lease.token}/release'
     yield from ('', 'the bridge itself writes')
     for name, what in _own_names(mapping):
         yield f'  {name:<40} {what}' if len(name) < 40 else f'  {name}  {what}'
@@ -147,6 +154,7 @@ def _outbound_lines(route: RosToRedis, pattern: matching.AnyPattern | None) -> I
         _qos(route.qos, 'matched to the publishers'),
         rate,
         'on_change' if route.on_change else '',
+        _frames(route.frames),
         '' if route.meta else 'meta false',
         f'max_bytes {route.max_bytes}',
     )
@@ -165,6 +173,7 @@ def _inbound_lines(route: RedisToRos, pattern: matching.AnyPattern | None) -> It
         _part(route.field, ()),
         f'max_bytes {route.max_bytes}',
         f'deliver {route.deliver}',
+        _frames(route.frames),
         f'max_age_ms {route.max_age_ms}, unstamped {route.unstamped}' if aged else '',
         'priority connection' if route.is_command else '',
     )
@@ -172,6 +181,8 @@ def _inbound_lines(route: RedisToRos, pattern: matching.AnyPattern | None) -> It
     for guard, paths in (('required', route.required), ('set', route.set), ('limits', ranges)):
         if paths:
             yield f'      {guard} {", ".join(paths)}'
+    if route.lease is not None:
+        yield f'      only while the lease {route.lease} is held'
     if route.stop is not None:
         stop = route.stop
         yield f'      stop after {stop.after_ms} ms without a command, sent {stop.repeat} times'
@@ -201,6 +212,13 @@ def _part(field: str | None, fields: tuple[str, ...]) -> str:
     return f'fields {" ".join(fields)}' if fields else 'whole message'
 
 
+def _frames(frames: FramePrefix | None) -> str:
+    if frames is None:
+        return ''
+    shared = f' but for {" ".join(frames.shared)}' if frames.shared else ''
+    return f'frame_prefix {frames.text}{shared}'
+
+
 def _qos(qos: Qos, otherwise: str) -> str:
     settings = [f'{key} {value}' for key, value in vars(qos).items() if value is not None]
     return f'QoS {", ".join(settings) or otherwise}'
@@ -220,6 +238,14 @@ def _sink(sink: SinkConfig) -> str:
 
 def _own_names(mapping: Mapping) -> Iterator[tuple[str, str]]:
     yield keys.robot_key(mapping.robot), 'the claim on the name, heartbeat, status'
+    yield keys.described_key(mapping.robot), 'the list of what is described'
+    yield keys.FLEET, 'the roster of all robots, as a hash and as a channel'
+    yield keys.FLEET_DUE, 'when the robots that are online count as lost'
+    for lease in mapping.leases:
+        holder, token, line = lease_keys(lease.name)
+        yield holder, 'who holds the lease'
+        yield token, 'its last fencing token'
+        yield line, 'who waits for it'
     described: dict[str, str] = {}
     if any(s.kind in registry.KINDS for route in mapping.ros_to_redis for s in route.sinks):
         described[keys.NAMES] = 'the names of its keys and streams, for patterns'

@@ -25,6 +25,7 @@ from redis_bridge.protocol import keys
 from redis_bridge.protocol.stream_ids import StreamId, id_number, id_text
 from redis_bridge.redis_io.connection import Connection
 from redis_bridge.redis_io.group_commands import (
+    NO_GROUP,
     create_command,
     group_info,
     letter_command,
@@ -227,7 +228,7 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
                     full.add(member)
         except redis.ResponseError as error:
             self._look(connection)
-            if code_of(error) != 'NOGROUP' and all(member.is_readable for member in members):
+            if code_of(error) not in NO_GROUP and all(member.is_readable for member in members):
                 raise
 
     def _hand_on(self, member: Member, entries: list[Entry]) -> bool:

@@ -81,7 +81,6 @@ class Discovery:
                 for name, _ in ends
                 if self._wants(name)
             }
-            self._unlisted -= self._of_nodes
             is_listing |= not before <= self._of_nodes  # another one may publish them, too
         if is_listing:
             self._list_others()
@@ -151,9 +150,7 @@ class Discovery:
         self._gone.update(dict.fromkeys(self._present - present, now + GRACE_S))
         self._present = present
         self._gone = {
-            name: end
-            for name, end in self._gone.items()
-            if now < end and name not in present and self._wants(name)
+            name: end for name, end in self._gone.items() if now < end and self._wants(name)
         }
         found = frozenset(present.union(self._gone))
         if self._request is not None and (found != self._found or self._is_new):

@@ -78,7 +78,10 @@ class Bench:
             self.reaches(name, receiver)
 
     def reaches(self, name: str, receiver: Recorder) -> None:
-        """Write a marker until it arrives: then the name is read."""
+        """Write a marker until it arrives: then the name is read.
+
+        What waits in a stream is handed on by the first read, before that says that all is well.
+        """
         number = len(receiver.payloads)
 
         def arrives() -> bool:
@@ -89,6 +92,7 @@ class Bench:
 
         if not any(b'marker' in payload for payload in receiver.payloads):
             eventually(arrives, every=0.05)
+        eventually(lambda: self.state(name, receiver) == 'open')
 
     def state(self, name: str, receiver: Recorder) -> str:
         return self.side.source_state(request(self.kind.config(name), receiver))

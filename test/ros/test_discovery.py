@@ -216,6 +216,21 @@ def test_a_publisher_without_a_node_is_found_once_it_can_be_no_bridge():
     assert graph.poll() == set()
 
 
+def test_a_publisher_that_restarts_and_has_no_name_yet_keeps_its_topic():
+    graph = FakeGraph()
+    graph.ask()
+    graph.nodes = [('a', ['/x'])]
+    graph.poll()
+    graph.nodes = [(NAMELESS, ['/x'])]
+    graph.poll()
+    graph.clock.move(GRACE_S)
+    graph.poll()
+    graph.nodes = [('a', ['/x'])]
+    graph.clock.move(10 * GRACE_S)
+    graph.poll(9)
+    assert graph.found == [{'/x'}]
+
+
 def test_what_this_node_cannot_subscribe_to_is_not_found():
     graph = FakeGraph()
     graph.nodes = [('a', ['/x', '/bad//name', '/remapped'])]

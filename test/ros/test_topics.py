@@ -621,6 +621,18 @@ def test_a_discovered_type_is_discovered_anew_when_its_last_publisher_is_gone(br
     assert heard.states[-1] == 'open'
 
 
+@pytest.mark.filterwarnings('ignore::DeprecationWarning')  # by which rclpy reports it as well
+def test_an_error_that_ends_the_spinning_is_reported_once(bridge_graph, caplog):
+    def fail():
+        raise ZeroDivisionError('a bug')
+
+    bridge_graph.node.create_timer(0.01, fail)
+    bridge_graph.start()
+    eventually(lambda: bridge_graph.failures)
+    assert bridge_graph.failures == ['spinning ended']
+    assert 'ZeroDivisionError: a bug' in caplog.text
+
+
 STORM = """
 import os, random, sys, time
 import rclpy

@@ -38,7 +38,9 @@ ALLOWED = {
     },
     'ros_io': {'log_once', 'mapping.model', 'messages', 'ports', 'protocol.fleet', 'ros'},
     'client': {'mapping.model', 'messages', 'payloads', 'protocol', 'redis', 'redis_io'},
-    'cli': {'client', 'mapping', 'messages', 'payloads', 'ports', 'protocol', 'yaml', ''},
+    'cli': {
+        'client', 'mapping', 'messages', 'payloads', 'ports', 'protocol', 'signals', 'yaml', '',
+    },
     'demo': {'payloads', 'protocol', 'redis', 'ros', 'signals'},
     'node': {'bridge', 'mapping', 'redis_io', 'ros', 'ros_io', 'signals'},
     '': {'client'},

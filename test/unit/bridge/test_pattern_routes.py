@@ -256,3 +256,15 @@ def test_at_the_end_nothing_is_looked_for(tmp_path):
     assert world.redis.channels == world.redis.sources == world.ros.topics == []
     assert world.bridge.report() == {}
     assert not world.ros.publishers
+
+
+def test_a_capture_may_be_in_the_frame_prefix(tmp_path):
+    text = """
+version: 1
+ros_to_redis:
+  - topic: "/{name:*}/odom"
+    frame_prefix: "{name}/"
+    to: {key: "{name}:odom"}
+"""
+    pattern = load(tmp_path, text, robot='robot1').outbound_patterns[0]
+    assert pattern.route_for('/r1/odom').frames.text == 'r1/'

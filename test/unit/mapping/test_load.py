@@ -99,8 +99,23 @@ ERRORS = [
         'm.yaml:2: leases.corridor.ttl_ms: expected at least 100, got 0',
     ),
     (
-        'version: 1\nleases: {dock-1: {}}',
-        "m.yaml:2: leases: expected a name of letters, digits and underscores, got 'dock-1'",
+        inbound(f'{INBOUND}, lease: ""', 'leases: {corridor: null}'),
+        'm.yaml:3: redis_to_ros[0].lease: expected a string, got an empty one',
+    ),
+    (
+        'version: 1\nleases: {dock/1: {}}',
+        "m.yaml:2: leases: expected a name of letters, digits, '_', '.' and '-', of at most 100 "
+        "characters, got 'dock/1'",
+    ),
+    (
+        f'version: 1\nleases: {{{"x" * 101}: {{}}}}',
+        "m.yaml:2: leases: expected a name of letters, digits, '_', '.' and '-', of at most 100 "
+        f"characters, got '{'x' * 101}'",
+    ),
+    (
+        'version: 1\nleases:\n  dock-1: {}\n  dock.1: {}',
+        "m.yaml:4: leases: 'dock.1' becomes 'dock_1' in the names of services, as 'dock-1' does: "
+        'rename one of them',
     ),
     (
         inbound(f'{INBOUND}, lease: coridor', 'leases: {corridor: null}'),

@@ -69,7 +69,17 @@ def test_a_route_that_stays_is_the_same_object(tmp_path):
 
 @pytest.mark.parametrize(
     'topic',
-    ['/rosout', '/parameter_events', '/clock', '/tf', '/tf_static', '/_hidden', '/a/_hidden/b'],
+    [
+        '/rosout',
+        '/parameter_events',
+        '/clock',
+        '/tf',
+        '/tf_static',
+        '/_hidden',
+        '/a/_hidden/b',
+        '/redis_bridge/robots',
+        '/a/redis_bridge/robot_events',
+    ],
 )
 def test_topics_of_ros_itself_and_hidden_ones_do_not_match(tmp_path, topic):
     everything = '  - {topic: "/{rest:**}", to: {channel: "x:{rest}"}}'

@@ -44,6 +44,8 @@ redis_to_ros:
   - stream: {name: tasks, from: group, group: "{robot}"}
     topic: /tasks
     type: std_msgs/String
+    lease: dock-1
+leases: {dock-1: {ttl_ms: 3000}}
 """
     environ = {'URL': 'redis://user:secret@localhost:6379/3'}
     made = planned(tmp_path, text, environ=environ)
@@ -78,10 +80,21 @@ priority connection
       -> /learning_rate  std_msgs/msg/Float64, QoS of the bridge's choice
   [2] stream tasks: msgpack, from group r1
       whole message, max_bytes 1048576, deliver all
+      only while the lease dock-1 is held
       -> /tasks  std_msgs/msg/String, QoS of the bridge's choice
+
+leases
+  dock-1: ttl_ms 3000
+      services ~/lease/dock_1/acquire and ~/lease/dock_1/release
 
 the bridge itself writes
   redis_bridge:robot:r1                    the claim on the name, heartbeat, status
+  redis_bridge:described:r1                the list of what is described
+  redis_bridge:fleet                       the roster of all robots, as a hash and as a channel
+  redis_bridge:fleet:due                   when the robots that are online count as lost
+  redis_bridge:lease:{dock-1}              who holds the lease
+  redis_bridge:lease:{dock-1}:token        its last fencing token
+  redis_bridge:lease:{dock-1}:line         who waits for it
   redis_bridge:meta:learning_rate          the description of learning_rate
   redis_bridge:meta:r1:battery             the description of r1:battery
   redis_bridge:meta:r1:cmd_vel             the description of r1:cmd_vel
