@@ -175,7 +175,8 @@ class _Graph:
         if self._describe is None:
             return None
         found = type_checks.errors({matching.path_of(route): route}, self._describe)
-        return next((text for _, text in found), None)
+        # Without a frame in a type that was discovered, messages are carried as they are.
+        return next((text for path, text in found if path[-1] != 'frame_prefix'), None)
 
 
 # --- one route or pattern ------------------------------------------------------------------------
@@ -247,4 +248,4 @@ def _row(name: str, route: Route, found: TopicLook, graph: _Graph) -> _Row:
         sinks = ', '.join(f'{sink.kind} {sink.name}' for sink in route.sinks)
         return _Row((name, facts if found.ends else 'no publisher'), (f'-> {sinks}',))
     heard = _counted(found.ends, 'subscriber')
-    return _Row((name,), (f'-> {graph.topic(route)}', f'{facts}, {heard}'))
+    return _Row((name, f'-> {graph.topic(route)}'), (f'{facts}, {heard}',))

@@ -33,16 +33,18 @@ EVERY_S = 0.05
 
 
 class Robot:
-    """A base with odometry, a laser scanner and a motor, whose topics begin with a prefix."""
+    """A base with odometry, a laser scanner and a motor; its topics and frames have prefixes."""
 
-    def __init__(self, graph: Graph, prefix: str, number: int) -> None:
+    def __init__(self, graph: Graph, prefix: str, frames: str, number: int) -> None:
         self.is_on = True
         self.commands = graph.collect(Twist, f'{prefix}/cmd_vel')
         self._odometry = graph.node.create_publisher(Odometry, f'{prefix}/odom', 10)
         self._scans = graph.node.create_publisher(LaserScan, f'{prefix}/scan', 10)
-        self._odom = Odometry()
+        self._odom = Odometry(child_frame_id=f'{frames}base_link')
+        self._odom.header.frame_id = f'{frames}odom'
         self._odom.pose.pose.position.x = float(number)
         self._scan = LaserScan(ranges=[float(number), 0.5])
+        self._scan.header.frame_id = f'{frames}laser'
         graph.node.create_timer(EVERY_S, self._publish)
 
     @property
@@ -57,9 +59,9 @@ class Robot:
 
 
 def shared(opened, start):
-    """Return robots in namespaces of one graph, with one bridge."""
+    """Return robots in namespaces of one graph, which share its transforms, with one bridge."""
     graph = opened.enter_context(Graph(DOMAIN, 'robots'))
-    robots = {name: Robot(graph, f'/{name}', int(name[-1])) for name in NAMES}
+    robots = {name: Robot(graph, f'/{name}', f'{name}/', int(name[-1])) for name in NAMES}
     graph.start()
     start('fleet_shared.yaml', 'fleet', DOMAIN)
     return robots
@@ -70,7 +72,7 @@ def apart(opened, start):
     robots = {}
     for name, domain in DOMAINS.items():
         graph = opened.enter_context(Graph(domain, 'robot'))
-        robots[name] = Robot(graph, '', int(name[-1]))
+        robots[name] = Robot(graph, '', '', int(name[-1]))
         graph.start()
         start('fleet_robot.yaml', name, domain)
     return robots
@@ -117,11 +119,16 @@ def dropped(coordinator, channel, reason):
 def test_the_names_the_values_and_their_kinds_are_the_same(robots, coordinator, db):
     for name in NAMES:
         number = float(name[-1])
-        assert coordinator.get(f'{name}:odom')['pose']['pose']['position']['x'] == number
+        odom = coordinator.get(f'{name}:odom')
+        assert odom['pose']['pose']['position']['x'] == number
+        assert odom['header']['frame_id'] == f'{name}/odom'
+        assert odom['child_frame_id'] == f'{name}/base_link'
         with coordinator.watch(f'{name}:odom', kind='channel') as updates:
             assert next(updates).value['pose']['pose']['position']['x'] == number
         with coordinator.watch(f'{name}:scan') as updates:
-            assert list(next(updates).value['ranges']) == [number, 0.5]
+            scan = next(updates).value
+            assert list(scan['ranges']) == [number, 0.5]
+            assert scan['header']['frame_id'] == f'{name}/laser'
         drive(coordinator, robots, name, 0.25)
     stored = {key.decode() for key in db.keys('*')}
     assert {key for key in stored if not key.startswith('redis_bridge:')} == {
@@ -136,13 +143,13 @@ def test_the_names_the_values_and_their_kinds_are_the_same(robots, coordinator, 
                 for field, value in fields.items()
                 if field not in ('robot', 'type_hash', 'from_type_hash', 'from_channel_demands')
             }
-    odom = {'key': 'json', 'channel': 'json', 'type': 'nav_msgs/msg/Odometry'}
-    scan = {'channel': 'msgpack', 'type': 'sensor_msgs/msg/LaserScan'}
-    command = {'from_channel': 'json', 'from_type': 'geometry_msgs/msg/Twist'}
+    of_odom = {'key': 'json', 'channel': 'json', 'type': 'nav_msgs/msg/Odometry'}
+    of_scan = {'channel': 'msgpack', 'type': 'sensor_msgs/msg/LaserScan'}
+    of_command = {'from_channel': 'json', 'from_type': 'geometry_msgs/msg/Twist'}
     assert said == {
         f'{name}:{what}': facts
         for name in NAMES
-        for what, facts in (('odom', odom), ('scan', scan), ('cmd_vel', command))
+        for what, facts in (('odom', of_odom), ('scan', of_scan), ('cmd_vel', of_command))
     }
 
 

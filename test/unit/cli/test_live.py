@@ -108,8 +108,10 @@ def test_on_a_terminal_no_line_is_longer_than_its_width(look_at):
         '          -> key robot2:odom, channel robot2:odom',
         '      not carried: /r3/odom: publishers of several types: a/msg/A, b/msg/B',
     ]
-    at = next(index for index, line in enumerate(narrow) if '4wd:speed' in line)
-    assert narrow[at : at + 3] == [
+    at = next(index for index, line in enumerate(narrow) if 'key r1:speed' in line)
+    assert narrow[at : at + 5] == [
+        '      key r1:speed  -> /r1/speed',
+        '          std_msgs/msg/Float64, QoS reliable, transient_local, no subscriber',
         "      not carried: 4wd:speed: {name} is '4wd', which is no part of a ROS name:",
         '          it needs letters, digits and underscores, and does not begin with a',
         '          digit',
@@ -173,6 +175,8 @@ def test_a_field_is_checked_once_the_type_is_known(look_at):
     assert "not carried: /a: x: pkg/msg/Scalar has no field 'x' (it has data)" in found
     assert errors == ['m.yaml:2: ros_to_redis[0]: not carried: /a']
     assert look_at(text.replace('field: x', 'field: data'), {'/a': scalar})[1] == []
+    without_frames = text.replace('field: x, encoding: text', 'frame_prefix: "{robot}/"')
+    assert look_at(without_frames, {'/a': scalar})[1] == []  # carried as it is
 
 
 def test_without_redis_patterns_of_keys_and_streams_are_not_checked(look_at):
