@@ -90,7 +90,10 @@ class InboundRoute:
             publisher.message, route.field, guards, ros_now
         )
         self._rename = frames.to_ros(route.frames, publisher.message)  # takes their prefix off
-        counts_each = route.source.is_event and route.deliver == 'all'
+        # Of a group, others may read entries as well.
+        counts_each = (
+            route.source.is_event and route.source.group is None and route.deliver == 'all'
+        )
         self._gaps = GapFinder() if counts_each else None
         self._clock = clock
         self._waiting: deque[_Published] = deque()  # for subscribers to acknowledge them

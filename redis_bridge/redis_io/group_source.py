@@ -179,8 +179,9 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
             return
         if info.first is None or delivered >= info.first:
             return
-        read = group.get(b'entries-read')
-        missed = None if gone is None or read is None else gone - read
+        # Nothing is left of what the group was given, trimmed or deleted as done in a queue.
+        added, read = info.ever_added, group.get(b'entries-read')
+        missed = None if added is None or read is None else added - info.length - read
         if missed != 0 and member.trimmed_reported != delivered:
             member.trimmed_reported = delivered
             member.receiver.gap(missed, 'trimmed before they were read')

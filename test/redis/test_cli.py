@@ -633,6 +633,17 @@ def test_queue_shows_what_waits_is_claimed_and_is_dead(shell, tasks):
     assert re.fullmatch(r'  \d+-0 +3  the shelf is empty  \{"n":0\}', lines[3])
 
 
+def test_queue_shows_a_long_reason_as_one_short_line(shell, tasks):
+    (dead,) = tasks.status().dead
+    tasks.requeue(dead.id)
+    for _ in range(3):
+        tasks.fail(next(tasks.claim(0)), 'Traceback:\n  File "x.py"\n' + 'x' * 500 + '\nthe end')
+    _, out, _ = shell('queue', 'tasks')
+    (line,) = [line for line in out.splitlines() if 'Traceback' in line]
+    assert len(line) < 120
+    assert re.search(r'Traceback: File "x.py" x+…x+ the end  \{"n":\d\}$', line)
+
+
 def test_queue_as_json(shell, tasks):
     status, out, _ = shell('queue', 'tasks', '--json')
     assert status == 0

@@ -27,6 +27,7 @@ from redis_bridge.errors import BridgeError, NotFoundError, RedisError
 from redis_bridge.mapping.model import StreamSourceConfig
 from redis_bridge.protocol import keys
 from redis_bridge.redis_io import queue as queue_module
+from redis_bridge.redis_io import stream_source
 from redis_bridge.redis_io.queue import Worker
 
 HELPERS = Path(__file__).parents[1] / 'helpers'
@@ -506,6 +507,24 @@ def test_a_route_with_the_group_takes_part(db, queue, redis_server, redis_side_a
     eventually(work)
     theirs = [int(arrival.payload.partition(b':')[2].rstrip(b'}')) for arrival in heard.arrivals]
     assert sorted(ours + theirs) == list(range(20))
+
+
+def test_tasks_that_others_have_done_are_no_gap_for_a_route(
+    db, queue, redis_server, redis_side_at, monkeypatch
+):
+    monkeypatch.setattr(stream_source, 'LOOK_AGAIN_S', 0.05)
+    side = redis_side_at(redis_server.url)
+    heard = Recorder(wants=False)
+    side.want([request(ROUTE, heard)])
+    side.start(dict)
+    for number in range(3):
+        queue.put({'n': number})
+        for task in queue.claim(0):
+            queue.done(task)
+    queue.put({'n': 3})
+    looks = db.info('commandstats')['cmdstat_xinfo|groups']['calls']
+    eventually(lambda: db.info('commandstats')['cmdstat_xinfo|groups']['calls'] > looks + 2)
+    assert heard.gaps == []
 
 
 def notices_waiting_consumers(db) -> bool:

@@ -517,6 +517,14 @@ def test_a_command_that_comes_while_closing_stays_in_its_group():
     assert inbound.dropped == {}
 
 
+def test_what_other_members_of_a_group_took_is_no_gap():
+    inbound = group_route()
+    entries = Entries(inbound)
+    entries.hand_on({'_meta': meta(seq=1)}, {'_meta': meta(seq=5)})
+    assert len(inbound.values) == 2
+    assert inbound.noted == {}
+
+
 def test_group_entries_that_came_without_the_name_come_again():
     inbound = group_route()
     entries = Entries(inbound)
