@@ -215,13 +215,20 @@ def has_marks(type_: FieldType) -> bool:
 
 
 def _block(item: String | Message) -> tuple[int, int] | None:
-    """Return alignment and size of items between which there is no padding; None of others."""
+    """Return alignment and size of items that are all laid out alike; None of others."""
     need = _NEED.visit(item, None)
     try:
-        ends = [_END.visit(item, at) for at in range(need)]
+        size = _END.visit(item, 0)
     except ValueError:
         return None
-    size = ends[0]
-    if size % need or ends != [at + -at % need + size for at in range(need)]:
-        return None
-    return need, size
+    # Else the place of an item would decide on the padding within it, or before the next one.
+    return None if size % need or _alignment(item) != need else (need, size)
+
+
+def _alignment(type_: FieldType) -> int:
+    """Return that of the first number in a value of fixed size."""
+    if isinstance(type_, Array):
+        return _alignment(type_.item)
+    if isinstance(type_, Message) and type_.fields:
+        return _alignment(type_.fields[0].type)
+    return _NEED.visit(type_, None)

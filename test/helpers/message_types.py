@@ -143,6 +143,11 @@ FRAMES = (
     parse_definition(
         'pkg/msg/Items', f'uint8 a\npkg/Item[] items\npkg/Item[2] two\nfloat32 b\nfloat64 c{_HEAD}'
     ),
+    # As long at every place, but laid out in another way.
+    parse_definition(
+        'pkg/msg/Shifting',
+        f'string frame_id\npkg/Shift[] shifts\n{LINE}\nMSG: pkg/Shift\nint32 a\nint16 b\nint64 c',
+    ),
     parse_definition('pkg/msg/Mixed', f'pkg/Head head\n{_FIELDS}{_NESTED}{_HEAD}'),
     parse_definition('pkg/msg/Behind', f'{_FIELDS}pkg/Item item{_NESTED}{_HEAD}'),
     parse_definition(

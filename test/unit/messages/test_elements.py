@@ -36,6 +36,7 @@ LISTS = (
     list_of('float64 a\nstring key'),
     list_of('string key\nint16 a\nfloat64 b\nuint8 c'),
     list_of('uint8 a\npkg/Vector[] b\nstring<=8 key\npkg/Vector c\nwstring d', _VECTOR),
+    list_of('string key\npkg/Shift[] a', f'\n{LINE}\nMSG: pkg/Shift\nint32 a\nint16 b\nint64 c'),
     list_of('int16 a\nstring[] b\nfloat64[] c\nstring key\nfloat32[2] d', _VECTOR),
 )
 each_list = pytest.mark.parametrize('message', LISTS, ids=range(len(LISTS)))

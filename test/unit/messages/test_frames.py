@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from frames_walk import rename_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from message_types import FRAMES, LINE, MESSAGE_TYPES, TF_MESSAGE
+from random_types import random_message
 from strategies import encode_cdr, plain_values, same
 
 from redis_bridge.errors import InterfaceError, PayloadError
@@ -55,6 +58,24 @@ def test_frames_are_renamed_as_a_walk_over_the_value_does_it(message):
         assert same(read(renamed(write(value) + b'tail')), read(expected))
 
     agree()
+
+
+@settings(often, max_examples=100)
+@given(st.integers(0, 1 << 32), st.sampled_from([*RENAMES]), st.data())
+def test_types_made_by_chance_keep_all_but_the_names(seed, how, data):
+    message, rename = random_message(random.Random(seed)), RENAMES[how]
+    renamed, write = renamer(message, rename), cdr_write.writer(message)
+    value = data.draw(plain_values(message))
+    try:
+        expected = write(rename_all(message, value, rename))
+    except PayloadError:  # half of a character
+        return
+    assert (renamed is None) is not has_frames(message)
+    if renamed is not None:
+        assert renamed(write(value)) == expected
+        assert write(cdr_read.reader(message)(renamed(encode_cdr(message, value, b'\xaa')))) == (
+            expected
+        )
 
 
 @each_type
