@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
+from redis_bridge.bridge import frames
 from redis_bridge.bridge.describe import describe_sink
 from redis_bridge.bridge.encoders import (
     Body,
@@ -27,6 +28,7 @@ from redis_bridge.counters import Counters
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.log_once import LogOnChange, RateLimitedLog
 from redis_bridge.mapping.model import RosToRedis, SinkConfig
+from redis_bridge.messages.frames import Renamer
 from redis_bridge.messages.types import Message
 from redis_bridge.ports import (
     Payload,
@@ -64,10 +66,10 @@ class LastValue:
 class OutboundRoute:
     """One route from a topic to one or more sinks; a `ports.TopicReceiver`.
 
-    A sample passes on_change, then the rate limit, and is then encoded, once for all sinks that
-    take the same payload. `mirror` is given if the key comes back in on an inbound route. Called
-    from the executor's thread and the timers' thread. `on_opened` is called when `descriptions`
-    have changed.
+    A sample gets the names that its frames have in Redis. It passes on_change, then the rate
+    limit, and is then encoded, once for all sinks that take the same payload. `mirror` is given if
+    the key comes back in on an inbound route. Called from the executor's thread and the timers'
+    thread. `on_opened` is called when `descriptions` have changed.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class OutboundRoute:
         self._call_at = call_at
         self._state = LogOnChange(log, str(route))
         self._drops = RateLimitedLog(log, route, clock)
+        self._log = log
         self._mirror = mirror
         self._on_opened = on_opened
         self._clock = clock
@@ -115,6 +118,7 @@ class OutboundRoute:
         self._encoders: list[tuple[EncodeSample, int]] = []  # with the most bytes of a payload
         self._outputs: list[tuple[Sink, int, SinkConfig]] = []  # with the encoder's number
         self._notices: list[tuple[Sink, int]] = []  # sent once the key is written
+        self._rename: Renamer | None = None  # gives frames their prefix
         self._body: Body = bytes  # by which equal values are found
         self._bare: int | None = None  # the encoder whose payload is the body as well
         # Of the batch under way, a write per encoder and sample.
@@ -176,6 +180,9 @@ class OutboundRoute:
     def _compile(self, message: Message) -> None:
         """Compile one encoder per distinct payload, however many sinks share it."""
         route = self.route
+        self._rename = frames.to_redis(route.frames, message)
+        if self._rename is None and route.frames is not None and not route.frames.is_default:
+            self._log.info('%s: %s names no frames for frame_prefix', route, message.name)
         self._encoders, self._outputs = [], []
         numbers: dict[tuple[object, ...], int] = {}
         for config, sink in zip(route.sinks, self._sinks):
@@ -198,6 +205,8 @@ class OutboundRoute:
     # --- one sample -----------------------------------------------------------------------------
     def _admit(self, sample: bytes) -> None:
         try:
+            if self._rename is not None:
+                sample = self._rename(sample)
             body = self._body(sample) if self.route.on_change else None
             if body is not None and self._is_unchanged(body):
                 self._skip_unchanged()

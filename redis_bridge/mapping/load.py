@@ -91,6 +91,7 @@ def load(
     }
     errors.add(_variable_errors(usable, unset, errors))
     variables = {name: str(value or name) for name, value in usable.items()}
+    errors.add(_default_prefix_errors(root, variables, errors))
     routes = list(_routes(root, variables, errors))
     errors.add(_names_that_become_one(variables, routes))
     for route in routes:
@@ -201,6 +202,21 @@ def _names_that_become_one(
                 f'in topics, {value!r} becomes {names.topic_token(value)!r}, as '
                 f'{variables[other]!r} of {other!r} does: rename one of them',
             )
+
+
+def _default_prefix_errors(
+    root: dict[str, Any], variables: dict[str, str], errors: _Errors
+) -> Iterator[Finding]:
+    path = ('defaults', 'frame_prefix')
+    template = _section(root, 'defaults').get('frame_prefix')
+    if not isinstance(template, str) or not errors.is_valid(path):
+        return
+    try:
+        problem = names.frame_prefix_problem(patterns.expand(template, variables))
+    except ValueError as error:
+        problem = str(error)
+    if problem:
+        yield Finding(path, problem)
 
 
 def _where(path: Path, document: Document) -> str:

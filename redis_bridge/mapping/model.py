@@ -198,6 +198,15 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class FramePrefix:
+    """The names of a robot's coordinate frames: in Redis with a prefix, in ROS without it."""
+
+    text: str
+    shared: tuple[str, ...] = ()  # frames that all robots have in common: never with a prefix
+    is_default: bool = False  # meant for those routes only whose messages name frames
+
+
+@dataclass(frozen=True)
 class RosToRedis:
     """A route from one topic to one or more Redis names."""
 
@@ -207,6 +216,7 @@ class RosToRedis:
     type: str | None = None  # 'pkg/msg/Name'; None: discovered from the graph
     field: str | None = None  # one scalar or sub-message by its dotted path
     fields: tuple[str, ...] = ()  # some dotted paths
+    frames: FramePrefix | None = None
     max_rate_hz: float | None = None
     on_change: bool = False
     meta: bool = True
@@ -235,6 +245,7 @@ class RedisToRos:
     limits: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     required: tuple[str, ...] = ()
     set: dict[str, Any] = dataclasses.field(default_factory=dict)  # 'now' for a Time
+    frames: FramePrefix | None = None
     stop: Stop | None = None
     lease: str | None = None  # nothing passes unless this bridge holds it
     qos: Qos = Qos()

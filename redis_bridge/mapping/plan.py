@@ -13,6 +13,7 @@ from redis_bridge.mapping import loops, topic_names
 from redis_bridge.mapping import redis_url as urls
 from redis_bridge.mapping.loops import RouteWarning, place
 from redis_bridge.mapping.model import (
+    FramePrefix,
     KeySourceConfig,
     Mapping,
     Qos,
@@ -125,6 +126,7 @@ def _outbound_lines(number: int, route: RosToRedis) -> Iterator[str]:
         _qos(route.qos, 'matched to the publishers'),
         rate,
         'on_change' if route.on_change else '',
+        _frames(route.frames),
         '' if route.meta else 'meta false',
         f'max_bytes {route.max_bytes}',
     )
@@ -140,6 +142,7 @@ def _inbound_lines(number: int, route: RedisToRos) -> Iterator[str]:
         _part(route.field, ()),
         f'max_bytes {route.max_bytes}',
         f'deliver {route.deliver}',
+        _frames(route.frames),
         f'max_age_ms {route.max_age_ms}, unstamped {route.unstamped}' if aged else '',
         'priority connection' if route.is_command else '',
     )
@@ -162,6 +165,13 @@ def _part(field: str | None, fields: tuple[str, ...]) -> str:
     if field:
         return f'field {field}'
     return f'fields {" ".join(fields)}' if fields else 'whole message'
+
+
+def _frames(frames: FramePrefix | None) -> str:
+    if frames is None:
+        return ''
+    shared = f' but for {" ".join(frames.shared)}' if frames.shared else ''
+    return f'frame_prefix {frames.text}{shared}'
 
 
 def _qos(qos: Qos, otherwise: str) -> str:

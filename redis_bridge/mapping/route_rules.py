@@ -15,6 +15,7 @@ from redis_bridge.mapping import patterns
 from redis_bridge.mapping.model import (
     SINKS,
     SOURCES,
+    FramePrefix,
     Qos,
     RedisToRos,
     RosToRedis,
@@ -75,6 +76,8 @@ class RouteReader:
         """Yield the names of the route: their steps, templates and rules."""
         if isinstance(self.raw.get('topic'), str):
             yield ('topic',), self.raw['topic'], names.topic_problem
+        if isinstance(self.raw.get('frame_prefix'), str):
+            yield ('frame_prefix',), self.raw['frame_prefix'], names.frame_prefix_problem
         places: list[tuple[Path, Any]] = [((kind,), self.raw[kind]) for kind in self.sources]
         places += [(('to', kind), self.raw['to'][kind]) for kind in self.sinks]
         for steps, given in places:
@@ -107,6 +110,15 @@ class RouteReader:
     def qos(self) -> Qos:
         """Return the QoS of the route, filled from the defaults."""
         return Qos(**_whole({**self.defaults.get('qos', {}), **self.raw.get('qos', {})}))
+
+    def frames(self) -> FramePrefix | None:
+        """Return what is before the names of frames in Redis; raises ValueError."""
+        prefix = self.settings.get('frame_prefix')
+        if prefix is None:
+            return None
+        shared = self.settings.get('shared_frames', ()) if self.is_outbound else ()
+        is_default = 'frame_prefix' not in self.raw
+        return FramePrefix(self.expand(prefix), tuple(shared), is_default)
 
 
 def _by_kind(kinds: Iterable[str], given: Any) -> dict[str, dict[str, Any]]:
@@ -243,12 +255,18 @@ def _notice_needs_key(route: RouteReader) -> _Found:
             yield ('to', kind, 'send'), text
 
 
+def _shared_needs_prefix(route: RouteReader) -> _Found:
+    if route.raw.get('shared_frames') and route.settings.get('frame_prefix') is None:
+        yield ('shared_frames',), 'these are exceptions from frame_prefix, which the route lacks'
+
+
 _OUTBOUND_RULES: _Rules = (
     (('field', 'fields'), _field_or_fields),
     (('field', 'fields', 'encoding', 'to'), _encodings_fit),
     (('field', 'to'), _hash_takes_fields),
     (('arrays', 'encoding', 'to'), _typed_is_carried),
     (('to',), _notice_needs_key),
+    (('frame_prefix', 'shared_frames'), _shared_needs_prefix),
 )
 
 
@@ -262,6 +280,7 @@ def outbound(route: RouteReader, where: str) -> RosToRedis:
         type=None if raw.get('type') is None else names.normal_type(raw['type']),
         field=raw.get('field'),
         fields=tuple(raw.get('fields', ())),
+        frames=route.frames(),
         qos=route.qos(),
         **route.options('max_rate_hz', 'on_change', 'meta', 'max_bytes'),
     )
@@ -375,6 +394,7 @@ def inbound(route: RouteReader, where: str) -> RedisToRos:
         },
         required=tuple(raw.get('required', ())),
         set=raw.get('set', {}),
+        frames=route.frames(),
         stop=None if stop is None else Stop(**_whole(stop)),
         qos=route.qos(),
         **route.options('encoding', 'max_bytes', 'max_age_ms', 'unstamped', 'deliver', 'lease'),

@@ -86,6 +86,20 @@ def topic_token(robot: str) -> str:
     return f'_{token}' if token[:1].isdigit() else token
 
 
+def frame_prefix_problem(prefix: str) -> str | None:
+    """Return why `prefix` cannot be before the names of coordinate frames; None if it can."""
+    if prefix.startswith('/'):
+        return f"names of frames do not begin with '/', got {prefix!r}"
+    if prefix[-1:].isalnum():
+        return (
+            f"expected a prefix that ends with '/' or '_', got {prefix!r}: else the frames of "
+            'robot1 and robot10 could be taken for one another'
+        )
+    if _CONTROL.search(prefix):
+        return f'the name of a frame has no control characters: {prefix!r}'
+    return None
+
+
 def field_path_problem(path: str) -> str | None:
     """Return why `path` is not a dotted path to a field; None if it is."""
     if _FIELD_PATH.fullmatch(path):
