@@ -22,6 +22,7 @@ from redis_bridge.bridge.encoders import (
     recipe,
     sink_encoder,
 )
+from redis_bridge.bridge.held_back import HeldBack, Newest, held_back
 from redis_bridge.bridge.report import Reporter, joined_state
 from redis_bridge.bridge.timers import CallAt
 from redis_bridge.counters import Counters
@@ -109,10 +110,10 @@ class OutboundRoute:
         self._lock = threading.RLock()
         self._is_open = False  # the type is known, and the route is not closed
         self._is_closed = False
-        self._takes_only_newest = not any(sink.is_event for sink in route.sinks)
+        self._takes_only_newest = False
         self._period_s = 1 / route.max_rate_hz if route.max_rate_hz else 0.0
         self._due = 0.0
-        self._waiting: tuple[bytes, bytes | None] | None = None  # held back by the rate, its body
+        self._held: HeldBack = Newest()  # back by the rate
         self._seq = 0
         self._last_body: bytes | None = None
         self._encoders: list[tuple[EncodeSample, int]] = []  # with the most bytes of a payload
@@ -131,7 +132,7 @@ class OutboundRoute:
             if self._is_closed:  # by a thread that the topic's own has not heard of so far
                 return
             self._is_open = False
-            self._waiting = self._last_body = None  # may be of another type
+            self._last_body = None  # may be of another type
             try:
                 self._compile(message)
             except (InterfaceError, PayloadError) as error:
@@ -180,6 +181,9 @@ class OutboundRoute:
     def _compile(self, message: Message) -> None:
         """Compile one encoder per distinct payload, however many sinks share it."""
         route = self.route
+        self._held = held_back(message)
+        is_state = not any(sink.is_event for sink in route.sinks)
+        self._takes_only_newest = is_state and not self._held.is_partial
         self._rename = frames.to_redis(route.frames, message)
         if self._rename is None and route.frames is not None and not route.frames.is_default:
             self._log.info('%s: %s names no frames for frame_prefix', route, message.name)
@@ -208,10 +212,12 @@ class OutboundRoute:
             if self._rename is not None:
                 sample = self._rename(sample)
             body = self._body(sample) if self.route.on_change else None
-            if body is not None and self._is_unchanged(body):
+            if body is not None and self._is_unchanged(body) and not self._awaits_parts():
                 self._skip_unchanged()
-            elif not self._period_s or self._is_due(sample, body):
+            elif not self._period_s:
                 self._send(sample, body)
+            elif (due := self._due_now(sample)) is not None:
+                self._send(due, body if due is sample else None)
         except PayloadError as error:
             self._reject(error)
 
@@ -221,9 +227,15 @@ class OutboundRoute:
             return body == self._last_body
         return self._mirror.equals(body) and self._mirrored_holds()
 
+    def _awaits_parts(self) -> bool:
+        """Return whether something waits that may count beside any newer sample."""
+        return self._held.is_partial and self._held.waits
+
     def _skip_unchanged(self) -> None:
         """Count a sample that equals the one before, unless a sink writes it again."""
-        self._drop_held_back()
+        if self._held.waits:
+            self._held.take()
+            self._counters.drop('over_rate')
         held = [sink.renew() for sink, _, config in self._outputs if not config.is_event]
         if all(held):
             self._counters.drop('unchanged')
@@ -232,28 +244,26 @@ class OutboundRoute:
         self._counters.drop(error.reason)
         self._drops.warn(error.reason, error)
 
-    def _is_due(self, sample: bytes, body: bytes | None) -> bool:
-        now = self._clock()
-        if now >= self._due:
-            self._drop_held_back()
+    def _due_now(self, sample: bytes) -> bytes | None:
+        """Return what may be sent now that there is another sample; raises PayloadError."""
+        held, now = self._held, self._clock()
+        is_due, is_first = now >= self._due, not held.waits
+        if is_due:
             self._due = now + self._period_s
-            return True
-        if self._waiting is None:
+            if is_first:
+                return sample
+        if replaced := held.add(sample):
+            self._counters.drop('over_rate', replaced)
+        if is_due:
+            return held.take()
+        if is_first:
             self._call_at(self._due, self._send_when_due)
-        else:
-            self._counters.drop('over_rate')
-        self._waiting = (sample, body)
-        return False
-
-    def _drop_held_back(self) -> None:
-        if self._waiting is not None:
-            self._waiting = None
-            self._counters.drop('over_rate')
+        return None
 
     def _send_when_due(self) -> None:
         """Send the sample that the rate held back, if one still waits and its time has come."""
         with self._lock:
-            if self._waiting is None:
+            if not self._held.waits:
                 return
             if self._clock() < self._due:
                 self._call_at(self._due, self._send_when_due)
@@ -261,18 +271,22 @@ class OutboundRoute:
                 self._send_held_back()
 
     def _send_held_back(self) -> None:
-        if self._waiting is None:
+        if not self._held.waits:
             return
-        (sample, body), self._waiting = self._waiting, None
         self._due = self._clock() + self._period_s
         try:
-            self._send(sample, body)
+            self._send(self._held.take(), None)
         except PayloadError as error:
             self._reject(error)
         self._write()
 
     def _send(self, sample: bytes, body: bytes | None) -> None:
-        """Encode a sample and add it to the writes of the batch; raises PayloadError."""
+        """Encode a sample and add it to the writes of the batch; raises PayloadError.
+
+        `body` is that of the sample, None if it is not made so far.
+        """
+        if body is None and self.route.on_change:
+            body = self._body(sample)
         meta = Meta(self._origin, self._seq + 1, self._redis.now())
         written = meta if self.route.meta else None
         writes = []
