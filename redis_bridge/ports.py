@@ -261,10 +261,13 @@ class RosSide(Protocol):
     def want(self, topics: Collection[TopicRequest]) -> None:
         """Subscribe to exactly these topics from now on; topics that stay lose no message."""
 
-    def publisher(self, name: str, type_name: str, qos: Qos, latched: bool) -> Publisher:
+    def publisher(
+        self, name: str, type_name: str, qos: Qos, latched: bool, owner: str = ''
+    ) -> Publisher:
         """Return a publisher, shared by all that ask for the same; raises InterfaceError.
 
-        It is not yet open, unless another one has opened it.
+        It is not yet open, unless another one has opened it. What is latched is so per publisher;
+        with an `owner` it is not shared with others.
         """
 
     def release(self, publisher: Publisher) -> None:

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from redis_bridge.bridge.transforms import Transforms
-from redis_bridge.messages.types import Message
-
 
 class HeldBack(Protocol):
     """Samples that wait to be sent as one."""
@@ -50,9 +47,3 @@ class Newest:
     @property
     def waits(self) -> bool:
         return self._sample is not None
-
-
-def held_back(message: Message) -> HeldBack:
-    """Return what holds back samples of a type: the newest, or each newest transform."""
-    transforms = Transforms.of(message)
-    return Newest() if transforms is None else transforms

@@ -22,14 +22,14 @@ from redis_bridge.bridge.encoders import (
     recipe,
     sink_encoder,
 )
-from redis_bridge.bridge.held_back import HeldBack, Newest, held_back
+from redis_bridge.bridge.held_back import HeldBack, Newest
 from redis_bridge.bridge.report import Reporter, joined_state
 from redis_bridge.bridge.timers import CallAt
+from redis_bridge.bridge.transforms import Transforms
 from redis_bridge.counters import Counters
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.log_once import LogOnChange, RateLimitedLog
 from redis_bridge.mapping.model import RosToRedis, SinkConfig
-from redis_bridge.messages.frames import Renamer
 from redis_bridge.messages.types import Message
 from redis_bridge.ports import (
     Payload,
@@ -41,6 +41,8 @@ from redis_bridge.ports import (
     size_of,
 )
 from redis_bridge.protocol.meta import Meta
+
+Step = Callable[[bytes], bytes]  # a serialized message to another one; raises PayloadError
 
 
 class LastValue:
@@ -67,10 +69,11 @@ class LastValue:
 class OutboundRoute:
     """One route from a topic to one or more sinks; a `ports.TopicReceiver`.
 
-    A sample gets the names that its frames have in Redis. It passes on_change, then the rate
-    limit, and is then encoded, once for all sinks that take the same payload. `mirror` is given if
-    the key comes back in on an inbound route. Called from the executor's thread and the timers'
-    thread. `on_opened` is called when `descriptions` have changed.
+    A sample is prepared: frames get the names that they have in Redis, and for keys and hashes
+    transforms are joined with those before. It passes on_change, then the rate limit, and is then
+    encoded, once for all sinks that take the same payload. `mirror` is given if the key comes back
+    in on an inbound route. Called from the executor's thread and the timers' thread. `on_opened`
+    is called when `descriptions` have changed.
     """
 
     def __init__(
@@ -119,7 +122,7 @@ class OutboundRoute:
         self._encoders: list[tuple[EncodeSample, int]] = []  # with the most bytes of a payload
         self._outputs: list[tuple[Sink, int, SinkConfig]] = []  # with the encoder's number
         self._notices: list[tuple[Sink, int]] = []  # sent once the key is written
-        self._rename: Renamer | None = None  # gives frames their prefix
+        self._steps: list[Step] = []  # what a sample becomes before anything else
         self._body: Body = bytes  # by which equal values are found
         self._bare: int | None = None  # the encoder whose payload is the body as well
         # Of the batch under way, a write per encoder and sample.
@@ -181,12 +184,7 @@ class OutboundRoute:
     def _compile(self, message: Message) -> None:
         """Compile one encoder per distinct payload, however many sinks share it."""
         route = self.route
-        self._held = held_back(message)
-        is_state = not any(sink.is_event for sink in route.sinks)
-        self._takes_only_newest = is_state and not self._held.is_partial
-        self._rename = frames.to_redis(route.frames, message)
-        if self._rename is None and route.frames is not None and not route.frames.is_default:
-            self._log.info('%s: %s names no frames for frame_prefix', route, message.name)
+        self._prepare(message)
         self._encoders, self._outputs = [], []
         numbers: dict[tuple[object, ...], int] = {}
         for config, sink in zip(route.sinks, self._sinks):
@@ -206,11 +204,29 @@ class OutboundRoute:
         elif route.on_change:
             self._body = body_encoder(route, 'msgpack', 'typed', message)
 
+    def _prepare(self, message: Message) -> None:
+        """Compile what comes before the encoders."""
+        route = self.route
+        rename = frames.to_redis(route.frames, message)
+        if rename is None and route.frames is not None and not route.frames.is_default:
+            self._log.info('%s: %s names no frames for frame_prefix', route, message.name)
+        self._steps = [] if rename is None else [rename]
+        self._held = Newest()
+        transforms = Transforms.of(message)
+        is_state = not any(sink.is_event for sink in route.sinks)
+        self._takes_only_newest = is_state and transforms is None
+        if transforms is None:
+            return
+        if is_state:  # each message has only a part of it
+            self._steps.append(transforms.collect)
+        else:
+            self._held = transforms
+
     # --- one sample -----------------------------------------------------------------------------
     def _admit(self, sample: bytes) -> None:
         try:
-            if self._rename is not None:
-                sample = self._rename(sample)
+            for step in self._steps:
+                sample = step(sample)
             body = self._body(sample) if self.route.on_change else None
             if body is not None and self._is_unchanged(body) and not self._awaits_parts():
                 self._skip_unchanged()

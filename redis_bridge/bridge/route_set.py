@@ -219,7 +219,9 @@ class RouteSet:
                 qos = replace(qos, depth=GROUP_DEPTH)
             elif route.is_command or route.deliver == 'latest':
                 qos = replace(qos, depth=NEWEST_DEPTH)
-        return self._ros.publisher(route.topic, route.type, qos, latched)
+        # Late subscribers get the value of every key. Of commands they get only the newest one.
+        owner = route.source.name if latched and not route.is_command else ''
+        return self._ros.publisher(route.topic, route.type, qos, latched, owner)
 
     def _dead_man(self, route: RedisToRos, of_route: Publisher) -> DeadMan | None:
         """Return the dead-man of the route's topic; None without a stop."""

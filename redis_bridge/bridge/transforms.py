@@ -47,12 +47,13 @@ class Transforms:
             replaced += 1
         return replaced
 
-    def joined(self) -> bytes:
-        """Return all transforms as one serialized message."""
+    def collect(self, sample: bytes) -> bytes:
+        """Add a serialized message, and return one of all transforms; they are kept."""
+        self.add(sample)
         return self._parts.join(self._newest.values())
 
     def take(self) -> bytes:
-        sample = self.joined()
+        sample = self._parts.join(self._newest.values())
         self._newest.clear()
         return sample
 

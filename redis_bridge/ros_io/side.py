@@ -29,7 +29,7 @@ TURNS = 8
 CLOSE_LOOKS = 4
 
 T = TypeVar('T')
-_Shared = tuple[str, str, Qos, bool]  # what routes with one publisher have in common
+_Shared = tuple[str, str, Qos, bool, str]  # what routes with one publisher have in common
 
 
 class RosSide:
@@ -76,9 +76,11 @@ class RosSide:
             wanted.setdefault(name, []).append(request)
         self._wanted = wanted
 
-    def publisher(self, name: str, type_name: str, asked: Qos, latched: bool) -> Publisher:
+    def publisher(
+        self, name: str, type_name: str, asked: Qos, latched: bool, owner: str = ''
+    ) -> Publisher:
         name = self._node.resolve_topic_name(name)
-        shared = (name, type_name, asked, latched)
+        shared = (name, type_name, asked, latched, owner)
         publisher = self._publishers.get(shared)
         if publisher is None:
             kind = types.load(type_name)

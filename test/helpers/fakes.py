@@ -209,10 +209,12 @@ class FakeRos:
         self.calls.append('want')
         self.topics = list(topics)
 
-    def publisher(self, name: str, type_name: str, qos: Qos, latched: bool) -> Publisher:
+    def publisher(
+        self, name: str, type_name: str, qos: Qos, latched: bool, owner: str = ''
+    ) -> Publisher:
         if type_name not in self.messages:
             raise InterfaceError(f'{type_name}: not installed')
-        shared = (name, type_name, qos, latched)
+        shared = (name, type_name, qos, latched, owner)
         if shared in self.publishers:
             self.publishers[shared].users += 1
         else:

@@ -1,7 +1,7 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The mappings of doc/frames.md are sound."""
+"""The mappings of doc/frames.md are sound; `test/ros/test_tf.py` runs the last two."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ MAPPINGS = re.findall(r'```yaml\n(.*?)```', PAGE, re.DOTALL)
 def test_a_mapping_is_sound(tmp_path, text):
     path = tmp_path / 'doc.yaml'
     path.write_text(text)
-    made = plan(load(path, robot='robot1'))
-    assert not made.errors
-    assert 'frame_prefix robot1/' in str(made)
+    assert not plan(load(path, robot='robot1')).errors
 
 
-def test_some_mappings_are_there():
-    assert len(MAPPINGS) >= 2
+@pytest.mark.parametrize(('distro', 'is_loop'), [('kilted', False), ('jazzy', True)])
+def test_robots_that_see_one_another_need_to_identify_publishers(tmp_path, distro, is_loop):
+    robot, viewer = MAPPINGS[-2:]
+    both = robot + viewer.removeprefix('version: 1\n').replace('robot1', 'robot3')
+    path = tmp_path / 'doc.yaml'
+    path.write_text(both)
+    assert bool(plan(load(path, robot='robot1'), distro).errors) is is_loop

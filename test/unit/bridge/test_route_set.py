@@ -93,7 +93,7 @@ def test_both_sides_are_asked_for_the_whole_set(world):
 def test_a_publisher_for_a_group_keeps_what_waits_but_not_for_later_subscribers(world, qos, depth):
     group = StreamSourceConfig('s', 'group', 'g')
     world.routes.apply([into('/group', source=group, qos=qos), into('/channel', 'c')])
-    depths = {name: asked.depth for name, _, asked, _ in world.ros.publishers}
+    depths = {name: asked.depth for name, _, asked, *_ in world.ros.publishers}
     assert depths == {'/group': depth, '/channel': None}
 
 
@@ -109,7 +109,7 @@ def test_a_publisher_for_a_group_keeps_what_waits_but_not_for_later_subscribers(
 )
 def test_commands_are_not_kept_for_a_subscriber_that_is_behind(world, options, depth):
     world.routes.apply([into(**options)])
-    assert {asked.depth for _, _, asked, _ in world.ros.publishers} == {depth}
+    assert {asked.depth for _, _, asked, *_ in world.ros.publishers} == {depth}
 
 
 def test_routes_that_stay_equal_go_on_undisturbed(world):
@@ -149,6 +149,26 @@ def test_routes_share_a_publisher_until_the_last_is_gone(world):
     assert len(world.ros.publishers) == 1
     world.receive('two', b'{"data": 1}')
     assert len(world.published('/b')) == 1
+
+
+def test_what_keys_hold_is_latched_for_each_key(world):
+    def state(key):
+        return into(source=KeySourceConfig(key))
+
+    world.routes.apply([state('one'), state('two'), into(name='c'), into(name='d')])
+    assert len(world.ros.publishers) == 3
+    world.receive('one', b'{"data": 1}')
+    world.receive('two', b'{"data": 2}')
+    assert [len(publisher.published) for publisher in world.ros.publishers.values()] == [1, 1, 0]
+    world.routes.apply([state('two')])
+    (left,) = world.ros.publishers.values()
+    assert len(left.published) == 1
+
+
+def test_of_commands_in_keys_only_the_newest_is_latched(world):
+    keys = [command('/cmd_vel', source=KeySourceConfig(key)) for key in ('one', 'two')]
+    world.routes.apply(keys)
+    assert len(world.ros.publishers) == 1
 
 
 def test_the_errors_of_all_routes_are_reported_and_nothing_changes(world):

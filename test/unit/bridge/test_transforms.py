@@ -18,6 +18,7 @@ from redis_bridge.errors import PayloadError
 from redis_bridge.mapping.model import (
     ChannelSinkConfig,
     FramePrefix,
+    HashSinkConfig,
     KeySinkConfig,
     RosToRedis,
     StreamSinkConfig,
@@ -26,6 +27,7 @@ from redis_bridge.messages import cdr_read, cdr_write
 from redis_bridge.messages.definition import parse_definition
 
 CHANNEL = ChannelSinkConfig('c', encoding='json')
+KEY = KeySinkConfig('k', encoding='json')
 
 
 def tf(**frames):
@@ -201,10 +203,8 @@ def test_nodes_with_different_rates_all_come_through():
     assert sent + outbound.dropped['over_rate'] == sum(published.values())
 
 
-@pytest.mark.parametrize(
-    'sink', [CHANNEL, StreamSinkConfig('s', 'json'), KeySinkConfig('k', 'json')]
-)
-def test_a_batch_loses_no_frame_whatever_the_sink(sink):
+@pytest.mark.parametrize('sink', [CHANNEL, StreamSinkConfig('s', 'json')])
+def test_a_batch_loses_no_frame(sink):
     outbound = Outbound(sink)
     outbound.carry(tf(a=0), tf(b=1), tf(c=2), tf(b=3))
     outbound.clock.move(0.1)
@@ -280,10 +280,61 @@ def test_what_waits_ends_with_its_type():
     assert outbound.sent == [{'a': 0}]
 
 
-def test_a_mirrored_key_has_what_was_joined():
-    mirror = LastValue()
-    outbound = Outbound(KeySinkConfig('k', 'json'), mirror=mirror)
-    outbound.carry(tf(a=0), tf(b=1), tf(c=2))
+# Keys and hashes alone
+
+
+@pytest.mark.parametrize('max_rate_hz', [None, 10])
+def test_a_key_has_the_newest_of_all_frames(max_rate_hz):
+    outbound = Outbound(KEY, max_rate_hz=max_rate_hz)
+    outbound.carry(tf(a=0), tf(b=1))
+    outbound.carry(tf(a=2))
     outbound.clock.move(0.1)
-    assert outbound.sent == [{'a': 0}, {'b': 1, 'c': 2}]
-    assert mirror.equals(outbound.redis.sinks['k'].payloads[-1].partition(b',"_meta"')[0] + b'}')
+    assert outbound.sent[0] == {'a': 0}
+    assert outbound.sent[-1] == {'b': 1, 'a': 2}
+    outbound.clock.move(1000)
+    outbound.carry(tf(c=3))
+    assert outbound.sent[-1] == {'b': 1, 'a': 2, 'c': 3}
+    accounted = len(outbound.sent) + sum(outbound.dropped.values())
+    assert accounted == 4
+
+
+def test_a_hash_has_them_too():
+    outbound = Outbound(HashSinkConfig('h'))
+    outbound.carry(tf(a=0))
+    outbound.clock.move(0.1)
+    outbound.carry(tf(b=1))
+    payloads = outbound.redis.sinks['h'].payloads
+    assert frames_in({'transforms': json.loads(payloads[-1]['transforms'])}) == {'a': 0, 'b': 1}
+
+
+def test_a_key_beside_a_channel_has_what_the_channel_has():
+    outbound = Outbound(KEY, CHANNEL, max_rate_hz=None)
+    outbound.carry(tf(a=0), tf(b=1))
+    for sink in outbound.redis.sinks.values():
+        assert [frames_in(json.loads(payload)) for payload in sink.payloads] == [
+            {'a': 0},
+            {'b': 1},
+        ]
+
+
+def test_a_broken_message_leaves_the_key_as_it_is():
+    outbound = Outbound(KEY, max_rate_hz=None)
+    outbound.carry(tf(a=0), tf(b=1)[:-1], tf(c=2))
+    assert outbound.sent == [{'a': 0}, {'a': 0, 'c': 2}]
+    assert outbound.dropped == {'bad_payload': 1}
+
+
+def test_on_change_a_latched_message_that_comes_again_is_not_written_again():
+    outbound = Outbound(KEY, max_rate_hz=None, on_change=True)
+    outbound.carry(tf(a=0, b=1))
+    outbound.carry(tf(a=0, b=1))
+    assert outbound.sent == [{'a': 0, 'b': 1}]
+    assert outbound.dropped == {'unchanged': 1}
+
+
+def test_a_mirrored_key_has_all_frames():
+    mirror = LastValue()
+    outbound = Outbound(KEY, mirror=mirror, meta=False, max_rate_hz=None)
+    outbound.carry(tf(a=0), tf(b=1))
+    assert mirror.equals(outbound.redis.sinks['k'].payloads[-1])
+    assert outbound.sent == [{'a': 0}, {'a': 0, 'b': 1}]
