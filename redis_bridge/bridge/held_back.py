@@ -12,6 +12,7 @@ class HeldBack(Protocol):
     """Samples that wait to be sent as one."""
 
     is_partial: bool  # what waits counts beside a newer sample, as far as that does not replace it
+    waits: bool  # whether there is something to be sent
 
     def add(self, sample: bytes) -> int:
         """Take a serialized message, and return how many things that waited it has replaced.
@@ -22,10 +23,6 @@ class HeldBack(Protocol):
     def take(self) -> bytes:
         """Return what waits as one serialized message; nothing waits any more."""
 
-    @property
-    def waits(self) -> bool:
-        """Whether there is something to be sent."""
-
 
 class Newest:
     """The newest sample."""
@@ -33,17 +30,14 @@ class Newest:
     is_partial = False
 
     def __init__(self) -> None:
-        self._sample: bytes | None = None
+        self._sample = b''
+        self.waits = False
 
     def add(self, sample: bytes) -> int:
-        replaced = int(self._sample is not None)
-        self._sample = sample
+        replaced = int(self.waits)
+        self._sample, self.waits = sample, True
         return replaced
 
     def take(self) -> bytes:
-        sample, self._sample = self._sample, None
-        return sample or b''
-
-    @property
-    def waits(self) -> bool:
-        return self._sample is not None
+        sample, self._sample, self.waits = self._sample, b'', False
+        return sample

@@ -233,9 +233,13 @@ class OutboundRoute:
             elif not self._period_s:
                 self._send(sample, body)
             elif (due := self._due_now(sample)) is not None:
-                self._send(due, body if due is sample else None)
+                self._send(due, body if due is sample else self._body_of(due))
         except PayloadError as error:
             self._reject(error)
+
+    def _body_of(self, sample: bytes) -> bytes | None:
+        """Return the body of a sample that was held back, if it is needed."""
+        return self._body(sample) if self.route.on_change else None
 
     def _is_unchanged(self, body: bytes) -> bool:
         """Return whether a sample equals the one before, and the mirrored key has it."""
@@ -291,18 +295,14 @@ class OutboundRoute:
             return
         self._due = self._clock() + self._period_s
         try:
-            self._send(self._held.take(), None)
+            sample = self._held.take()
+            self._send(sample, self._body_of(sample))
         except PayloadError as error:
             self._reject(error)
         self._write()
 
     def _send(self, sample: bytes, body: bytes | None) -> None:
-        """Encode a sample and add it to the writes of the batch; raises PayloadError.
-
-        `body` is that of the sample, None if it is not made so far.
-        """
-        if body is None and self.route.on_change:
-            body = self._body(sample)
+        """Encode a sample and add it to the writes of the batch; raises PayloadError."""
         meta = Meta(self._origin, self._seq + 1, self._redis.now())
         written = meta if self.route.meta else None
         writes = []

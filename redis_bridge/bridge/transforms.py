@@ -25,6 +25,7 @@ class Transforms:
         self._check = checker(message)
         self._parts = parts
         self._newest: dict[bytes, bytes] = {}  # the ones that rest longest first
+        self.waits = False
 
     @classmethod
     def of(cls, message: Message) -> Transforms | None:
@@ -45,6 +46,7 @@ class Transforms:
         while len(self._newest) > MOST:
             del self._newest[next(iter(self._newest))]
             replaced += 1
+        self.waits = bool(self._newest)
         return replaced
 
     def collect(self, sample: bytes) -> bytes:
@@ -55,8 +57,5 @@ class Transforms:
     def take(self) -> bytes:
         sample = self._parts.join(self._newest.values())
         self._newest.clear()
+        self.waits = False
         return sample
-
-    @property
-    def waits(self) -> bool:
-        return bool(self._newest)

@@ -18,7 +18,7 @@ from redis_bridge.messages import cdr_read, cdr_write
 from redis_bridge.messages.definition import parse_definition
 from redis_bridge.messages.elements import elements
 
-often = settings(derandomize=True, database=None, max_examples=40)
+often = settings(derandomize=True, database=None, max_examples=25)
 
 
 def list_of(fields: str, more: str = ''):

@@ -20,8 +20,8 @@ from redis_bridge.messages import cdr_read, cdr_write
 from redis_bridge.messages.definition import parse_definition
 from redis_bridge.messages.frames import check_frames, has_frames, renamer
 
-often = settings(derandomize=True, database=None, max_examples=40)
-sometimes = settings(often, max_examples=15)
+often = settings(derandomize=True, database=None, max_examples=25)
+sometimes = settings(often, max_examples=10)
 each_type = pytest.mark.parametrize('message', FRAMES, ids=str)
 # Each changes the lengths of names in another way.
 RENAMES = {
@@ -60,7 +60,7 @@ def test_frames_are_renamed_as_a_walk_over_the_value_does_it(message):
     agree()
 
 
-@settings(often, max_examples=100)
+@settings(often, max_examples=60)
 @given(st.integers(0, 1 << 32), st.sampled_from([*RENAMES]), st.data())
 def test_types_made_by_chance_keep_all_but_the_names(seed, how, data):
     message, rename = random_message(random.Random(seed)), RENAMES[how]
