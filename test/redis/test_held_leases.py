@@ -33,6 +33,7 @@ def old_server(redis_server):
 def side(old_server, redis_side_at):
     side = redis_side_at(old_server.url, leases=LEASES)
     side.start(dict)
+    eventually(lambda: side.states()['leases'] == 'connected')
     return side
 
 
