@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice, takewhile
 from typing import NamedTuple
 
+from redis_bridge.bridge import frames
 from redis_bridge.bridge.dead_man import DeadMan
 from redis_bridge.bridge.describe import describe_source
 from redis_bridge.bridge.report import Reporter, joined_state
@@ -88,6 +89,7 @@ class InboundRoute:
         self._decode, self._to_cdr = CODECS[route.encoding].inbound(
             publisher.message, route.field, guards, ros_now
         )
+        self._rename = frames.to_ros(route.frames, publisher.message)  # takes their prefix off
         # Of a group, others may read entries as well.
         counts_each = (
             route.source.is_event and route.source.group is None and route.deliver == 'all'
@@ -208,6 +210,8 @@ class InboundRoute:
             raise Rejection('no_lease', f'the lease {self.route.lease} is not held')
         if self._is_new is not None and not self._is_new(message):
             raise Rejection('mirrored')
+        if self._rename is not None:
+            message = self._rename(message)
         if self.dead_man is None:
             self.publisher.publish(message)
         elif not self.dead_man.command(self.publisher, message, self._counters):

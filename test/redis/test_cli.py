@@ -158,7 +158,7 @@ def test_help_and_check_need_neither_ros_nor_redis(tmp_path):
         ('check', 'x', '--distro', 'humble'),
         ('check', 'x', '--var', 'novalue'),
         ('get', 'a', '--ros-args'),
-        ('--url', 'redis://h', 'check', 'a'),
+        ('--username', 'ann', 'check', 'a'),
         ('--username', 'ann', 'run', 'a'),
         ('--url', 'gopher://x', 'get', 'a'),
         ('--url', 'redis://:sesame@localhost', 'get', 'a'),
