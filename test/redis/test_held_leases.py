@@ -33,6 +33,7 @@ def old_server(redis_server):
 def side(old_server, redis_side_at):
     side = redis_side_at(old_server.url, leases=LEASES)
     side.start(dict)
+    eventually(lambda: side.states()['leases'] == 'connected')
     return side
 
 
@@ -44,7 +45,6 @@ def is_acquired(side, name='corridor'):
 
 def test_asking_again_gets_it_and_asking_once_more_gets_the_same_token(side, db):
     assert side.lease_token('corridor') is None
-    eventually(lambda: side.states()['leases'] == 'connected')
     is_held, text = side.acquire_lease('corridor')
     assert (is_held, text) == (
         False, 'waits for the lease corridor: call again, at least every 5 s',
