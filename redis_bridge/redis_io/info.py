@@ -17,8 +17,13 @@ def parse_info(reply: Reply) -> dict[bytes, bytes]:
     return dict(line.partition(b':')[::2] for line in lines)
 
 
-def uptime_s(connection: Connection) -> float:
-    """Return for how many seconds the server has run, at least; infinite if it does not say so."""
+def serving_s(connection: Connection) -> float:
+    """Return for how many seconds the server has run as the primary, at least.
+
+    Infinite if it does not say so. One that was started or promoted since may lack what the one
+    before had taken last.
+    """
     (reply,) = connection.pipe([('INFO', 'server')])
     # It is the difference of two clocks without fractions.
-    return float(parse_info(reply).get(b'uptime_in_seconds', math.inf)) - 1
+    uptime_s = float(parse_info(reply).get(b'uptime_in_seconds', math.inf)) - 1
+    return min(uptime_s, connection.primary_for_s())

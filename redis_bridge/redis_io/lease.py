@@ -18,7 +18,7 @@ from itertools import chain
 from redis_bridge.protocol import leases
 from redis_bridge.protocol.leases import LeaseHolder
 from redis_bridge.redis_io.connection import Command, Connection
-from redis_bridge.redis_io.info import uptime_s
+from redis_bridge.redis_io.info import serving_s
 from redis_bridge.redis_io.resp import Reply, pairs, raise_if_error
 from redis_bridge.redis_io.transaction import change
 
@@ -128,6 +128,7 @@ class LeaseClaim:
         self, connection: Connection, more: Sequence[Command] = ()
     ) -> tuple[int | None, Reply]:
         """Watch the lease; return its last token, and the reply to the last of more commands."""
+        connection.require_primary()
         key, token, _ = self._keys
         watch: list[Command] = [('UNWATCH',), ('WATCH', key, token)]
         commands = [*watch, ('HGETALL', key), ('GET', token), *more]
@@ -158,4 +159,4 @@ class LeaseClaim:
 
     def _may_have_lost(self, connection: Connection) -> bool:
         """Return whether a lease that was held until a moment ago may be lost by a restart."""
-        return uptime_s(connection) * 1000 < self._ttl_ms
+        return serving_s(connection) * 1000 < self._ttl_ms

@@ -25,7 +25,7 @@ from redis_bridge.redis_io.group_commands import (
     letter_command,
     read_command,
 )
-from redis_bridge.redis_io.info import uptime_s
+from redis_bridge.redis_io.info import serving_s
 from redis_bridge.redis_io.resp import Reply, code_of, pairs, raise_if_error
 from redis_bridge.redis_io.transaction import change
 
@@ -116,7 +116,7 @@ class Worker:
         if name in (RETURNED, self._name):
             return True
         after_ms = self._return_after_ms
-        return idle_ms >= after_ms and uptime_s(connection) * 1000 >= after_ms
+        return idle_ms >= after_ms and serving_s(connection) * 1000 >= after_ms
 
     def _pending(self, connection: Connection, name: str) -> list[Pending]:
         """Return the oldest tasks of a consumer, without those that we know to have."""

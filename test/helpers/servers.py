@@ -127,18 +127,18 @@ class Server:
         """Return a new client; the caller closes it."""
         return redis.Redis(**{**self.kwargs, 'socket_timeout': 5.0, **kwargs})
 
+    def command(self) -> list[str]:
+        """Return what starts it."""
+        return [
+            self.program, '--port', str(self.port), '--bind', '127.0.0.1',
+            '--dir', str(self.folder), '--save', '', '--appendonly', 'no', *self.options,
+        ]  # fmt: skip
+
     def start(self) -> Server:
         """Start the server and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / 'server.log').open('ab') as log:
-            self._process = subprocess.Popen(
-                [
-                    self.program, '--port', str(self.port), '--bind', '127.0.0.1',
-                    '--dir', str(self.folder), '--save', '', '--appendonly', 'no', *self.options,
-                ],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )  # fmt: skip
+            self._process = subprocess.Popen(self.command(), stdout=log, stderr=subprocess.STDOUT)
         with self.client() as client:
             try:
                 eventually(lambda: self._process.poll() is not None or _answers(client))
