@@ -95,7 +95,10 @@ class Sentinel:
                 return self._primary(connection.pipe([('SENTINEL', 'MASTERS')])[0])
             finally:
                 connection.close()
-        except redis.AuthenticationError as error:
+        except redis.RedisError as error:
+            is_login = isinstance(error, redis.AuthenticationError)
+            if not is_login and 'WRONGPASS' not in str(error):  # redis-py 4 does not know that one
+                raise
             raise redis.AuthenticationError(
                 f'{self.redact(error)} (the login at sentinels is redis.sentinel in the mapping, '
                 'or --sentinel-username and --sentinel-password-file)'

@@ -18,7 +18,7 @@ SERVICE = 'mymaster'
 DOWN_AFTER_MS = (800, 800, 2000)
 FAILOVER_S = 20.0  # within which a failover is expected
 # Sentinels look and talk more often than they do by default, so that tests take seconds.
-QUICK = {'ping-period': 100, 'info-period': 300, 'publish-period': 200, 'ask-period': 200}
+QUICK = {'info-period': 300, 'publish-period': 200, 'ask-period': 200}
 
 
 class FileServer(Server):

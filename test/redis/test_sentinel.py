@@ -296,12 +296,24 @@ def plan(group: SentinelGroup) -> None:
     group.await_failover(old)
 
 
+def demote(group: SentinelGroup) -> None:
+    """Make the primary a replica behind the back of the sentinels, so that it rejects writes."""
+    old = group.primary()
+    (other,) = (server for server in group.servers if server is not old)
+    with old.client() as db:
+        db.replicaof('127.0.0.1', other.port)
+        db.connection_pool.disconnect()
+    group.await_failover(old)
+
+
 def restart_all(group: SentinelGroup) -> None:
     group.kill()
     group.start()
 
 
-@pytest.mark.parametrize('fault', [kill, stop, plan, restart_all], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    'fault', [kill, stop, plan, demote, restart_all], ids=lambda f: f.__name__
+)
 def test_nothing_is_lost_unreported_or_doubled_over_a_failover(
     fault, group, side_at, record_property
 ):
