@@ -21,6 +21,7 @@ from redis_bridge.protocol.descriptions import NameDescription
 from redis_bridge.protocol.meta import Meta
 
 Payload = bytes | dict[str, bytes]  # a dict of fields for a hash
+SENTINEL_ROLE = 'sentinel '  # roles that begin so are spare, as long as nothing else waits
 
 
 def size_of(payload: Payload) -> int:

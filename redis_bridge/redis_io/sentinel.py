@@ -24,6 +24,7 @@ import redis
 from redis_bridge.errors import did_you_mean
 from redis_bridge.mapping.model import Login, RedisSettings
 from redis_bridge.mapping.redis_url import Host, host_text
+from redis_bridge.ports import SENTINEL_ROLE
 from redis_bridge.redis_io.address import Address, Follower, Timing, parse_url
 from redis_bridge.redis_io.connection import Connection, Pings
 from redis_bridge.redis_io.connection_thread import ConnectionThread
@@ -229,7 +230,7 @@ class PrimaryAddress(Address):
             self._followers.add(follower)
 
     def states(self) -> dict[str, str]:
-        return {f'sentinel {each.where}': each.state() for each in self._sentinels}
+        return {f'{SENTINEL_ROLE}{each.where}': each.state() for each in self._sentinels}
 
     def close(self, deadline: float) -> None:
         with self._starting:

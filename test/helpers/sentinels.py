@@ -22,12 +22,34 @@ QUICK = {'info-period': 300, 'publish-period': 200, 'ask-period': 200}
 
 
 class FileServer(Server):
-    """A server with a configuration file, where it keeps over restarts what sentinels set."""
+    """A server with a configuration file, where it keeps over restarts what sentinels set.
 
-    def __init__(self, program: str, folder: Path, *lines: str, flags: tuple[str, ...] = ()):
+    :param tls: the folder of its certificate, if it talks nothing but TLS.
+    """
+
+    def __init__(
+        self,
+        program: str,
+        folder: Path,
+        *lines: str,
+        flags: tuple[str, ...] = (),
+        tls: Path | None = None,
+    ) -> None:
         super().__init__(program, folder)
-        self._lines = (f'port {self.port}', 'bind 127.0.0.1', f'dir {folder}', *lines)
+        self._tls = tls
+        ports = (f'port {self.port}',) if tls is None else (
+            'port 0', f'tls-port {self.port}', f'tls-cert-file {tls}/ca.pem',
+            f'tls-key-file {tls}/key.pem', f'tls-ca-cert-file {tls}/ca.pem',
+            'tls-auth-clients no', 'tls-replication yes',
+        )  # fmt: skip
+        self._lines = (*ports, 'bind 127.0.0.1', f'dir {folder}', *lines)
         self._flags = flags
+
+    @property
+    def kwargs(self) -> dict[str, object]:
+        """What redis.Redis takes to connect."""
+        tls = {} if self._tls is None else {'ssl': True, 'ssl_ca_certs': f'{self._tls}/ca.pem'}
+        return {**super().kwargs, **tls}
 
     def command(self) -> list[str]:
         """Return what starts it."""
@@ -49,10 +71,13 @@ class SentinelGroup:
         sentinel_lines: tuple[str, ...] = (),
         password: str | None = None,
         sentinel_password: str | None = None,
+        tls: Path | None = None,
     ) -> None:
+        self._scheme = 'redis+sentinel' if tls is None else 'rediss+sentinel'
         lines = ('save ""', 'repl-diskless-sync-delay 0', *server_lines)
-        first = FileServer(program, folder / 'a', *lines)
-        second = FileServer(program, folder / 'b', *lines, f'replicaof 127.0.0.1 {first.port}')
+        first = FileServer(program, folder / 'a', *lines, tls=tls)
+        replicates = f'replicaof 127.0.0.1 {first.port}'
+        second = FileServer(program, folder / 'b', *lines, replicates, tls=tls)
         self.servers = (first, second)
         for server in self.servers:
             server.password = password
@@ -64,6 +89,7 @@ class SentinelGroup:
                 f'sentinel failover-timeout {SERVICE} 2000',
                 *sentinel_lines,
                 flags=('--sentinel',),
+                tls=tls,
             )
             for number, down_after_ms in enumerate(DOWN_AFTER_MS)
         )  # fmt: skip
@@ -97,7 +123,8 @@ class SentinelGroup:
     @property
     def url(self) -> str:
         """The URL of the primary."""
-        return url_by(*(sentinel.port for sentinel in self.sentinels))
+        url = url_by(*(sentinel.port for sentinel in self.sentinels))
+        return url.replace('redis+sentinel', self._scheme)
 
     def is_ready(self) -> bool:
         """Return whether one is in step with the other, and all sentinels know all of them."""
