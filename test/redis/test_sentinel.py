@@ -37,6 +37,7 @@ from support import eventually
 
 from redis_bridge import Client
 from redis_bridge.bridge.bridge import Bridge
+from redis_bridge.cli.main import main
 from redis_bridge.counters import Counters
 from redis_bridge.errors import RedisError
 from redis_bridge.mapping.model import (
@@ -510,7 +511,7 @@ def test_a_client_works_with_one_of_three_sentinels(calm_group):
         assert client.get('k') == {'a': 1}
 
 
-def test_servers_and_sentinels_have_logins_of_their_own(server_program, tmp_path, side_at):
+def test_servers_and_sentinels_have_logins_of_their_own(server_program, tmp_path, side_at, capsys):
     server_file, sentinel_file = tmp_path / 'server.txt', tmp_path / 'sentinels.txt'
     server_file.write_text('hunter2\n')
     sentinel_file.write_text('hunter3\n')
@@ -528,6 +529,15 @@ def test_servers_and_sentinels_have_logins_of_their_own(server_program, tmp_path
             sentinel=Login(password_file=str(sentinel_file)),
         )
         eventually(lambda: all_connected(side))
+        files = {
+            'password_file': str(server_file),
+            'sentinel_password_file': str(sentinel_file),
+        }
+        with Client(group.url, **files) as client:
+            client.publish('k', 'v', kind='key', encoding='text')
+        options = [f'--{key.replace("_", "-")}={value}' for key, value in files.items()]
+        assert main(['get', 'k', '--url', group.url, *options]) == 0
+        assert capsys.readouterr().out == 'v\n'
         for mixed in (
             {'password_file': str(server_file)},
             {'password_file': str(server_file), 'sentinel_password_file': str(server_file)},
