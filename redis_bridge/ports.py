@@ -22,6 +22,7 @@ from redis_bridge.protocol.meta import Meta
 
 Payload = bytes | dict[str, bytes]  # a dict of fields for a hash
 WAITING = 'waiting for a publisher'  # a topic's state
+SENTINEL_ROLE = 'sentinel '  # roles that begin so are spare, as long as nothing else waits
 
 
 def size_of(payload: Payload) -> int:

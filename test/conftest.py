@@ -40,6 +40,12 @@ def _program(name: str | None = None) -> str:
     return found[name or os.environ.get('TEST_SERVER') or sorted(found)[-1]]
 
 
+@pytest.fixture(scope='session')
+def server_program() -> str:
+    """Give the server program that is used if a test does not care."""
+    return _program()
+
+
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[Server]:
     """Give a started server that keeps nothing on disk unless asked."""

@@ -16,7 +16,9 @@ from redis_bridge.protocol import names
 if TYPE_CHECKING:
     from redis_bridge.client.client import Client
 
-CONNECTION = ('url', 'username', 'password_file')
+CONNECTION = (
+    'url', 'username', 'password_file', 'sentinel_username', 'sentinel_password_file',
+)  # fmt: skip
 DEFAULT_URL = 'redis://localhost:6379/0'
 
 
@@ -48,8 +50,8 @@ def add_connection(parser: argparse.ArgumentParser, default: str | None) -> None
         '--url',
         default=default,
         metavar='URL',
-        help='address of Redis, without a password: redis://, rediss:// or unix:// '
-        f'(default: $REDIS_URL, else {DEFAULT_URL})',
+        help='address of Redis, without a password: redis://, rediss://, unix:// or '
+        f'redis+sentinel://HOST,HOST,HOST/NAME (default: $REDIS_URL, else {DEFAULT_URL})',
     )
     group.add_argument('--username', default=default, metavar='NAME', help='ACL user')
     group.add_argument(
@@ -57,6 +59,15 @@ def add_connection(parser: argparse.ArgumentParser, default: str | None) -> None
         default=default,
         metavar='FILE',
         help='file whose first line is the password',
+    )
+    group.add_argument(
+        '--sentinel-username', default=default, metavar='NAME', help='ACL user at the sentinels'
+    )
+    group.add_argument(
+        '--sentinel-password-file',
+        default=default,
+        metavar='FILE',
+        help='file whose first line is the password of the sentinels',
     )
 
 
@@ -68,9 +79,16 @@ def connect(args: argparse.Namespace) -> Client:
         reject_password(args.url, '--url')
     url = args.url or os.environ.get('REDIS_URL') or DEFAULT_URL
     try:
-        return Client(url, username=args.username, password_file=args.password_file)
+        return Client(
+            url,
+            username=args.username,
+            password_file=args.password_file,
+            sentinel_username=args.sentinel_username,
+            sentinel_password_file=args.sentinel_password_file,
+        )
     except RedisError as error:
-        raise UsageError(str(error).replace('redis.url', 'the URL of Redis')) from None
+        text = str(error).replace('redis.url', 'the URL of Redis')
+        raise UsageError(text.replace('redis.sentinel', 'a login at sentinels')) from None
 
 
 def reject_password(url: str, option: str) -> None:

@@ -6,20 +6,24 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import redis
 
 from redis_bridge.errors import RedisError
 from redis_bridge.mapping.model import RedisSettings
-from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.address import Timing
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection import Command, Connection
-from redis_bridge.redis_io.resp import Reply
+from redis_bridge.redis_io.resp import Reply, is_readonly
+from redis_bridge.redis_io.topology import address_of
 
+LOG = logging.getLogger('redis_bridge.client')
 CLOCK_FRESH_S = 1.0
 
 T = TypeVar('T')
@@ -33,7 +37,8 @@ class Calls:
     """
 
     def __init__(self, settings: RedisSettings, timing: Timing = Timing()) -> None:  # noqa: B008
-        self.address = Address(settings, 'redis_bridge:client', timing)
+        self._make_address = partial(address_of, settings, 'redis_bridge:client', timing, LOG)
+        self.address = self._make_address()
         self._lock = threading.RLock()
         self._connection: Connection | None = None
         self._clock = Clock()
@@ -43,6 +48,8 @@ class Calls:
         """Close the connection; the next call opens it again."""
         with self._lock:
             self._hang_up()
+            self.address.close(time.monotonic())
+            self.address = self._make_address()
 
     def call(self, *command: Any) -> Reply:
         """Send a command and return its reply."""
@@ -58,7 +65,11 @@ class Calls:
 
     def replies(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands at once and return their replies; those of denied ones are errors."""
-        return self.use(lambda connection: connection.pipe(commands))
+        with self._lock:
+            replies = self.use(lambda connection: connection.pipe(commands))
+            if any(map(is_readonly, replies)):
+                self._hang_up()  # another server may be the primary now
+        return replies
 
     def now(self) -> float:
         """Return the Redis server's time in seconds, from its TIME at most 1 s ago."""
@@ -85,7 +96,7 @@ class Calls:
                 if self._connection is not None and _is_stale(self._connection):
                     self._hang_up()
                 if self._connection is None:
-                    self._connection = Connection(self.address.connection())
+                    self._connection = Connection(self.address.connection(), self.address)
                     self._connection.connect()
                     self._clock_read_at = -CLOCK_FRESH_S
                 return use(self._connection)

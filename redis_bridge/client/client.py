@@ -27,7 +27,7 @@ from redis_bridge.client.robots import RobotWatch
 from redis_bridge.client.stored import Event, is_readable, read_command, stored
 from redis_bridge.client.watch import Watch
 from redis_bridge.errors import InterfaceError, NotFoundError, PayloadError
-from redis_bridge.mapping.model import RedisSettings, Tls
+from redis_bridge.mapping.model import Login, RedisSettings, Tls
 from redis_bridge.protocol import keys, names, registry
 from redis_bridge.protocol.descriptions import NameInfo
 from redis_bridge.protocol.fleet import RobotEvent
@@ -59,10 +59,13 @@ class Client:
     values that do not fit, NotFoundError (also a KeyError) for names that do not exist. Nothing is
     sent twice: a failed call was tried once. Several threads may share a client.
 
-    :param url: redis://, rediss:// or unix://; a password in it is used and never shown.
+    :param url: redis://, rediss://, unix:// or redis+sentinel://; a password in it is used and
+        never shown.
     :param username: ACL user; overrides the one in the URL.
     :param password_file: file whose first line is the password, read at each connect.
     :param tls: files for a rediss:// connection.
+    :param sentinel_username: ACL user at the sentinels, which never get the login of the server.
+    :param sentinel_password_file: file whose first line is the password of the sentinels.
     :param origin: the name of this sender in `_meta`. Bridges ignore only messages with their own
         `robot/boot`. The default is `client/` and a random number.
     """
@@ -74,10 +77,15 @@ class Client:
         username: str | None = None,
         password_file: str | None = None,
         tls: Tls | None = None,
+        sentinel_username: str | None = None,
+        sentinel_password_file: str | None = None,
         origin: str | None = None,
     ) -> None:
         self.origin = origin or f'client/{secrets.token_hex(6)}'
-        self._settings = RedisSettings(url, username, password_file, tls)
+        login = Login(sentinel_username, sentinel_password_file)
+        self._settings = RedisSettings(
+            url, username, password_file, tls, sentinel=None if login == Login() else login
+        )
         self._calls = Calls(self._settings)
         self._lookup = Lookup(self._calls)
         self._lock = threading.RLock()

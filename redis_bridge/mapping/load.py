@@ -26,6 +26,7 @@ from redis_bridge.mapping import redis_url as urls
 from redis_bridge.mapping.model import (
     Heartbeat,
     LeaseConfig,
+    Login,
     Mapping,
     RedisSettings,
     RedisToRos,
@@ -262,14 +263,25 @@ def _redis_errors(
         problem = schema.NO_PASSWORD
     if problem:
         yield Finding(_URL, problem)
-    path = ('redis', 'tls')
-    tls = _section(_section(root, 'redis'), 'tls')
-    if not errors.is_valid(path) or all(value is None for value in tls.values()):
-        return
-    if str(given or url or RedisSettings().url).startswith(('redis:', 'unix:')):
-        yield Finding(path, 'TLS needs a url that begins with rediss://')
-    if (tls.get('cert') is None) != (tls.get('key') is None):
-        yield Finding(path, "'cert' and 'key' need each other")
+    scheme = str(given or url or RedisSettings().url).partition('://')[0]
+    if _is_set(root, 'tls', errors):
+        tls = _section(_section(root, 'redis'), 'tls')
+        if scheme in ('redis', 'unix', 'redis+sentinel'):
+            tls_scheme = 'rediss+sentinel' if scheme == 'redis+sentinel' else 'rediss'
+            yield Finding(('redis', 'tls'), f'TLS needs a url that begins with {tls_scheme}://')
+        if (tls.get('cert') is None) != (tls.get('key') is None):
+            yield Finding(('redis', 'tls'), "'cert' and 'key' need each other")
+    if _is_set(root, 'sentinel', errors) and scheme in ('redis', 'rediss', 'unix'):
+        yield Finding(
+            ('redis', 'sentinel'),
+            'a login at sentinels needs a url that begins with redis+sentinel://',
+        )
+
+
+def _is_set(root: dict[str, Any], part: str, errors: _Errors) -> bool:
+    """Return whether a part of the redis section is valid and not all null."""
+    section = _section(_section(root, 'redis'), part)
+    return errors.is_valid(('redis', part)) and any(v is not None for v in section.values())
 
 
 def _url_problem(url: str) -> str | None:
@@ -285,11 +297,14 @@ def _redis(root: dict[str, Any], given: str | None, file: str) -> RedisSettings:
     tls, version = _section(section, 'tls'), _section(section, 'tls').get('min_version')
     files = {key: _beside(file, tls.get(key)) for key in ('ca', 'cert', 'key')}
     settings = Tls(**files, min_version=None if version is None else str(version))
+    at_sentinels = _section(section, 'sentinel')
+    login = Login(at_sentinels.get('username'), _beside(file, at_sentinels.get('password_file')))
     return RedisSettings(
         url=given or section.get('url') or RedisSettings().url,
         username=section.get('username'),
         password_file=_beside(file, section.get('password_file')),
         tls=None if settings == Tls() else settings,
+        sentinel=None if login == Login() else login,
     )
 
 

@@ -308,14 +308,23 @@ class Tls:
 
 
 @dataclass(frozen=True)
-class RedisSettings:
-    """How to reach Redis. Secrets are read from `password_file` at each connect, never kept."""
+class Login:
+    """The ACL user and the file of the password; None for the default user or no password."""
 
-    # redis:// rediss:// unix://; not in repr, since one from the environment may hold a password
+    username: str | None = None
+    password_file: str | None = None
+
+
+@dataclass(frozen=True)
+class RedisSettings:
+    """How to reach Redis. Secrets are read from a `password_file` at each connect, never kept."""
+
+    # See `redis_url`; not in repr, since one from the environment may hold a password.
     url: str = dataclasses.field(default='redis://localhost:6379/0', repr=False)
     username: str | None = None
     password_file: str | None = None
     tls: Tls | None = None
+    sentinel: Login | None = None  # at the sentinels, who never get the one of the server
 
 
 @dataclass(frozen=True)

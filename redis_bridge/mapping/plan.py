@@ -30,6 +30,7 @@ from redis_bridge.protocol.leases import lease_keys
 _Route = TypeVar('_Route', RosToRedis, RedisToRos)
 
 PERIODS = 3  # a time to live should last at least so many periods
+LEAST_SENTINELS = 3  # of which one may fail
 LISTED = 3  # further routes that a warning lists
 
 _BIG_TYPES = {
@@ -124,7 +125,7 @@ def _lines(mapping: Mapping, distro: str) -> Iterator[str]:
     token = names.topic_token(mapping.robot)
     robot = mapping.robot if token == mapping.robot else f'{mapping.robot} ({token} in topics)'
     yield f'{mapping.path}: robot {robot}, ROS {distro}, executor {mapping.executor}'
-    yield f'redis: {urls.parse(mapping.redis.url).address}'
+    yield from _redis_lines(mapping)
     if mapping.ros_to_redis:
         yield from ('', 'ros_to_redis')
     patterns = {p.template.where: p for p in matching.patterns(mapping)}
@@ -142,6 +143,17 @@ def _lines(mapping: Mapping, distro: str) -> Iterator[str]:
     yield from ('', 'the bridge itself writes')
     for name, what in _own_names(mapping):
         yield f'  {name:<40} {what}' if len(name) < 40 else f'  {name}  {what}'
+
+
+def _redis_lines(mapping: Mapping) -> Iterator[str]:
+    url = urls.parse(mapping.redis.url)
+    yield f'redis: {url.address}'
+    if url.is_sentinel:
+        login = mapping.redis.sentinel
+        user = f' as {login.username}' if login and login.username else ''
+        password = ' with a password' if login and login.password_file else ''
+        yield f'  asks the sentinels{user}{password} for the primary of {url.service}'
+        yield '  follows the primary over a failover; waits if half of the sentinels are gone'
 
 
 def _outbound_lines(route: RosToRedis, pattern: matching.AnyPattern | None) -> Iterator[str]:
@@ -276,6 +288,7 @@ def _warnings(mapping: Mapping, distro: str) -> Iterator[RouteWarning]:
     yield from _on_each(mapping.redis_to_ros, _unguarded_commands)
     yield from _on_each(mapping.redis_to_ros, _repeated_commands)
     yield from _plaintext(mapping)
+    yield from _few_sentinels(mapping)
     yield from _on_each(mapping.ros_to_redis, _own_logs)
     yield from _shared_channels(mapping)
     yield from loops.echo_warnings(mapping)
@@ -375,6 +388,18 @@ def _plaintext(mapping: Mapping) -> Iterator[RouteWarning]:
             'redis',
             f'redis: {url.address} is on another machine and not encrypted, so others in the '
             'network can read passwords and payloads: use rediss://',
+        )
+
+
+def _few_sentinels(mapping: Mapping) -> Iterator[RouteWarning]:
+    url = urls.parse(mapping.redis.url)
+    if url.is_sentinel and len(url.hosts) < LEAST_SENTINELS:
+        yield RouteWarning(
+            'few sentinels',
+            'redis',
+            f'redis: the url lists {len(url.hosts)} of the sentinels: list all of them, '
+            f'{LEAST_SENTINELS} at least, because the bridge works only while more than half of '
+            'those in the url answer',
         )
 
 

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from redis_bridge.errors import BridgeError, did_you_mean
 
-_SCHEMES = ('redis', 'rediss', 'unix')
-_LATER_SCHEMES = ('redis+sentinel', 'redis+cluster', 'rediss+sentinel', 'rediss+cluster')
+_SCHEMES = ('redis', 'rediss', 'unix', 'redis+sentinel', 'rediss+sentinel')
+_LATER_SCHEMES = ('redis+cluster', 'rediss+cluster')
 _PORT = 6379
+_SENTINEL_PORT = 26379
 _NOT_A_URL = (
-    'expected a url such as redis://host:6379/0, rediss://host:6379/0 or unix:///path?db=0 '
+    'expected a url such as redis://host:6379/0, rediss://host:6379/0, unix:///path?db=0 or '
+    'redis+sentinel://host1:26379,host2:26379/mymaster/0 '
     '(percent-encode special characters in a user name or password)'
 )
+_SENTINEL = 'redis+sentinel://host1:26379,host2:26379/mymaster/0'
+
+Host = tuple[str, int]  # name or address, port
 
 
 class RedisUrlError(BridgeError, ValueError):
@@ -28,63 +33,103 @@ class RedisUrlError(BridgeError, ValueError):
 class RedisUrl:
     """Where a Redis server is, and who connects."""
 
-    scheme: str  # redis | rediss | unix
-    host: str = ''  # empty for unix
-    port: int = _PORT
+    scheme: str  # one of _SCHEMES
+    hosts: tuple[Host, ...] = ()  # the server or, behind service, the sentinels; none for unix
     path: str = ''  # of the socket, for unix
+    service: str = ''  # the name by which sentinels know the primary
     database: int = 0
-    username: str | None = field(default=None, repr=False)
+    username: str | None = field(default=None, repr=False)  # of the server, not of sentinels
     password: str | None = field(default=None, repr=False)
+
+    @property
+    def is_sentinel(self) -> bool:
+        """Whether the hosts are sentinels, which know where the primary is."""
+        return bool(self.service)
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether connections are encrypted, to servers and sentinels alike."""
+        return self.scheme.startswith('rediss')
 
     @property
     def address(self) -> str:
         """The URL without user name and password."""
         if self.scheme == 'unix':
             return f'unix://{self.path}' + (f'?db={self.database}' if self.database else '')
-        host = f'[{self.host}]' if ':' in self.host else self.host
-        return f'{self.scheme}://{host}:{self.port}/{self.database}'
+        service = f'/{quote(self.service, safe="")}' if self.is_sentinel else ''
+        hosts = ','.join(map(host_text, self.hosts))
+        return f'{self.scheme}://{hosts}{service}/{self.database}'
 
     @property
     def is_plaintext_elsewhere(self) -> bool:
-        """Whether the server is on another machine and the connection is not encrypted."""
-        return self.scheme == 'redis' and not _is_loopback(self.host)
+        """Whether a server is on another machine and the connection is not encrypted."""
+        return not self.is_tls and not all(_is_loopback(name) for name, _ in self.hosts)
+
+
+def host_text(host: Host) -> str:
+    """Return host:port, as a URL has it."""
+    name, port = host
+    return f'[{name}]:{port}' if ':' in name else f'{name}:{port}'
 
 
 def parse(url: str) -> RedisUrl:
     """Return the parts of a URL; raises RedisUrlError with a text that shows nothing of it."""
     scheme, separator, _ = url.partition('://')
-    if scheme in _LATER_SCHEMES:
+    if separator and scheme in _LATER_SCHEMES:
         raise RedisUrlError(f'{scheme}:// is not yet supported')
     if not separator or scheme not in _SCHEMES:
         near = did_you_mean(scheme, _SCHEMES + _LATER_SCHEMES) if separator else ''
         raise RedisUrlError(_NOT_A_URL + near)
+    is_unix, is_sentinel = scheme == 'unix', scheme.endswith('+sentinel')
     try:
         parts = urlsplit(url)
-        port = parts.port
+        userinfo, _, listed = parts.netloc.rpartition('@')
+        user = urlsplit(f'//{userinfo}@')
+        default_port = _SENTINEL_PORT if is_sentinel else _PORT
+        hosts = tuple(_host(text, default_port) for text in listed.split(',')) if listed else ()
         query = dict(parse_qsl(parts.query, strict_parsing=True)) if parts.query else {}
     except ValueError:
         raise RedisUrlError(_NOT_A_URL) from None
-    is_unix, host = scheme == 'unix', unquote(parts.hostname or '')
-    if is_unix and (host or not parts.path.strip('/')):
+    if is_unix and (hosts or not parts.path.strip('/')):
         raise RedisUrlError('expected unix:///path/of/the/socket, with three slashes')
-    if port == 0 or parts.fragment or any(map(str.isspace, url)) or not (is_unix or host):
+    if parts.fragment or any(map(str.isspace, url)) or not (is_unix or hosts):
         raise RedisUrlError(_NOT_A_URL)
-    database = query.pop('db', '') or ('' if is_unix else parts.path.strip('/')) or '0'
+    if len(hosts) > 1 and not is_sentinel:
+        raise RedisUrlError(f'{scheme}:// takes one host; several are sentinels: {_SENTINEL}')
+    if len(set(hosts)) < len(hosts):
+        raise RedisUrlError('a host is listed twice: list each sentinel once')
+    names = [] if is_unix else parts.path.strip('/').split('/')
+    service = unquote(names.pop(0)) if is_sentinel else ''
+    if is_sentinel and not service:
+        raise RedisUrlError(
+            f'expected the name of the primary behind the sentinels, as in {_SENTINEL}'
+        )
+    database = query.pop('db', '') or '/'.join(names) or '0'
     if not (database.isascii() and database.isdecimal() and len(database) < 10):
         raise RedisUrlError(
-            'expected the number of a database at the end of the url, as in redis://host:6379/0'
+            'expected the number of a database at the end of the url, as in '
+            + (_SENTINEL if is_sentinel else 'redis://host:6379/0')
         )
     if query:
         raise RedisUrlError('a url takes no option but db: use the keys of the redis section')
     return RedisUrl(
         scheme,
-        host,
-        port or _PORT,
+        hosts,
         unquote(parts.path) if is_unix else '',
+        service,
         int(database),
-        unquote(parts.username or '') or None,
-        unquote(parts.password or '') or None,
+        unquote(user.username or '') or None,
+        unquote(user.password or '') or None,
     )
+
+
+def _host(text: str, default_port: int) -> Host:
+    """Return a host of a URL; raises ValueError."""
+    parts = urlsplit(f'//{text}')
+    name, port = unquote(parts.hostname or ''), parts.port
+    if not name or port == 0 or text != parts.netloc:
+        raise ValueError(text)
+    return name, port or default_port
 
 
 def has_password(url: str) -> bool:

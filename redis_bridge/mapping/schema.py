@@ -40,6 +40,7 @@ _IN_URL = "{!r} is a part of 'url'"
 # Keys that are likely to be tried, by their place (without indices), and what to do instead.
 _ADVICE = {
     ('redis', 'password'): NO_PASSWORD,
+    ('redis.sentinel', 'password'): 'do not write a password in the mapping: use password_file',
     **{('redis', key): _IN_URL.format(key) for key in ('host', 'port', 'db')},
     **{
         ('defaults', key): _NO_DEFAULT.format(key)

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import inspect
+import math
 import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 from redis import connection as redis_connection
@@ -49,21 +50,36 @@ class Timing:
     check_s: float = 1.0  # between two comparisons of a value with what the server has
 
 
+class Follower(Protocol):
+    """What waits before it connects again."""
+
+    def hasten(self) -> None:
+        """Connect again now; called from any thread."""
+
+
+def parse_url(settings: RedisSettings) -> redis_url.RedisUrl:
+    """Return the parts of the URL; raises RedisError."""
+    try:
+        return redis_url.parse(settings.url)
+    except redis_url.RedisUrlError as error:
+        raise RedisError(f'redis.url: {error}') from None
+
+
 class Address:
     """Makes unconnected redis-py connections from settings, whichever redis-py is installed.
 
-    Raises RedisError for settings that can never work.
+    Raises RedisError for settings that can never work. This one leads to one server, and what it
+    says of its standing holds for that; `sentinel` has the one of a primary that may move.
     """
 
     def __init__(self, settings: RedisSettings, client_name: str, timing: Timing) -> None:
-        try:
-            url = redis_url.parse(settings.url)
-        except redis_url.RedisUrlError as error:
-            raise RedisError(f'redis.url: {error}') from None
-        if settings.tls is not None and url.scheme != 'rediss':
+        url = parse_url(settings)
+        if settings.tls is not None and not url.is_tls:
             raise RedisError(f'redis.tls: needs a rediss:// url, got {url.scheme}://')
+        if settings.sentinel is not None and not url.is_sentinel:
+            raise RedisError(f'redis.sentinel: needs a redis+sentinel:// url, got {url.scheme}://')
         self.timing = timing
-        self._class = CLASSES[url.scheme]
+        self._class = CLASSES[url.scheme.partition('+')[0]]
         self._password_file = settings.password_file
         self._secrets = {url.password} if url.password else set()
         self._options: dict[str, Any] = {
@@ -78,16 +94,17 @@ class Address:
             self.where = f'unix:{url.path}'
             self._options['path'] = url.path
         else:
-            self.where = f'{url.host}:{url.port}'
+            self.where = ','.join(map(redis_url.host_text, url.hosts))
+            host, port = url.hosts[0]
             self._options.update(
-                host=url.host,
-                port=url.port,
+                host=host,
+                port=port,
                 socket_keepalive=True,
                 socket_keepalive_options=KEEPALIVE,
             )
         if url.database:
             self.where += f'/{url.database}'
-        if url.scheme == 'rediss':
+        if url.is_tls:
             self._options.update(_tls_options(settings.tls or Tls(), known))
         # RESP2 has one shape of reply on every server and client and needs no HELLO. It also
         # keeps the notices of Redis Enterprise about its maintenance away.
@@ -101,6 +118,27 @@ class Address:
 
         Raises redis.AuthenticationError if that is not possible now.
         """
+        return self._class(**self._options_now())
+
+    # --- its standing: see `connection.Standing` -------------------------------------------------
+    def why_unsure(self) -> str | None:
+        return None
+
+    def primary_for_s(self) -> float:
+        return math.inf
+
+    def add_follower(self, follower: Follower) -> None:
+        """Hasten it when the primary moves, as long as it lives."""
+
+    def states(self) -> dict[str, str]:
+        """Return what connections of its own do, by their roles."""
+        return {}
+
+    def close(self, deadline: float) -> None:
+        """End threads of its own by then (monotonic); closing twice is harmless."""
+
+    def _options_now(self) -> dict[str, Any]:
+        """Return what makes a connection, with the password as it is now."""
         options = dict(self._options)
         path = self._password_file
         if path is not None:
@@ -112,7 +150,7 @@ class Address:
                 raise redis.AuthenticationError(f'password_file {path}: {reason}') from error
             if options['password']:
                 self._secrets.add(options['password'])
-        return self._class(**options)
+        return options
 
     def redact(self, error: BaseException) -> str:
         """Return the text of an error without secrets."""

@@ -88,6 +88,7 @@ class Claim:
 
     def look(self, connection: Connection) -> bool:
         """Ask who holds the claim; return whether it is up to us to `take` it."""
+        connection.require_primary()
         asked_at = _now()
         self._note(_holder(connection.call(*self._question())), asked_at)
         return self._is_free or self._is_other_gone()
@@ -101,6 +102,7 @@ class Claim:
         is_complete = self._fields <= fields.keys()
         renew = self._write(self._key, fields) if is_complete else replace
         while True:
+            connection.require_primary()
             asked_at = _now()
             holder = self._watch(connection)
             self._note(holder, asked_at)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import socket
@@ -13,7 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 
@@ -105,6 +106,16 @@ def pack(commands: Iterable[Command]) -> list[bytes]:
     return pieces
 
 
+class Standing(Protocol):
+    """How far a server may be relied upon as the primary, which alone has the data."""
+
+    def why_unsure(self) -> str | None:
+        """Return why another server may have become the primary unnoticed; None if it has not."""
+
+    def primary_for_s(self) -> float:
+        """Return for how many seconds it has been the primary, at least."""
+
+
 class Connection:
     """One connection to the server; used by one thread, but for `interrupt`.
 
@@ -113,8 +124,9 @@ class Connection:
     redis.InvalidResponse for what is no reply. The connection is useless afterwards.
     """
 
-    def __init__(self, redis_py: Any) -> None:
+    def __init__(self, redis_py: Any, standing: Standing | None = None) -> None:
         self._redis_py = redis_py
+        self._standing = standing
         self._reader = Reader()
         self._poll: select.poll | None = None
         self._is_drained = False  # the socket had no more, when it was read last
@@ -122,6 +134,16 @@ class Connection:
     def connect(self) -> None:
         """Connect, log in, select the database."""
         self._redis_py.connect()
+
+    def primary_for_s(self) -> float:
+        """See `Standing`; infinite for a server that no other can replace."""
+        return math.inf if self._standing is None else self._standing.primary_for_s()
+
+    def require_primary(self) -> None:
+        """Raise ConnectionError if another server may have become the primary unnoticed."""
+        reason = None if self._standing is None else self._standing.why_unsure()
+        if reason is not None:
+            raise redis.ConnectionError(reason)
 
     def send(self, commands: Iterable[Command]) -> None:
         """Send commands without waiting for their replies."""

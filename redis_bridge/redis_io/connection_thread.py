@@ -55,10 +55,12 @@ class ConnectionThread:
         self._is_idle = is_idle
         self._retry_max_s = min(retry_max_s, address.timing.retry_max_s)
         self._is_up = False
+        self._hurry = threading.Event()  # ends the pause before the next connection
         self._pause_s = address.timing.retry_first_s
         self._connections: list[Connection] = []  # of the session
         self._thread = threading.Thread(target=self._run, name=f'redis {role}', daemon=True)
         health.mark_disconnected(role, NOT_STARTED, quiet=True)
+        address.add_follower(self)
 
     def start(self) -> None:
         """Start the thread; returns at once."""
@@ -66,7 +68,7 @@ class ConnectionThread:
 
     def connect(self) -> Connection:
         """Return one more connection that lives as long as the session, from within it."""
-        connection = Connection(self._address.connection())
+        connection = Connection(self._address.connection(), self._address)
         self._connections.append(connection)
         connection.connect()
         return connection
@@ -87,7 +89,12 @@ class ConnectionThread:
     def finish(self) -> None:
         """Ask the session to end in its own time."""
         self.closing.set()
+        self.hasten()
         self.waker.set()
+
+    def hasten(self) -> None:
+        """End the pause before the next connection; may be called from any thread."""
+        self._hurry.set()
 
     def interrupt(self) -> None:
         """Break the connection; the thread goes on with the next one, or ends if closing."""
@@ -147,5 +154,8 @@ class ConnectionThread:
                 self._on_disconnect()
             except Exception as error:  # a bug of a receiver; see above
                 self._health.bug(self._role, self.redact(error))
-        self.closing.wait(random.uniform(0, self._pause_s))
-        self._pause_s = min(2 * self._pause_s, longest_s)
+        if self._hurry.wait(random.uniform(0, self._pause_s)):
+            self._hurry.clear()
+            self._pause_s = self._address.timing.retry_first_s
+        else:
+            self._pause_s = min(2 * self._pause_s, longest_s)

@@ -31,7 +31,7 @@ from redis_bridge.redis_io.group_commands import (
     letter_command,
     read_command,
 )
-from redis_bridge.redis_io.resp import code_of
+from redis_bridge.redis_io.resp import code_of, is_readonly
 from redis_bridge.redis_io.source import Setup, SourceReceiver
 from redis_bridge.redis_io.stream_source import (
     ACK_WAIT_MS,
@@ -280,6 +280,8 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
                 ('XACK', done.member.name, self._group, done.entry.id) for done in some
             ])  # fmt: skip
             for done, reply in zip(some, replies):
+                if is_readonly(reply):
+                    raise reply  # the primary is to be told
                 self._unacknowledged.popleft()
                 done.member.release(done.entry)
                 if done.entry.fields is not None:

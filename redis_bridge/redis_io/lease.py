@@ -129,6 +129,7 @@ class LeaseClaim:
         self, connection: Connection, more: Sequence[Command] = ()
     ) -> tuple[int | None, Reply]:
         """Watch the lease; return its last token, and the reply to the last of more commands."""
+        connection.require_primary()
         key, token, _ = self._keys
         watch: list[Command] = [('UNWATCH',), ('WATCH', key, token)]
         commands = [*watch, ('HGETALL', key), ('GET', token), *more]

@@ -43,6 +43,11 @@ def code_of(error: Exception) -> str:
     return str(error).split(' ', 1)[0]
 
 
+def is_readonly(reply: Reply) -> bool:
+    """Return whether the server rejected a write because it is a replica, perhaps since now."""
+    return isinstance(reply, redis.ResponseError) and code_of(reply) == 'READONLY'
+
+
 def raise_if_error(reply: Reply) -> Reply:
     """Return a reply; raises the ResponseError that it is if the server rejected the command."""
     if isinstance(reply, redis.ResponseError):

@@ -46,7 +46,7 @@ from redis_bridge.redis_io.route_receivers import (
 )
 from redis_bridge.redis_io.source import R, Setup, Source
 from redis_bridge.redis_io.stream_source import StreamReceiver, StreamSource
-from redis_bridge.redis_io.topology import Topology
+from redis_bridge.redis_io.topology import Topology, address_of
 from redis_bridge.redis_io.writer import Writer
 
 __all__ = ['RedisSide', 'Timing']
@@ -74,7 +74,7 @@ class RedisSide:
         boot = secrets.token_hex(4)  # identifies this start of the bridge
         self.origin = f'{robot}/{boot}'
         self._log = log
-        self._address = address = Address(settings, f'redis_bridge:{robot}', timing)
+        self._address = address = address_of(settings, f'redis_bridge:{robot}', timing, log)
         self._topology = Topology(address)
         self._clock = Clock()
         self._health = Health(log, address.where)
@@ -230,6 +230,7 @@ class RedisSide:
         states = self._health.states()
         states.update({writer.role: writer.state() for writer in self._writers.values()})
         states['presence'] = self._presence.state()
+        states.update(self._address.states())
         return states
 
     def term(self) -> int | None:
@@ -276,6 +277,7 @@ class RedisSide:
         if self._leases is not None:
             self._leases.close(time.monotonic() + RELEASE_S)
         self._presence.close(time.monotonic() + RELEASE_S)
+        self._address.close(time.monotonic())
 
     def _source_threads(self) -> list[ConnectionThread]:
         return [thread for sources in self._sources for thread in sources.threads()]

@@ -14,7 +14,7 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 from redis_bridge.log_once import LogOnChange
-from redis_bridge.ports import RouteReport
+from redis_bridge.ports import SENTINEL_ROLE, RouteReport
 
 EVERY_S = 1.0
 
@@ -73,9 +73,14 @@ class Diagnostics:
 
     def _redis_status(self) -> DiagnosticStatus:
         states = self._redis_states()
-        problems = [f'{role}: {text}' for role, text in states.items() if text != 'connected']
-        level = DiagnosticStatus.ERROR if problems else DiagnosticStatus.OK
-        return self._status('Redis', level, '; '.join(problems) or 'connected', states)
+        bad = {role: text for role, text in states.items() if text != 'connected'}
+        level = DiagnosticStatus.ERROR
+        if not bad:
+            level = DiagnosticStatus.OK
+        elif all(role.startswith(SENTINEL_ROLE) for role in bad):  # if too many are, others wait
+            level = DiagnosticStatus.WARN
+        message = '; '.join(f'{role}: {text}' for role, text in bad.items())
+        return self._status('Redis', level, message or 'connected', states)
 
     def _route_statuses(self) -> Iterator[DiagnosticStatus]:
         """Yield a status per route; one whose report is the same stays the same."""

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -95,6 +96,26 @@ def programs() -> dict[str, str]:
     return found
 
 
+def make_certificate(folder: Path) -> None:
+    """Write `ca.pem` and `key.pem` for servers at 127.0.0.1; the certificate signs itself."""
+    subprocess.run(
+        [
+            'openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
+            '-nodes', '-days', '2', '-subj', '/CN=127.0.0.1', '-addext',
+            'subjectAltName=IP:127.0.0.1', '-keyout', 'key.pem', '-out', 'ca.pem',
+        ],
+        cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+
+
+def tls_program(give_up: Callable[[str], None]) -> str:
+    """Return a server program that has TLS, as Debian's has; else call `give_up`."""
+    program = programs().get('redis')
+    if program is None or shutil.which('openssl') is None:
+        give_up('needs redis-server and openssl')
+    return str(program)
+
+
 def free_port() -> int:
     """Return a port of the loopback interface that is free now."""
     with socket.socket() as probe:
@@ -127,18 +148,18 @@ class Server:
         """Return a new client; the caller closes it."""
         return redis.Redis(**{**self.kwargs, 'socket_timeout': 5.0, **kwargs})
 
+    def command(self) -> list[str]:
+        """Return what starts it."""
+        return [
+            self.program, '--port', str(self.port), '--bind', '127.0.0.1',
+            '--dir', str(self.folder), '--save', '', '--appendonly', 'no', *self.options,
+        ]  # fmt: skip
+
     def start(self) -> Server:
         """Start the server and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / 'server.log').open('ab') as log:
-            self._process = subprocess.Popen(
-                [
-                    self.program, '--port', str(self.port), '--bind', '127.0.0.1',
-                    '--dir', str(self.folder), '--save', '', '--appendonly', 'no', *self.options,
-                ],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )  # fmt: skip
+            self._process = subprocess.Popen(self.command(), stdout=log, stderr=subprocess.STDOUT)
         with self.client() as client:
             try:
                 eventually(lambda: self._process.poll() is not None or _answers(client))
@@ -199,8 +220,11 @@ def _answers(client: redis.Redis) -> bool:
 def leave_claim(url: str, robot: str) -> None:
     """Leave the claim of a bridge that crashed on this machine: the next one need not wait.
 
-    A claim that is there stays; without a server, or without the right, nothing is left.
+    A claim that is there stays; without a server (or with sentinels), or without the right,
+    nothing is left.
     """
+    if '+sentinel' in url:
+        return
     boot_id, namespace, *_ = own_process().split()
     gone = {OWNER: 'gone', PROCESS: f'{boot_id} {namespace} {NO_PID} 0'}
     with redis.Redis.from_url(url, socket_timeout=1.0) as client:

@@ -8,16 +8,21 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 import time
 
 import pytest
 import redis
-from servers import Recorder, Server, all_connected, programs, request
+from servers import (
+    Recorder,
+    Server,
+    all_connected,
+    make_certificate,
+    request,
+    tls_program,
+)
 from support import eventually
 
 from redis_bridge.counters import Counters
@@ -119,19 +124,10 @@ def test_tls_is_always_verified_and_keeps_to_its_floor(tmp_path):
 
 @pytest.fixture
 def tls_server(tmp_path):
-    program = programs().get('redis')
     # CI installs them, so there it is an error that they are missing.
     give_up = pytest.fail if os.environ.get('CI') else pytest.skip
-    if program is None or shutil.which('openssl') is None:
-        give_up('needs redis-server and openssl')
-    subprocess.run(
-        [
-            'openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
-            '-nodes', '-days', '2', '-subj', '/CN=127.0.0.1', '-addext',
-            'subjectAltName=IP:127.0.0.1', '-keyout', 'key.pem', '-out', 'ca.pem',
-        ],
-        cwd=tmp_path, check=True, capture_output=True,
-    )  # fmt: skip
+    program = tls_program(give_up)
+    make_certificate(tmp_path)
     server = Server(program, tmp_path / 'tls')
     tls_port = Server(program, tmp_path).port
     server.options = (

@@ -14,6 +14,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support import eventually
@@ -26,8 +27,10 @@ from graph import DOMAIN, LATCHED, Graph
 from nav_msgs.msg import OccupancyGrid, Odometry
 from processes import BridgeProcess
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sentinels import SentinelGroup
 from std_msgs.msg import Float64, String
 
+from redis_bridge import Client
 from redis_bridge.messages import cdr_write
 from redis_bridge.payloads import CODECS
 from redis_bridge.protocol.meta import Meta
@@ -736,6 +739,40 @@ def test_diagnostics_and_the_robots_hash_tell_how_each_route_does(ros, redis_ser
         assert by_name['redis_bridge: Redis'].message == 'connected'
         redis_server.kill()
         eventually(lambda: statuses[-1].status[0].level == b'\x02')
+
+
+def test_a_node_follows_the_primary_of_sentinels_and_warns_of_one_that_is_away(
+    ros, server_program, tmp_path
+):
+    mapping = """
+        redis_to_ros:
+          - {channel: say, topic: /say, type: std_msgs/msg/String, encoding: text}
+    """
+    statuses = ros.collect(DiagnosticArray, '/diagnostics')
+    heard = ros.collect(String, '/say')
+    ros.start()
+    with SentinelGroup(server_program, tmp_path) as group, Client(group.url) as client:
+        old = group.primary()
+        where = SimpleNamespace(url=group.url, client=old.client)
+        with BridgeProcess(tmp_path, mapping, where, domain=DOMAIN) as bridge:
+            bridge.ready()
+            group.fail_over()
+            group.await_failover(old)
+
+            def arrives(text):
+                client.publish('say', text, kind='channel', encoding='text')
+                return text in [message.data for message in heard]
+
+            eventually(lambda: arrives('after'), every=0.1)
+            group.sentinels[2].kill()
+
+            def redis_status():
+                (status,) = (s for s in statuses[-1].status if s.name == 'redis_bridge: Redis')
+                return status
+
+            eventually(lambda: redis_status().level == b'\x01')
+            assert f'sentinel 127.0.0.1:{group.sentinels[2].port}' in redis_status().message
+            eventually(lambda: arrives('again'), every=0.1)
 
 
 def test_a_route_whose_redis_name_is_denied_or_of_another_kind_reports_it(

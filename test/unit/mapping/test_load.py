@@ -40,26 +40,30 @@ ERRORS = [
     (
         'version: 1\nredis: {url: localhost}',
         'm.yaml:2: redis.url: expected a url such as redis://host:6379/0, '
-        'rediss://host:6379/0 or unix:///path?db=0 (percent-encode special characters in a '
-        'user name or password)',
+        'rediss://host:6379/0, unix:///path?db=0 or '
+        'redis+sentinel://host1:26379,host2:26379/mymaster/0 (percent-encode special '
+        'characters in a user name or password)',
     ),
     (
         'version: 1\nredis: {url: "rdis://h"}',
         'm.yaml:2: redis.url: expected a url such as redis://host:6379/0, '
-        'rediss://host:6379/0 or unix:///path?db=0 (percent-encode special characters in a '
-        "user name or password), did you mean 'redis'?",
+        'rediss://host:6379/0, unix:///path?db=0 or '
+        'redis+sentinel://host1:26379,host2:26379/mymaster/0 (percent-encode special '
+        "characters in a user name or password), did you mean 'redis'?",
     ),
     (
         'version: 1\nredis: {url: "redis://"}',
         'm.yaml:2: redis.url: expected a url such as redis://host:6379/0, '
-        'rediss://host:6379/0 or unix:///path?db=0 (percent-encode special characters in a '
-        'user name or password)',
+        'rediss://host:6379/0, unix:///path?db=0 or '
+        'redis+sentinel://host1:26379,host2:26379/mymaster/0 (percent-encode special '
+        'characters in a user name or password)',
     ),
     (
         'version: 1\nredis: {url: "redis://h:99999"}',
         'm.yaml:2: redis.url: expected a url such as redis://host:6379/0, '
-        'rediss://host:6379/0 or unix:///path?db=0 (percent-encode special characters in a '
-        'user name or password)',
+        'rediss://host:6379/0, unix:///path?db=0 or '
+        'redis+sentinel://host1:26379,host2:26379/mymaster/0 (percent-encode special '
+        'characters in a user name or password)',
     ),
     (
         'version: 1\nredis: {url: "redis://h/x"}',
@@ -76,7 +80,8 @@ ERRORS = [
     ),
     (
         'version: 1\nredis: {url: "redis+sentinel://h"}',
-        'm.yaml:2: redis.url: redis+sentinel:// is not yet supported',
+        'm.yaml:2: redis.url: expected the name of the primary behind the sentinels, as in '
+        'redis+sentinel://host1:26379,host2:26379/mymaster/0',
     ),
     (
         'version: 1\nredis: {url: "redis+cluster://h"}',
@@ -85,6 +90,19 @@ ERRORS = [
     (
         'version: 1\nredis: {tls: {ca: x}}',
         'm.yaml:2: redis.tls: TLS needs a url that begins with rediss://',
+    ),
+    (
+        'version: 1\nredis: {url: "redis+sentinel://h/m", tls: {ca: x}}',
+        'm.yaml:2: redis.tls: TLS needs a url that begins with rediss+sentinel://',
+    ),
+    (
+        'version: 1\nredis: {url: "redis://h", sentinel: {username: x}}',
+        'm.yaml:2: redis.sentinel: a login at sentinels needs a url that begins with '
+        'redis+sentinel://',
+    ),
+    (
+        'version: 1\nredis: {url: "redis+sentinel://h/m", sentinel: {password: x}}',
+        'm.yaml:2: redis.sentinel: do not write a password in the mapping: use password_file',
     ),
     (
         'version: 1\nredis: {url: "rediss://h", tls: {cert: x}}',
@@ -395,6 +413,7 @@ def test_a_url_given_with_a_password_is_rejected(tmp_path, url):
         f'redis: {{url: "redis://h?password={SECRET}"}}',
         f'redis: {{url: "http://u:{SECRET}@h"}}',
         'redis: {url: "redis+sentinel://u:${PW}@h"}',
+        f'redis: {{url: "redis+sentinel://h/m", sentinel: {{password: {SECRET}}}}}',
         'redis: {url: "redis://u:${PW}@h:port"}',
         f'redis: {{tls: {SECRET}}}',
         f'redis: {{tls: {{min_version: {SECRET}}}}}',
@@ -416,6 +435,7 @@ def test_no_message_shows_a_secret(tmp_path, section):
         'rediss://user@h:1',
         'unix:///run/redis.sock?db=3',
         'redis://h?db=2',
+        'rediss+sentinel://a,b:1/mymaster/2',
     ],
 )
 def test_urls_that_redis_knows_pass(tmp_path, url):
@@ -666,3 +686,20 @@ def test_any_change_to_a_good_file_leaves_a_mapping_or_errors(tmp_path, data):
     end = data.draw(st.integers(start, min(len(text), start + 20)))
     new = data.draw(st.text(max_size=6) | st.sampled_from(['&a ', '*a', '<<: ', '[', '{', '- ']))
     _loads_or_reports(tmp_path, text[:start] + new + text[end:])
+
+
+def test_sentinels_have_a_login_of_their_own(tmp_path):
+    text = """\
+version: 1
+redis:
+  url: redis+sentinel://a,b,c/m
+  username: ann
+  password_file: server.txt
+  sentinel: {username: bob, password_file: sentinels.txt}
+"""
+    redis = load(tmp_path, text).redis
+    assert (redis.username, redis.password_file) == ('ann', str(tmp_path / 'server.txt'))
+    assert redis.sentinel == model.Login('bob', str(tmp_path / 'sentinels.txt'))
+    for empty in ('', 'sentinel: null', 'sentinel: {username: null}'):
+        text = f'version: 1\nredis:\n  url: redis://h\n  {empty}\n'
+        assert load(tmp_path, text).redis.sentinel is None

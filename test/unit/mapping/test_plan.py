@@ -188,6 +188,11 @@ WARNINGS = [
         'the network can read passwords and payloads: use rediss://',
     ),
     (
+        'redis: {url: "redis+sentinel://localhost,localhost:1/m"}',
+        'redis: the url lists 2 of the sentinels: list all of them, 3 at least, because the '
+        'bridge works only while more than half of those in the url answer',
+    ),
+    (
         'ros_to_redis: [{topic: /rosout, to: {channel: c}}]',
         "m.yaml:2: ros_to_redis[0]: /rosout also carries the bridge's own log, so "
         'Redis errors would '
@@ -249,6 +254,22 @@ def test_warnings_of_one_kind_are_one_line(tmp_path):
         'has no stop: nothing stops the robot if no more commands arrive (6 in all, also '
         'redis_to_ros[1], redis_to_ros[2], redis_to_ros[3], ...)',
     ]
+
+
+def test_the_plan_says_how_the_primary_is_found(tmp_path):
+    text = """\
+redis:
+  url: ${URL}
+  sentinel: {username: bob, password_file: secret.txt}
+"""
+    made = planned(tmp_path, text, environ={'URL': 'rediss+sentinel://u:secret@a,b,c/mymaster/2'})
+    assert made.lines[1:4] == (
+        'redis: rediss+sentinel://a:26379,b:26379,c:26379/mymaster/2',
+        '  asks the sentinels as bob with a password for the primary of mymaster',
+        '  follows the primary over a failover; waits if half of the sentinels are gone',
+    )
+    assert 'secret' not in str(made)
+    assert made.warnings == ()
 
 
 # --- patterns ------------------------------------------------------------------------------------

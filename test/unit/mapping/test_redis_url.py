@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,13 +20,33 @@ SECRET = 'hunter2'
 @pytest.mark.parametrize(
     ('url', 'parsed', 'address'),
     [
-        ('redis://localhost', RedisUrl('redis', 'localhost'), 'redis://localhost:6379/0'),
-        ('redis://[::1]:1/0', RedisUrl('redis', '::1', 1), 'redis://[::1]:1/0'),
-        ('redis://h?db=2', RedisUrl('redis', 'h', database=2), 'redis://h:6379/2'),
+        (
+            'redis://localhost',
+            RedisUrl('redis', (('localhost', 6379),)),
+            'redis://localhost:6379/0',
+        ),
+        ('redis://[::1]:1/0', RedisUrl('redis', (('::1', 1),)), 'redis://[::1]:1/0'),
+        ('redis://h?db=2', RedisUrl('redis', (('h', 6379),), database=2), 'redis://h:6379/2'),
         (
             'rediss://us%40er:p%3Aw@h:7/3/',
-            RedisUrl('rediss', 'h', 7, database=3, username='us@er', password='p:w'),
+            RedisUrl('rediss', (('h', 7),), database=3, username='us@er', password='p:w'),
             'rediss://h:7/3',
+        ),
+        (
+            'redis+sentinel://u:p@a,b:1,[::1]:2/my%2Fmaster',
+            RedisUrl(
+                'redis+sentinel',
+                (('a', 26379), ('b', 1), ('::1', 2)),
+                service='my/master',
+                username='u',
+                password='p',
+            ),
+            'redis+sentinel://a:26379,b:1,[::1]:2/my%2Fmaster/0',
+        ),
+        (
+            'rediss+sentinel://a/mymaster/3',
+            RedisUrl('rediss+sentinel', (('a', 26379),), service='mymaster', database=3),
+            'rediss+sentinel://a:26379/mymaster/3',
         ),
         ('unix:///run/re%20dis', RedisUrl('unix', path='/run/re dis'), 'unix:///run/re dis'),
         (
@@ -39,14 +61,20 @@ def test_a_url_has_an_address_without_user_and_password(url, parsed, address):
     assert parsed.address == address
 
 
-@pytest.mark.parametrize('url', ['redis://u:hunter2@h', 'unix://u:hunter2@/run/x'])
+@pytest.mark.parametrize(
+    'url',
+    [
+        'redis://u:hunter2@h', 'unix://u:hunter2@/run/x', 'redis+sentinel://u:hunter2@h,i/m',
+    ],
+)  # fmt: skip
 def test_a_repr_shows_no_password(url):
     assert SECRET not in repr(redis_url.parse(url))
 
 
+SENTINEL = 'redis+sentinel://host1:26379,host2:26379/mymaster/0'
 NOT_A_URL = (
-    'expected a url such as redis://host:6379/0, rediss://host:6379/0 or unix:///path?db=0 '
-    '(percent-encode special characters in a user name or password)'
+    'expected a url such as redis://host:6379/0, rediss://host:6379/0, unix:///path?db=0 or '
+    f'{SENTINEL} (percent-encode special characters in a user name or password)'
 )
 NO_DATABASE = 'expected the number of a database at the end of the url, as in redis://host:6379/0'
 
@@ -76,7 +104,21 @@ NO_DATABASE = 'expected the number of a database at the end of the url, as in re
         ),
         ('unix://run/x', 'expected unix:///path/of/the/socket, with three slashes'),
         ('unix:///', 'expected unix:///path/of/the/socket, with three slashes'),
-        ('redis+sentinel://h', 'redis+sentinel:// is not yet supported'),
+        (
+            f'redis://:{SECRET}@a,b',
+            f'redis:// takes one host; several are sentinels: {SENTINEL}',
+        ),
+        ('redis+sentinel://a,/m', NOT_A_URL),
+        (f'redis+sentinel://a:{SECRET},b/m', NOT_A_URL),
+        (
+            f'redis+sentinel://u:{SECRET}@a,b',
+            f'expected the name of the primary behind the sentinels, as in {SENTINEL}',
+        ),
+        (
+            'redis+sentinel://a/m/x',
+            f'expected the number of a database at the end of the url, as in {SENTINEL}',
+        ),
+        ('redis+sentinel://a,a:26379/m', 'a host is listed twice: list each sentinel once'),
         ('rediss+cluster://h', 'rediss+cluster:// is not yet supported'),
     ],
 )
@@ -88,16 +130,14 @@ def test_other_urls_are_rejected_with_a_reason_that_shows_no_secret(url, reason)
 
 @given(st.text(st.sampled_from('redis:/[]@?=&#%0 \n\0x٣'), max_size=30))
 def test_any_text_is_a_url_or_is_rejected(text):
-    for url in (text, f'redis://{text}', f'unix://{text}'):
+    for url in (text, f'redis://{text}', f'unix://{text}', f'redis+sentinel://{text}/m'):
         try:
             parsed = redis_url.parse(url)
         except RedisUrlError:
             continue
         if '%' not in url:
             again = redis_url.parse(parsed.address)
-            assert (again.host, again.port, again.path, again.database) == (
-                parsed.host, parsed.port, parsed.path, parsed.database,
-            )  # fmt: skip
+            assert again == dataclasses.replace(parsed, username=None, password=None)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +168,9 @@ def test_a_password_is_found_in_valid_and_invalid_urls(url, has):
         ('redis://localhost', False),
         ('redis://a.localhost', False),
         ('unix:///run/x', False),
+        ('redis+sentinel://localhost,far.example/m', True),
+        ('redis+sentinel://localhost,127.0.0.1/m', False),
+        ('rediss+sentinel://far.example/m', False),
     ],
 )
 def test_plaintext_to_another_machine_is_noticed(url, is_plaintext):
