@@ -22,7 +22,7 @@ DROP_REASONS = {
     'not_finite': 'a number is NaN or infinite on a route with limits or a stop',
     'out_of_limits': 'a number is outside its limits',
     'outbox_full': 'the write queue was full',
-    'over_rate': 'max_rate_hz: a newer sample took its place',
+    'over_rate': 'max_rate_hz: a newer sample took its place, or in a TFMessage a transform',
     'over_size': 'it is larger than max_bytes',
     'own_origin': 'a bridge published it, so that carrying it back would be a loop',
     'refused': 'Redis rejected the write',

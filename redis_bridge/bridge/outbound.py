@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
+from redis_bridge.bridge import frames
 from redis_bridge.bridge.describe import describe_sink
 from redis_bridge.bridge.encoders import (
     Body,
@@ -21,8 +22,10 @@ from redis_bridge.bridge.encoders import (
     recipe,
     sink_encoder,
 )
+from redis_bridge.bridge.held_back import HeldBack, Newest
 from redis_bridge.bridge.report import Reporter, joined_state
 from redis_bridge.bridge.timers import CallAt
+from redis_bridge.bridge.transforms import Transforms
 from redis_bridge.counters import Counters
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.log_once import LogOnChange, RateLimitedLog
@@ -38,6 +41,8 @@ from redis_bridge.ports import (
     size_of,
 )
 from redis_bridge.protocol.meta import Meta
+
+Step = Callable[[bytes], bytes]  # a serialized message to another one; raises PayloadError
 
 
 class LastValue:
@@ -64,10 +69,11 @@ class LastValue:
 class OutboundRoute:
     """One route from a topic to one or more sinks; a `ports.TopicReceiver`.
 
-    A sample passes on_change, then the rate limit, and is then encoded, once for all sinks that
-    take the same payload. `mirror` is given if the key comes back in on an inbound route. Called
-    from the executor's thread and the timers' thread. `on_opened` is called when `descriptions`
-    have changed.
+    A sample is prepared: frames get the names that they have in Redis, and for keys and hashes
+    transforms are joined with those before. It passes on_change, then the rate limit, and is then
+    encoded, once for all sinks that take the same payload. `mirror` is given if the key comes back
+    in on an inbound route. Called from the executor's thread and the timers' thread. `on_opened`
+    is called when `descriptions` have changed.
     """
 
     def __init__(
@@ -88,6 +94,7 @@ class OutboundRoute:
         self._call_at = call_at
         self._state = LogOnChange(log, str(route))
         self._drops = RateLimitedLog(log, route, clock)
+        self._log = log
         self._mirror = mirror
         self._on_opened = on_opened
         self._clock = clock
@@ -106,15 +113,16 @@ class OutboundRoute:
         self._lock = threading.RLock()
         self._is_open = False  # the type is known, and the route is not closed
         self._is_closed = False
-        self._takes_only_newest = not any(sink.is_event for sink in route.sinks)
+        self._takes_only_newest = False
         self._period_s = 1 / route.max_rate_hz if route.max_rate_hz else 0.0
         self._due = 0.0
-        self._waiting: tuple[bytes, bytes | None] | None = None  # held back by the rate, its body
+        self._held: HeldBack = Newest()  # back by the rate
         self._seq = 0
         self._last_body: bytes | None = None
         self._encoders: list[tuple[EncodeSample, int]] = []  # with the most bytes of a payload
         self._outputs: list[tuple[Sink, int, SinkConfig]] = []  # with the encoder's number
         self._notices: list[tuple[Sink, int]] = []  # sent once the key is written
+        self._steps: list[Step] = []  # what a sample becomes before anything else
         self._body: Body = bytes  # by which equal values are found
         self._bare: int | None = None  # the encoder whose payload is the body as well
         # Of the batch under way, a write per encoder and sample.
@@ -127,7 +135,7 @@ class OutboundRoute:
             if self._is_closed:  # by a thread that the topic's own has not heard of so far
                 return
             self._is_open = False
-            self._waiting = self._last_body = None  # may be of another type
+            self._last_body = None  # may be of another type
             try:
                 self._compile(message)
             except (InterfaceError, PayloadError) as error:
@@ -176,6 +184,7 @@ class OutboundRoute:
     def _compile(self, message: Message) -> None:
         """Compile one encoder per distinct payload, however many sinks share it."""
         route = self.route
+        self._prepare(message)
         self._encoders, self._outputs = [], []
         numbers: dict[tuple[object, ...], int] = {}
         for config, sink in zip(route.sinks, self._sinks):
@@ -195,14 +204,36 @@ class OutboundRoute:
         elif route.on_change:
             self._body = body_encoder(route, 'msgpack', 'typed', message)
 
+    def _prepare(self, message: Message) -> None:
+        """Compile what comes before the encoders."""
+        route = self.route
+        rename = frames.to_redis(route.frames, message)
+        if rename is None and route.frames is not None and not route.frames.is_default:
+            self._log.info('%s: %s names no frames for frame_prefix', route, message.name)
+        self._steps = [] if rename is None else [rename]
+        self._held = Newest()
+        transforms = Transforms.of(message)
+        is_state = not any(sink.is_event for sink in route.sinks)
+        self._takes_only_newest = is_state and transforms is None
+        if transforms is None:
+            return
+        if is_state:  # each message has only a part of it
+            self._steps.append(transforms.collect)
+        else:
+            self._held = transforms
+
     # --- one sample -----------------------------------------------------------------------------
     def _admit(self, sample: bytes) -> None:
         try:
+            for step in self._steps:
+                sample = step(sample)
             body = self._body(sample) if self.route.on_change else None
-            if body is not None and self._is_unchanged(body):
+            if body is not None and self._is_unchanged(body) and not self._awaits_parts():
                 self._skip_unchanged()
-            elif not self._period_s or self._is_due(sample, body):
+            elif not self._period_s:
                 self._send(sample, body)
+            elif (due := self._due_now(sample)) is not None:
+                self._send(due, body if due is sample else None)
         except PayloadError as error:
             self._reject(error)
 
@@ -212,9 +243,15 @@ class OutboundRoute:
             return body == self._last_body
         return self._mirror.equals(body) and self._mirrored_holds()
 
+    def _awaits_parts(self) -> bool:
+        """Return whether something waits that may count beside any newer sample."""
+        return self._held.is_partial and self._held.waits
+
     def _skip_unchanged(self) -> None:
         """Count a sample that equals the one before, unless a sink writes it again."""
-        self._drop_held_back()
+        if self._held.waits:
+            self._held.take()
+            self._counters.drop('over_rate')
         held = [sink.renew() for sink, _, config in self._outputs if not config.is_event]
         if all(held):
             self._counters.drop('unchanged')
@@ -223,28 +260,26 @@ class OutboundRoute:
         self._counters.drop(error.reason)
         self._drops.warn(error.reason, error)
 
-    def _is_due(self, sample: bytes, body: bytes | None) -> bool:
-        now = self._clock()
-        if now >= self._due:
-            self._drop_held_back()
+    def _due_now(self, sample: bytes) -> bytes | None:
+        """Return what may be sent now that there is another sample; raises PayloadError."""
+        held, now = self._held, self._clock()
+        is_due, is_first = now >= self._due, not held.waits
+        if is_due:
             self._due = now + self._period_s
-            return True
-        if self._waiting is None:
+            if is_first:
+                return sample
+        if replaced := held.add(sample):
+            self._counters.drop('over_rate', replaced)
+        if is_due:
+            return held.take()
+        if is_first:
             self._call_at(self._due, self._send_when_due)
-        else:
-            self._counters.drop('over_rate')
-        self._waiting = (sample, body)
-        return False
-
-    def _drop_held_back(self) -> None:
-        if self._waiting is not None:
-            self._waiting = None
-            self._counters.drop('over_rate')
+        return None
 
     def _send_when_due(self) -> None:
         """Send the sample that the rate held back, if one still waits and its time has come."""
         with self._lock:
-            if self._waiting is None:
+            if not self._held.waits:
                 return
             if self._clock() < self._due:
                 self._call_at(self._due, self._send_when_due)
@@ -252,18 +287,22 @@ class OutboundRoute:
                 self._send_held_back()
 
     def _send_held_back(self) -> None:
-        if self._waiting is None:
+        if not self._held.waits:
             return
-        (sample, body), self._waiting = self._waiting, None
         self._due = self._clock() + self._period_s
         try:
-            self._send(sample, body)
+            self._send(self._held.take(), None)
         except PayloadError as error:
             self._reject(error)
         self._write()
 
     def _send(self, sample: bytes, body: bytes | None) -> None:
-        """Encode a sample and add it to the writes of the batch; raises PayloadError."""
+        """Encode a sample and add it to the writes of the batch; raises PayloadError.
+
+        `body` is that of the sample, None if it is not made so far.
+        """
+        if body is None and self.route.on_change:
+            body = self._body(sample)
         meta = Meta(self._origin, self._seq + 1, self._redis.now())
         written = meta if self.route.meta else None
         writes = []

@@ -12,7 +12,7 @@ from typing import Any
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.mapping.model import RedisToRos, RosToRedis, Route, SinkConfig
 from redis_bridge.mapping.yaml12 import Path
-from redis_bridge.messages import cdr_write
+from redis_bridge.messages import cdr_write, frames
 from redis_bridge.messages.guards import Guards, check_paths
 from redis_bridge.messages.paths import field_at
 from redis_bridge.messages.types import Message
@@ -50,6 +50,7 @@ def _of_route(route: Route, describe: Describe) -> Iterator[tuple[Path, str]]:
         if not found:
             found += _failures(iter([(('encoding',), decode)]))
         found += _failures(_guards(route, message))
+    found += _failures(_frames(route, message))
     yield from found
 
 
@@ -66,6 +67,11 @@ def _fields(route: Route, message: Message) -> _Parts:
         yield ('field',), partial(field_at, message, route.field)
     for index, path in enumerate(route.fields if isinstance(route, RosToRedis) else ()):
         yield ('fields', index), partial(field_at, message, path)
+
+
+def _frames(route: Route, message: Message) -> _Parts:
+    if route.frames is not None and not route.frames.is_default:
+        yield ('frame_prefix',), partial(frames.check_frames, message)
 
 
 def _encoders(route: RosToRedis, message: Message) -> _Parts:

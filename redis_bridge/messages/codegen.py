@@ -187,7 +187,7 @@ class ReadSource(Source[A, R]):
         super().__init__(4)
 
     def emit_alignment(self, size: int) -> None:
-        self.emit(f'o = {_rounded(self.base, size)}')
+        self.emit(f'o = {rounded(self.base, size)}')
         self.base = 'o'
 
     def count(self, bound: int | None) -> str:
@@ -236,7 +236,7 @@ class ReadSource(Source[A, R]):
         padding = self.place.padding(size)
         if padding != 0:  # there is none before the items of an empty sequence
             self.hold_position()
-            self.emit(f'if {count}: o = {_rounded("o", size, padding)}')
+            self.emit(f'if {count}: o = {rounded("o", size, padding)}')
         return self.take(count if size == 1 else f'{size} * {count}'), count
 
     @contextmanager
@@ -279,7 +279,7 @@ def _as_bytes(cdr: Any) -> bytes:
     raise PayloadError(f'expected bytes, got {show(cdr)}')
 
 
-def _rounded(base: int | str, size: int, padding: int | None = None) -> str:
+def rounded(base: int | str, size: int, padding: int | None = None) -> str:
     """Return the source of a position in the buffer aligned to `size`."""
     if padding is not None:
         return f'{base} + {padding}'

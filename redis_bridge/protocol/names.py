@@ -68,6 +68,15 @@ def redis_name_problem(name: str) -> str | None:
     return None
 
 
+def redis_name(name: bytes) -> str | None:
+    """Return a name that was found in Redis; None if no route may have it."""
+    try:
+        text = name.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if redis_name_problem(text) is None else None
+
+
 def robot_problem(robot: str) -> str | None:
     """Return why `robot` is not a robot's name; None if it is."""
     if not _ROBOT.fullmatch(robot):
@@ -84,6 +93,20 @@ def topic_token(robot: str) -> str:
     """Return a robot's name as a token of topics: `tb3-1` is `tb3_1`, `4wd` is `_4wd`."""
     token = re.sub('[.-]', '_', robot)
     return f'_{token}' if token[:1].isdigit() else token
+
+
+def frame_prefix_problem(prefix: str) -> str | None:
+    """Return why `prefix` cannot be before the names of coordinate frames; None if it can."""
+    if prefix.startswith('/'):
+        return f"names of frames do not begin with '/', got {prefix!r}"
+    if prefix[-1:].isalnum():
+        return (
+            f"expected a prefix that ends with '/' or '_', got {prefix!r}: else the frames of "
+            'robot1 and robot10 could be taken for one another'
+        )
+    if _CONTROL.search(prefix):
+        return f'the name of a frame has no control characters: {prefix!r}'
+    return None
 
 
 def field_path_problem(path: str) -> str | None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 from redis_bridge.redis_io.connection import Connection
 from redis_bridge.redis_io.resp import Reply
@@ -17,13 +18,26 @@ def parse_info(reply: Reply) -> dict[bytes, bytes]:
     return dict(line.partition(b':')[::2] for line in lines)
 
 
-def serving_s(connection: Connection) -> float:
-    """Return for how many seconds the server has run as the primary, at least.
+class Uptime:
+    """For how long the server has run as the primary.
 
-    Infinite if it does not say so. One that was started or promoted since may lack what the one
-    before had taken last.
+    One that was started or promoted since may lack what the one before had taken last.
+
+    What it says is a difference of its wall clock, which may be set back. Therefore it counts,
+    too, for how long we have known this run.
     """
-    (reply,) = connection.pipe([('INFO', 'server')])
-    # It is the difference of two clocks without fractions.
-    uptime_s = float(parse_info(reply).get(b'uptime_in_seconds', math.inf)) - 1
-    return min(uptime_s, connection.primary_for_s())
+
+    def __init__(self) -> None:
+        self._run: bytes | None = None
+        self._known_since = 0.0  # monotonic
+
+    def seconds(self, connection: Connection) -> float:
+        """Return for how many seconds, at least; infinite if the server does not say so."""
+        (reply,) = connection.pipe([('INFO', 'server')])
+        info = parse_info(reply)
+        now, run = time.monotonic(), info.get(b'run_id')
+        if run != self._run:
+            self._run, self._known_since = run, now
+        said_s = float(info.get(b'uptime_in_seconds', math.inf))
+        run_s = max(said_s - 1, now - self._known_since)  # both its times are without fractions
+        return min(run_s, connection.primary_for_s())

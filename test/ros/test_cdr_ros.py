@@ -11,12 +11,14 @@ from typing import Any
 
 import msgpack
 import pytest
+from frames_walk import rename_all
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from strategies import encode_cdr, plain_values, same
 
 from redis_bridge.errors import PayloadError
 from redis_bridge.messages import cdr_read, cdr_write
+from redis_bridge.messages.frames import has_frames, renamer
 from redis_bridge.messages.types import PRIMITIVES, FieldType, Message, Primitive, Sequence, String
 from redis_bridge.payloads import msgpack_direct
 
@@ -127,6 +129,27 @@ def test_values_are_those_of_rclpy_both_ways(name):
         assert same(read(padded), value)
         assert write(read_typed(padded)) == ours
         check(padded)
+
+    agree()
+
+
+def with_prefix(name: bytes) -> bytes:
+    return b'robot1/' + name if name else name
+
+
+@pytest.mark.parametrize('name', [name for name in NAMES if has_frames(types.message(name))])
+def test_frames_that_are_renamed_are_so_for_rclpy_and_all_else_stays(name):
+    cls = types.load(name)
+    message = types.describe(cls)
+    renamed, write = renamer(message, with_prefix), cdr_write.writer(message)
+
+    @lasting
+    @given(plain_values(message))
+    def agree(value):
+        theirs = renamed(bytes(serialize_message(to_ros(message, value))))
+        expected = rename_all(message, value, with_prefix)
+        assert same(to_plain(message, deserialize_message(theirs, cls)), expected)
+        assert renamed(write(value)) == write(expected)
 
     agree()
 

@@ -13,6 +13,7 @@ from samples import NUMBER, TWIST, number
 from redis_bridge.bridge.bridge import Bridge
 from redis_bridge.bridge.route_set import GROUP_DEPTH, NEWEST_DEPTH, Changes, RouteSet
 from redis_bridge.errors import BridgeError, InterfaceError, MappingError
+from redis_bridge.mapping import topic_names
 from redis_bridge.mapping.model import (
     ChannelSinkConfig,
     ChannelSourceConfig,
@@ -44,6 +45,10 @@ def into(topic='/b', name='c', where='m.yaml:9: redis_to_ros[0]', **options):
 
 def command(topic='/cmd_vel', name='cmd', after_ms=500, **options):
     return into(topic, name, type=TWIST.name, stop=Stop(after_ms, repeat=1), **options)
+
+
+def make_bridge(mapping, ros, redis):
+    return Bridge(mapping, ros, redis, log=LOG, resolve=topic_names.resolver(), distro='kilted')
 
 
 class World:
@@ -93,7 +98,7 @@ def test_both_sides_are_asked_for_the_whole_set(world):
 def test_a_publisher_for_a_group_keeps_what_waits_but_not_for_later_subscribers(world, qos, depth):
     group = StreamSourceConfig('s', 'group', 'g')
     world.routes.apply([into('/group', source=group, qos=qos), into('/channel', 'c')])
-    depths = {name: asked.depth for name, _, asked, _ in world.ros.publishers}
+    depths = {name: asked.depth for name, _, asked, *_ in world.ros.publishers}
     assert depths == {'/group': depth, '/channel': None}
 
 
@@ -109,7 +114,7 @@ def test_a_publisher_for_a_group_keeps_what_waits_but_not_for_later_subscribers(
 )
 def test_commands_are_not_kept_for_a_subscriber_that_is_behind(world, options, depth):
     world.routes.apply([into(**options)])
-    assert {asked.depth for _, _, asked, _ in world.ros.publishers} == {depth}
+    assert {asked.depth for _, _, asked, *_ in world.ros.publishers} == {depth}
 
 
 def test_routes_that_stay_equal_go_on_undisturbed(world):
@@ -149,6 +154,26 @@ def test_routes_share_a_publisher_until_the_last_is_gone(world):
     assert len(world.ros.publishers) == 1
     world.receive('two', b'{"data": 1}')
     assert len(world.published('/b')) == 1
+
+
+def test_what_keys_hold_is_latched_for_each_key(world):
+    def state(key):
+        return into(source=KeySourceConfig(key))
+
+    world.routes.apply([state('one'), state('two'), into(name='c'), into(name='d')])
+    assert len(world.ros.publishers) == 3
+    world.receive('one', b'{"data": 1}')
+    world.receive('two', b'{"data": 2}')
+    assert [len(publisher.published) for publisher in world.ros.publishers.values()] == [1, 1, 0]
+    world.routes.apply([state('two')])
+    (left,) = world.ros.publishers.values()
+    assert len(left.published) == 1
+
+
+def test_of_commands_in_keys_only_the_newest_is_latched(world):
+    keys = [command('/cmd_vel', source=KeySourceConfig(key)) for key in ('one', 'two')]
+    world.routes.apply(keys)
+    assert len(world.ros.publishers) == 1
 
 
 def test_the_errors_of_all_routes_are_reported_and_nothing_changes(world):
@@ -193,6 +218,24 @@ def test_two_routes_with_one_text_are_two_routes(world):
         [replace(out(), sinks=sinks, field='x'), replace(out(), sinks=sinks, field='y')]
     )
     assert list(world.routes.running()) == ['/a -> channel c', '/a -> channel c #2']
+
+
+def test_routes_with_one_text_go_on_undisturbed_in_other_lines(world):
+    one, two, three = (
+        replace(out(), sinks=(ChannelSinkConfig('c'),), field=field) for field in 'xyz'
+    )
+    assert world.routes.apply([one, two, three]) == Changes(0, 0, 3, 0)
+    before = world.routes.running()
+    assert world.routes.apply([three, one, two]) == Changes(3, 0, 0, 0)
+    assert world.routes.running() == before
+    assert world.routes.apply([three, two]) == Changes(2, 0, 0, 1)
+    four = replace(one, field='w')
+    assert world.routes.apply([four, three, two]) == Changes(2, 0, 1, 0)
+    after = world.routes.running()
+    assert list(after) == ['/a -> channel c', '/a -> channel c #3', '/a -> channel c #2']
+    assert all(after[name] is before[name] for name in list(after)[1:])
+    five = replace(two, field='v')
+    assert world.routes.apply([four, three, five]) == Changes(2, 1, 0, 0)
 
 
 def test_a_key_that_goes_both_ways_does_not_loop(world):
@@ -371,7 +414,7 @@ def test_an_error_leaves_a_key_that_goes_both_ways_as_it_was(world):
 def test_a_bridge_takes_the_routes_of_another_mapping_until_it_is_closed():
     ros, redis = FakeRos(NUMBER), FakeRedis()
     mapping = Mapping('m.yaml', 'robot1', ros_to_redis=(out(),))
-    with Bridge(mapping, ros, redis, log=LOG) as bridge:
+    with make_bridge(mapping, ros, redis) as bridge:
         assert bridge.change(replace(mapping, redis_to_ros=(into(),))) == Changes(1, 0, 1, 0)
         assert set(bridge.report()) == {'/a -> key k', 'channel c -> /b'}
         assert [source.config.name for source in redis.sources] == ['c']
@@ -383,7 +426,7 @@ def test_a_bridge_takes_the_routes_of_another_mapping_until_it_is_closed():
 def test_a_bridge_runs_its_mapping_and_closes_it():
     ros, redis = FakeRos(NUMBER), FakeRedis()
     mapping = Mapping('m.yaml', 'robot1', ros_to_redis=(out(),), redis_to_ros=(into(),))
-    with Bridge(mapping, ros, redis, log=LOG) as bridge:
+    with make_bridge(mapping, ros, redis) as bridge:
         assert ros.calls == ['want', 'start']
         assert redis.calls == ['want', 'start']
         fields = bridge.status()

@@ -124,3 +124,31 @@ ros_to_redis:
 """,
         describe=describe,
     )
+
+
+FRAMES = f'pkg/Head head\n{LINE}\nMSG: pkg/Head\nstring frame_id'
+
+
+def test_a_frame_prefix_of_a_type_without_frames_is_an_error_unless_it_is_a_default(tmp_path):
+    types = {**TYPES, 'pkg/msg/Framed': parse_definition('pkg/msg/Framed', FRAMES)}
+    routes = """\
+ros_to_redis:
+- {topic: /a, type: pkg/Framed, to: {key: a}%s}
+- {topic: /b, type: pkg/Twist, to: {key: b}%s}
+redis_to_ros:
+- {key: c, topic: /c, type: pkg/Framed%s}
+- {key: d, topic: /d, type: pkg/Scalar%s}
+"""
+    own = 'version: 1\n' + routes % ((', frame_prefix: "{robot}/"',) * 4)
+    advice = (
+        'has no frame_id, child_frame_id or other string that ends in _frame_id: leave '
+        'frame_prefix out'
+    )
+    assert errors(tmp_path, own, describe=types.get) == [
+        f'm.yaml:4: ros_to_redis[1].frame_prefix: pkg/msg/Twist {advice}',
+        f'm.yaml:7: redis_to_ros[1].frame_prefix: pkg/msg/Scalar {advice}',
+    ]
+    load(tmp_path, own, describe=lambda name: None)
+    default = 'version: 1\ndefaults: {frame_prefix: "{robot}/"}\n' + routes % (('',) * 4)
+    mapping = load(tmp_path, default, describe=types.get)
+    assert mapping.ros_to_redis[1].frames.text == 'r1/'
