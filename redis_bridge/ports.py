@@ -21,8 +21,8 @@ from redis_bridge.protocol.descriptions import NameDescription
 from redis_bridge.protocol.meta import Meta
 
 Payload = bytes | dict[str, bytes]  # a dict of fields for a hash
-WAITING = 'waiting for a publisher'  # a topic's state
 SENTINEL_ROLE = 'sentinel '  # roles that begin so are spare, as long as nothing else waits
+WAITING = 'waiting for a publisher'  # a topic's state
 
 
 def size_of(payload: Payload) -> int:

@@ -21,9 +21,10 @@ def parse_info(reply: Reply) -> dict[bytes, bytes]:
 class Uptime:
     """For how long the server has run as the primary.
 
-    One that was started or promoted since may lack what the one before had taken last. What the
-    server says is a difference of its wall clock, which may be set back. Therefore it counts, too,
-    for how long we have known this run.
+    One that was started or promoted since may lack what the one before had taken last.
+
+    What the server says is a difference of its wall clock, which may be set back. Therefore it counts,
+    too, for how long we have known this run.
     """
 
     def __init__(self) -> None:
@@ -38,5 +39,5 @@ class Uptime:
         if run != self._run:
             self._run, self._known_since = run, now
         said_s = float(info.get(b'uptime_in_seconds', math.inf))
-        uptime_s = max(said_s - 1, now - self._known_since)  # its times are without fractions
-        return min(uptime_s, connection.primary_for_s())
+        run_s = max(said_s - 1, now - self._known_since)  # both its times are without fractions
+        return min(run_s, connection.primary_for_s())

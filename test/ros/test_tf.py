@@ -107,7 +107,10 @@ def bridge_of(redis_server, redis_side_at, tmp_path):
             )
             ros = RosSide(graph.node, LOG, has_gid=has_publisher_gid())
             graph.on_close(ros.close)
-            bridge = Bridge(load(path, robot=robot), ros, redis, log=LOG)
+            bridge = Bridge(
+                load(path, robot=robot), ros, redis,
+                log=LOG, resolve=graph.node.resolve_topic_name, distro='kilted',
+            )  # fmt: skip
             opened.enter_context(bridge)
             graph.start()
             opened.callback(bridge.close)

@@ -21,6 +21,10 @@ class Server:
         self.run = 'a'
         self.uptime = 0
         self.is_denied = False
+        self.primary_s = math.inf
+
+    def primary_for_s(self) -> float:
+        return self.primary_s
 
     def pipe(self, commands):
         assert commands == [('INFO', 'server')]
@@ -59,6 +63,12 @@ def test_a_clock_that_is_set_back_does_not_hide_how_long_the_run_is_known(clock)
     assert uptime.seconds(server) == 0
     clock.now += 2
     assert uptime.seconds(server) == 2
+
+
+def test_a_replica_that_was_promoted_counts_as_started_then(clock):
+    server, uptime = Server(), Uptime()
+    server.uptime, server.primary_s = 3600, 2.5
+    assert uptime.seconds(server) == 2.5
 
 
 def test_without_the_right_to_ask_it_counts_as_long(clock):
