@@ -23,8 +23,8 @@ class Uptime:
 
     One that was started or promoted since may lack what the one before had taken last.
 
-    What the server says is a difference of its wall clock, which may be set back. Therefore it counts,
-    too, for how long we have known this run.
+    What the server says is a difference of its wall clock, which may be set back. Therefore it
+    counts, too, for how long we have known this run.
     """
 
     def __init__(self) -> None:
