@@ -9,7 +9,8 @@ ARGS ?=
 
 VENV := .venv/$(DISTRO)
 COLCON := .venv/colcon
-# Tests keep to this ROS domain and the next, not your robot's; set it where two runs share a machine.
+# Tests keep to this ROS domain, the next, and the two that are 10 above, not your robot's; set it
+# where two runs share a machine.
 TEST_DOMAIN_ID ?= $(if $(filter jazzy,$(DISTRO)),83,81)
 
 DISTROS := $(filter-out bench colcon,$(basename $(notdir $(wildcard requirements/*.txt))))

@@ -49,7 +49,7 @@ setup(
     entry_points={
         'console_scripts': [
             f'{NAME} = {NAME}.node:main',
-            f'redis-bridge = {NAME}.cli.main:main',
+            f'redis-bridge = {NAME}.cli.__main__:main',
         ],
     },
 )

@@ -48,7 +48,9 @@ ENTRIES: dict[tuple[str, str], list[Candidate]] = {
 ENCODINGS = [JSON, CDR]  # beside msgpack; with --full, of every kind
 QUICK_KINDS = {(OUT, 'Odometry'), (OUT, 'Image'), (IN, 'Twist')}
 TIMED = {(OUT, 'Odometry'), (IN, 'Odometry'), (IN, 'Twist')}  # CPU and latency at fixed rates, too
-MEASURES = ('rate', 'cpu', 'latency', 'rest', 'startup', 'routes', 'sinks', 'beside')
+MEASURES = (
+    'rate', 'cpu', 'latency', 'rest', 'startup', 'routes', 'sinks', 'patterns', 'beside',
+)  # fmt: skip
 QUICK_MEASURES = ('rate', 'cpu', 'latency', 'rest')
 # A second at 10 Hz is ten messages, with or without the bridge's report of every two seconds.
 HZ = {'quick': (1000,), 'default': (100, 1000), 'full': (10, 100, 1000)}
@@ -57,6 +59,7 @@ HAND_HZ = 100  # the hand-written node is sure to take so much
 AMPLE = 1.5  # times a fixed rate: who sustains that is not near its limit there
 ROUTES = (1, 10, 100)
 START_ROUTES = {'quick': (100,), 'default': (10, 100, 1000), 'full': (10, 100, 1000)}
+MATCHES = 100
 SINKS = {1: ('channel',), 2: ('key', 'channel'), 4: ('key', 'hash', 'stream', 'channel')}
 
 
@@ -174,6 +177,9 @@ def _run(
         measure.start_up(
             environment, START_ROUTES[options.pace], replace(pace, rounds=1), figures, say
         )
+    if 'patterns' in measures:
+        say('--- patterns')
+        measure.patterns(environment, MATCHES, pace, figures, say)
     if 'beside' in measures:
         say('--- commands beside images')
         measure.beside(environment, pace, figures, say)
@@ -227,10 +233,12 @@ def _can_take(entry: Candidate, rate: int, comparison: Comparison, figures: Figu
 
 
 def _over_routes() -> list[Candidate]:
-    return [
+    routes = [
         replace(MSGPACK, name=f'over {count} route{"s" if count > 1 else ""}', routes=count)
         for count in ROUTES
     ]
+    matches = replace(MSGPACK, name=f'over {MATCHES} matches', routes=MATCHES, is_pattern=True)
+    return [*routes, matches]
 
 
 def _over_sinks() -> list[Candidate]:

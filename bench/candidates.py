@@ -35,6 +35,7 @@ class Candidate:
     send: str = 'payload'
     routes: int = 1
     is_guarded: bool = False  # its route to ROS is one for commands
+    is_pattern: bool = False  # one pattern takes all its topics
 
     @property
     def slug(self) -> str:
@@ -49,13 +50,16 @@ class Candidate:
     @property
     def redis_names(self) -> list[str]:
         """The channels, and keys, of its routes."""
-        return [f'{self.slug}:{number}' for number in range(self.routes)]
+        return [f'{self.slug}:t{number}' for number in range(self.routes)]
 
     def mapping(self, direction: str, kind: Kind, *, typed: bool = False) -> dict[str, Any]:
         """Return the mapping file of a bridge; `typed`: it does not wait to discover types."""
         route = self._out_route if direction == OUT else self._in_route
         section = 'ros_to_redis' if direction == OUT else 'redis_to_ros'
-        routes = [route(kind, *names) for names in zip(self.topics, self.redis_names)]
+        names = [*zip(self.topics, self.redis_names)]
+        if self.is_pattern:
+            names = [(f'/{self.slug}/{{part:*}}', f'{self.slug}:{{part}}')]
+        routes = [route(kind, *each) for each in names]
         if typed:
             routes = [{**route, 'type': kind.type} for route in routes]
         return {'version': 1, section: routes}

@@ -155,6 +155,39 @@ def start_up(
             say(f'{count} routes: started in {took:.1f} s')
 
 
+def patterns(environment: Environment, count: int, pace: Pace, figures: Figures, say: Say) -> None:
+    """See what a pattern with so many matches takes at the start and at rest, beside routes."""
+    written = replace(MSGPACK, name=f'{count} written routes', routes=count)
+    matched = replace(MSGPACK, name=f'{count} matches', routes=count, is_pattern=True)
+    for _ in range(pace.growth_rounds):
+        for candidate in (written, matched):
+            _beside_publishers(environment, candidate, pace, figures, say)
+
+
+def _beside_publishers(
+    environment: Environment, candidate: Candidate, pace: Pace, figures: Figures, say: Say
+) -> None:
+    kind, subject = KINDS['Odometry'], Subject(OUT, 'Odometry', candidate.name)
+    _, load = environment.agent('load', 'load', 'ros', kind, [candidate])
+    children = [load]
+    try:
+        mapping = candidate.mapping(OUT, kind)
+        command = bridge_command(candidate.slug, mapping, environment.port, environment.folder)
+        begun = time.monotonic()
+        child = environment.start(candidate.slug, command)
+        children.append(child)
+        _wait_for_report(environment, candidate, child)
+        took = time.monotonic() - begun
+        figures.add(subject, 'start_s', took)
+        time.sleep(2.0)  # the first looks at the graph are no part of idling
+        figures.add(subject, 'start_cpu_s', cpu_seconds(child.pid))
+        figures.add(subject, 'memory_mb@rest', memory_mb(child.pid))
+        figures.add(subject, 'cpu_percent@idle', _idle_percent(child.pid, pace.idle_s))
+        say(f'{candidate.name}: started in {took:.1f} s')
+    finally:
+        stop(children, STOP_S)
+
+
 def _routes_reported(fields: list[bytes]) -> int:
     return sum(field.startswith(b'route:') for field in fields)
 
@@ -164,7 +197,8 @@ def _wait_for_report(environment: Environment, candidate: Candidate, child: Chil
     deadline = time.monotonic() + START_S
     key = f'redis_bridge:robot:{candidate.slug}'
     environment.db.delete(key)
-    while _routes_reported(environment.db.hkeys(key)) < candidate.routes:
+    expected = candidate.routes + candidate.is_pattern  # which has a report of its own
+    while _routes_reported(environment.db.hkeys(key)) < expected:
         if how_it_ended := child.how_it_ended():
             raise RuntimeError(how_it_ended)
         if time.monotonic() > deadline:

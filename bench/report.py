@@ -22,7 +22,7 @@ WAYS = {'out': 'ROS → Redis', 'in': 'Redis → ROS'}
 FAMILIES = {
     'rate and cost': ('rate', 'cpu_us', 'server_us'),
     'latency': ('p50_ms', 'p90_ms', 'p99_ms'),
-    'at rest': ('start_s', 'cpu_percent', 'memory_mb'),
+    'at rest': ('start_s', 'start_cpu_s', 'cpu_percent', 'memory_mb'),
 }
 LOAD_LIMITED = (
     '≥: at the next rate the load could send no faster, or the receiver take no more, so that the '

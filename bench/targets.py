@@ -81,6 +81,12 @@ def targets() -> Iterator[Target]:
     yield Target(OUT, ODOMETRY, '100 routes', 'memory_mb@rest', 'at most', 120)
     yield Target(OUT, ODOMETRY, '1000 routes', 'start_s', 'at most', 10)
     yield Target(OUT, ODOMETRY, 'over 100 routes', 'rate', 'at least', 0.8, 'over 1 route')
+    matches, written = '100 matches', '100 written routes'
+    for measure in ('start_cpu_s', 'cpu_percent@idle', 'memory_mb@rest'):
+        yield Target(OUT, ODOMETRY, matches, measure, 'at most', 1.1, written)
+    over, routes = 'over 100 matches', 'over 100 routes'
+    yield Target(OUT, ODOMETRY, over, 'rate', 'at least', 0.9, routes)
+    yield Target(OUT, ODOMETRY, over, 'cpu_us@1000', 'at most', 1.1, routes)
     for kind in (ODOMETRY, 'Twist'):
         yield Target(IN, kind, BRIDGE, 'rate', 'at least', 0.8, 'floor')
         yield Target(IN, kind, BRIDGE, 'rate', 'at least', 8, 'hand')

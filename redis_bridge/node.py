@@ -104,11 +104,13 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         opened.callback(topics.destroy_node)
         ros = RosSide(topics, log, has_gid=has_gid, clock=services.get_clock())
         opened.callback(ros.close)
-        bridge = Bridge(mapping, ros, redis, log=log)
+        bridge = Bridge(
+            mapping, ros, redis,
+            log=log, resolve=services.resolve_topic_name, distro='kilted' if has_gid else 'jazzy',
+        )  # fmt: skip
         Diagnostics(services, mapping.robot, bridge.report, redis.states, log)
-        RosterTopics(services, redis.watch_robots, log)
-        leased = [lease.name for lease in mapping.leases]
-        LeaseServices(services, leased, redis.acquire_lease, redis.release_lease)
+        RosterTopics(services, redis.watch_robots, redis.now, log)
+        LeaseServices(services, mapping.leases, redis.acquire_lease, redis.release_lease)
         if not stop.empty():
             return stop.get()
         opened.enter_context(bridge)
@@ -122,7 +124,9 @@ def _run(args: list[str], stop: SimpleQueue[int]) -> int:
         opened.callback(bridge.close)  # first of all, because it stops the robots
         log.info(
             'robot %s: %d routes to Redis, %d to ROS',
-            mapping.robot, len(mapping.ros_to_redis), len(mapping.redis_to_ros),
+            mapping.robot,
+            len(mapping.ros_to_redis) + len(mapping.outbound_patterns),
+            len(mapping.redis_to_ros) + len(mapping.inbound_patterns),
         )  # fmt: skip
         for route in (*mapping.ros_to_redis, *mapping.redis_to_ros):
             log.debug('%s', route)

@@ -21,6 +21,7 @@ from redis_bridge.protocol.descriptions import NameDescription
 from redis_bridge.protocol.meta import Meta
 
 Payload = bytes | dict[str, bytes]  # a dict of fields for a hash
+WAITING = 'waiting for a publisher'  # a topic's state
 
 
 def size_of(payload: Payload) -> int:
@@ -129,6 +130,25 @@ class SourceRequest(NamedTuple):
     max_bytes: int
 
 
+class ChannelsRequest(NamedTuple):
+    """The channels that a pattern of sources asks for.
+
+    `heard` is called from the source's thread with channels that no `SourceRequest` of this
+    pattern reads so far, in the order of their messages, before these are handed on: to those that
+    read them then. If the requests of a pattern change, it is called once more with each channel
+    that is read already. It may raise nothing.
+    """
+
+    pattern: str  # as PSUBSCRIBE takes it; it may match more than is wanted
+    is_command: bool
+    heard: Callable[[Sequence[str]], None]
+
+
+# Takes all keys and streams that senders have registered in Redis, as (kind, name). One that is
+# missing for less than a few seconds is among them.
+TakeRegistered = Callable[[frozenset[tuple[str, str]]], None]
+
+
 class RedisSide(Protocol):
     """The Redis world of one bridge."""
 
@@ -155,8 +175,20 @@ class RedisSide(Protocol):
     def want(self, sources: Collection[SourceRequest]) -> None:
         """Read exactly these names from now on; sources that stay keep their place."""
 
-    def source_state(self, source: SourceRequest) -> str:
+    def discover(
+        self, channels: Collection[ChannelsRequest], registered: TakeRegistered | None
+    ) -> None:
+        """Look for names of exactly these patterns from now on.
+
+        `registered` is called from a thread of this side, at first if there are any names, and
+        after each change; one that is asked for already is not called again. None if nobody asks.
+        """
+
+    def source_state(self, source: SourceRequest | ChannelsRequest) -> str:
         """Return 'open', or why nothing is read: the claim, the connection, or the name itself."""
+
+    def registry_state(self) -> str:
+        """Return 'open', or why registered names are not found."""
 
     def describe(self, descriptions: Collection[NameDescription]) -> None:
         """Describe exactly these names in Redis from now on, for programs without the mapping."""
@@ -215,6 +247,17 @@ class TopicRequest(NamedTuple):
     receiver: TopicReceiver
 
 
+class TopicsRequest(NamedTuple):
+    """The topics that patterns ask for.
+
+    `found` is called from the executor's thread with all such topics that somebody other than a
+    bridge publishes, at first and after each change.
+    """
+
+    is_wanted: Callable[[str], bool]  # by the topic's full name
+    found: Callable[[frozenset[str]], None]
+
+
 class Publisher(Protocol):
     """A topic that a route publishes; usable from every thread."""
 
@@ -261,6 +304,9 @@ class RosSide(Protocol):
     def want(self, topics: Collection[TopicRequest]) -> None:
         """Subscribe to exactly these topics from now on; topics that stay lose no message."""
 
+    def discover(self, request: TopicsRequest | None) -> None:
+        """Look for topics of exactly this request from now on; within a second they are found."""
+
     def publisher(
         self, name: str, type_name: str, qos: Qos, latched: bool, owner: str = ''
     ) -> Publisher:
@@ -275,3 +321,34 @@ class RosSide(Protocol):
 
     def start(self) -> None:
         """Look at the graph for the first time, so that nothing already there is missed."""
+
+
+class TopicLook(NamedTuple):
+    """What a route would find of its topic now."""
+
+    type: str | None  # None: not known so far
+    qos: str  # by which the bridge would subscribe or publish; empty if the type is not known
+    ends: int  # publishers, or subscribers
+    state: str  # of the route: 'open', or why nothing is carried
+
+
+class GraphLook(Protocol):
+    """The ROS world as it is now, which looking does not change."""
+
+    def wait(self) -> str | None:
+        """Wait until nothing more is found; return why something may yet be missing."""
+
+    def summary(self) -> str:
+        """Return the ROS domain, and how many nodes and topics are in it."""
+
+    def published(self) -> frozenset[str]:
+        """Return all topics that somebody other than a bridge publishes."""
+
+    def outbound(self, topic: str, asked: Sequence[tuple[str | None, Qos]]) -> list[TopicLook]:
+        """Return what each route would find of a topic that they carry to Redis.
+
+        :param asked: the type and QoS of each of these routes.
+        """
+
+    def inbound(self, topic: str, type_name: str, asked: Qos, latched: bool) -> TopicLook:
+        """Return what a route would find of a topic that it publishes."""

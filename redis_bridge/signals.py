@@ -27,14 +27,24 @@ def stopped_by_signals() -> Iterator[SimpleQueue[int]]:
     stop: SimpleQueue[int] = SimpleQueue()
     for number in SIGNALS:
         signal.signal(number, lambda *_: stop.put(0))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    release_signals()
     try:
         yield stop
     finally:
         # Blocked first: Python complains of a signal that comes while its handler changes.
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        hold_signals()
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
+
+
+def hold_signals() -> None:
+    """Have SIGINT and SIGTERM wait for `stopped_by_signals` or `release_signals`."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def release_signals() -> None:
+    """Have SIGINT and SIGTERM count from now on, also one that was held."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def hold_hangups() -> None:

@@ -30,8 +30,9 @@ ACKED_WITHIN_S = 30.0  # by then DDS has resent, or given up a subscriber that i
 BURSTS_AFTER_S = 1.0
 BURST_GAP_S = 0.02
 
-# Rejections that need no dead-letter entry. A group's other rejected entries go to
-# `<stream>:dead`.
+# What becomes of a group's rejected entries: some are handed on again, here or to another reader,
+# others need no dead letter, and the rest goes to `<stream>:dead`.
+COME_AGAIN = ('closed', 'no_lease')
 NOT_DEAD_LETTERED = ('own_origin', 'same_graph', 'mirrored')
 
 
@@ -89,7 +90,10 @@ class InboundRoute:
             publisher.message, route.field, guards, ros_now
         )
         self._rename = frames.to_ros(route.frames, publisher.message)  # takes their prefix off
-        counts_each = route.source.is_event and route.deliver == 'all'
+        # Of a group, others may read entries as well.
+        counts_each = (
+            route.source.is_event and route.source.group is None and route.deliver == 'all'
+        )
         self._gaps = GapFinder() if counts_each else None
         self._clock = clock
         self._waiting: deque[_Published] = deque()  # for subscribers to acknowledge them
@@ -112,6 +116,8 @@ class InboundRoute:
             self._unacked = 0
         if self._closed or not publisher.has_subscribers():
             return 0
+        if self.route.source.group is not None and self._lacks_lease():
+            return 0  # others may take them meanwhile
         if not self._waiting:
             return publisher.depth
         self._count_unacked()
@@ -171,9 +177,8 @@ class InboundRoute:
     def report(self) -> RouteReport:
         """Return what the route did; carried is what was published."""
         states = [self._redis.source_state(self.request), self.publisher.state()]
-        lease = self.route.lease
-        if lease is not None and self._redis.lease_token(lease) is None:
-            states.append(f'waiting for the lease {lease}')
+        if self._lacks_lease():
+            states.append(f'waiting for the lease {self.route.lease}')
         return self._reporter.report(joined_state(*states))
 
     def close(self) -> None:
@@ -201,9 +206,8 @@ class InboundRoute:
         message = self._to_cdr(value)
         if term is None or self._redis.term() != term:
             raise Rejection('closed')
-        lease = self.route.lease
-        if lease is not None and self._redis.lease_token(lease) is None:
-            raise Rejection('no_lease', f'the lease {lease} is not held')
+        if self._lacks_lease():
+            raise Rejection('no_lease', f'the lease {self.route.lease} is not held')
         if self._is_new is not None and not self._is_new(message):
             raise Rejection('mirrored')
         if self._rename is not None:
@@ -213,6 +217,11 @@ class InboundRoute:
         elif not self.dead_man.command(self.publisher, message, self._counters):
             raise Rejection('closed')
         return meta
+
+    def _lacks_lease(self) -> bool:
+        """Return whether the route needs a lease that this bridge does not hold."""
+        lease = self.route.lease
+        return lease is not None and self._redis.lease_token(lease) is None
 
     def _check_graph(self, meta: Meta) -> None:
         """Reject what another bridge took from this very topic, because it is there already."""
@@ -240,9 +249,11 @@ class InboundRoute:
             raise Rejection('from_future', f'the stamp is {hint}')
 
     def _reject(self, received: Received, reason: str, text: str) -> None:
+        if reason in COME_AGAIN and received.acknowledge is not None:
+            received.acknowledge(None)
+            return
         self.drop(reason, text)
-        if reason != 'closed':  # such an entry stays in its group for the next reader
-            _acknowledge([received], reason in NOT_DEAD_LETTERED)
+        _acknowledge([received], reason in NOT_DEAD_LETTERED)
 
     def _count_unacked(self) -> None:
         """Count, once each, the entries that subscribers did not acknowledge in time."""

@@ -95,7 +95,7 @@ class Rates:
 
 def _rates(report: RouteReport, before: RouteReport, elapsed: float) -> tuple[float, float]:
     """Return the rate in Hz and the latency in ms since the report before."""
-    if report is before:
+    if report is before or report.carried < before.carried:  # less after a reload
         return 0.0, 0.0
     count = report.latency_count - before.latency_count
     latency_s = report.latency_sum_s - before.latency_sum_s

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, count
 from typing import Any, NamedTuple, TypeVar
 
 from redis_bridge.bridge.dead_man import DeadMan, close_all
@@ -49,6 +50,7 @@ class _Wanted(NamedTuple):
     # The route, with the route in the other direction if they share a key. Both are without their
     # places in the file, which do not make them differ.
     made_from: tuple[Route, Route | None]
+    is_match: bool  # of a pattern
 
 
 class Changes(NamedTuple):
@@ -89,11 +91,13 @@ class RouteSet:
         self._stop_at = stop_at
         self._log = log
         self._clock = clock
+        self.failed: dict[str, str] = {}  # of the matches of patterns: why a route is not running
         self._wanted: dict[str, _Wanted] = {}
         self._running: dict[str, RunningRoute] = {}
         self._dead_men: list[DeadMan] = []  # of all topics that routes with a stop command
         self._unclaimed: list[DeadMan] = []  # of these, those of no route that stays so far
         self._last_values: dict[str, LastValue] = {}  # of mirrored keys
+        self._is_closed = False
         self._describing = threading.Lock()  # so that an older set cannot replace a newer one
 
     def running(self) -> dict[str, RunningRoute]:
@@ -108,20 +112,21 @@ class RouteSet:
         """Return the running routes to ROS."""
         return _only(InboundRoute, self._running.values())
 
-    def apply(self, routes: Iterable[Route]) -> Changes:
+    def apply(self, routes: Iterable[Route], matches: Iterable[Route] = ()) -> Changes:
         """Run exactly these routes; those that stay equal go on undisturbed.
 
         Raises MappingError, with the errors of all routes, for errors that only the message types
         show: unknown types, paths that a type does not have, values that do not fit. Nothing is
-        changed then.
+        changed then. Of `matches`, which patterns have made, each that has an error is left out.
         """
-        wanted = _by_id(routes)
+        wanted = _by_id(routes, matches, self._wanted)
         kept = {
             name: route
             for name, route in self._running.items()
             if name in wanted and wanted[name].made_from == self._wanted[name].made_from
         }
         opened = self._open({name: wanted[name] for name in wanted if name not in kept}, kept)
+        wanted = {name: want for name, want in wanted.items() if name not in self.failed}
         before, self._wanted = self._running, wanted
         self._running = {name: kept.get(name) or opened[name] for name in wanted}
         self._close([route for name, route in before.items() if name not in kept])
@@ -145,11 +150,15 @@ class RouteSet:
             except InterfaceError as error:
                 self._log.error('%s: %s', route.route, error)
 
+    def close(self) -> None:
+        """Run no routes any more; descriptions stay, for stored data."""
+        self._is_closed = True
+        self.apply(())
+
     def _describe(self) -> None:
-        """Describe the names of all routes; at the end the descriptions stay, for stored data."""
         with self._describing:
-            routes = self._running.values()
-            if routes:
+            if not self._is_closed:
+                routes = self._running.values()
                 self._redis.describe([each for route in routes for each in route.descriptions])
 
     def _open(
@@ -166,15 +175,20 @@ class RouteSet:
         self._last_values = {
             key.name: last_values[key.name] for key in keys if key and key.name in last_values
         }
+        failed: dict[str, str] = {}
         for name, want in wanted.items():
             try:
                 opened[name] = self._open_one(*want.made_from)
             except BridgeError as error:
-                problems.append(Problem(want.where, None, '', str(error)))
+                if want.is_match:
+                    failed[name] = str(error)
+                else:
+                    problems.append(Problem(want.where, None, '', str(error)))
         if problems:
             self._last_values = last_values
             self._close(list(opened.values()))
             raise MappingError(problems)
+        self.failed = failed
         return opened
 
     def _open_one(self, route: Route, partner: Route | None) -> RunningRoute:
@@ -293,21 +307,42 @@ def _serialize(setting: str, message: Message, value: Any, guards: Guards) -> by
         raise PayloadError(f'{setting}: {error}') from None
 
 
-def _by_id(routes: Iterable[Route]) -> dict[str, _Wanted]:
-    """Return the routes by id, each with the other route of a key that goes both ways."""
-    routes = list(routes)
-    by_key = {(type(route), _key_name(route)): replace(route, where='') for route in routes}
-    wanted: dict[str, _Wanted] = {}
-    for route in routes:
-        name, number = str(route), 1
-        while name in wanted:  # two routes may publish parts of one topic to one channel
-            number += 1
-            name = f'{route} #{number}'
+def _by_id(
+    routes: Iterable[Route], matches: Iterable[Route], running: Mapping[str, _Wanted]
+) -> dict[str, _Wanted]:
+    """Return the routes by id, each with the other route of a key that goes both ways.
+
+    Two routes may publish parts of one topic to one channel. Then their ids are numbered, and
+    those that run already keep theirs.
+    """
+    all_ = [*((route, False) for route in routes), *((route, True) for route in matches)]
+    by_key = {(type(route), _key_name(route)): replace(route, where='') for route, _ in all_}
+    same_text: dict[str, dict[str, _Wanted]] = {}
+    for name, want in running.items():
+        same_text.setdefault(str(want.made_from[0]), {})[name] = want
+    found: list[tuple[str | None, _Wanted]] = []  # with the id, if it runs already
+    for route, is_match in all_:
         other = RedisToRos if isinstance(route, RosToRedis) else RosToRedis
         key = _key_name(route)
         partner = by_key.get((other, key)) if key is not None else None
-        wanted[name] = _Wanted(route.where, (replace(route, where=''), partner))
+        want = _Wanted(route.where, (replace(route, where=''), partner), is_match)
+        there = same_text.get(str(route), {})
+        same = (name for name, one in there.items() if one.made_from == want.made_from)
+        kept = next(same, None)
+        there.pop(kept or '', None)
+        found.append((kept, want))
+    taken = {name for name, _ in found if name is not None}
+    wanted: dict[str, _Wanted] = {}
+    for kept, want in found:
+        name = kept or _free_id(str(want.made_from[0]), taken)
+        taken.add(name)
+        wanted[name] = want
     return wanted
+
+
+def _free_id(text: str, taken: Collection[str]) -> str:
+    numbered = chain([text], (f'{text} #{number}' for number in count(2)))
+    return next(name for name in numbered if name not in taken)
 
 
 def _key_name(route: Route) -> str | None:

@@ -1,10 +1,20 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""`python -m redis_bridge.cli`: the command `redis-bridge`."""
+"""The program `redis-bridge`; signals wait until it is loaded."""
 
 import sys
 
-from redis_bridge.cli.main import main
+from redis_bridge.signals import hold_signals
 
-sys.exit(main())
+
+def main() -> int:
+    """Run one command; return the exit status."""
+    hold_signals()
+    from redis_bridge.cli import main
+
+    return main.main()
+
+
+if __name__ == '__main__':
+    sys.exit(main())

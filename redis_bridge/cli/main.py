@@ -3,8 +3,8 @@
 
 """The command `redis-bridge`.
 
-Only `run` and `demo` use ROS, and `check` needs no Redis client: each command imports what it
-needs when it is called.
+Only `run`, `demo` and `check --live` use ROS, and `check` needs no Redis client: each command
+imports what it needs when it is called.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from redis_bridge.cli.queue_command import Queue
 from redis_bridge.cli.robots import Robots
 from redis_bridge.cli.status import Status
 from redis_bridge.errors import BridgeError, MappingError, NotFoundError, RedisError
+from redis_bridge.signals import release_signals
 
 COMMANDS: dict[str, Command] = {
     type(command).__name__.lower(): command
@@ -97,6 +98,8 @@ def _run_command(argv: list[str]) -> int:
             parser.error(f'`{args.command}` has no option --{option.replace("_", "-")}')
     args.ros_args = ros_args
     try:
+        if not command.handles_signals:
+            release_signals()
         return command.run(args) or 0
     except BridgeError as error:
         complain(error, prefix='' if isinstance(error, MappingError) else 'redis-bridge: ')

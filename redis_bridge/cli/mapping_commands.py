@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from redis_bridge.cli.options import (
     Command,
@@ -20,8 +21,15 @@ from redis_bridge.cli.options import (
     reject_password,
     remapping,
 )
-from redis_bridge.errors import MissingRosError, MissingTypeError
+from redis_bridge.cli.output import printable, width_of
+from redis_bridge.errors import MissingRosError, MissingTypeError, RedisError
 from redis_bridge.messages.types import Message
+
+if TYPE_CHECKING:
+    from redis_bridge.mapping.model import Mapping
+    from redis_bridge.mapping.topic_names import Resolve
+    from redis_bridge.mapping.type_checks import Describe
+    from redis_bridge.ports import GraphLook
 
 DISTROS = ('jazzy', 'kilted')
 
@@ -31,8 +39,8 @@ class Run(Command):
 
     The same node as `ros2 run redis_bridge redis_bridge`, without launch. The mapping says where
     Redis is, unless --redis-url is given. It waits for Redis if necessary. Ctrl-C or SIGTERM ends
-    it: it sends the stop messages of its routes and the writes still in its queue. Arguments after
-    --ros-args are passed to ROS.
+    it: it sends the stop messages of its routes and the writes still in its queue. SIGHUP or its
+    service ~/reload loads the mapping again. Arguments after --ros-args are passed to ROS.
 
     examples:
       redis-bridge run warehouse.yaml --robot robot1
@@ -41,17 +49,10 @@ class Run(Command):
     """
 
     connection = ('url',)
+    handles_signals = True
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         _add_mapping(parser)
-        parser.add_argument(
-            '--redis-url',
-            '--url',
-            dest='url',
-            default=argparse.SUPPRESS,
-            metavar='URL',
-            help='address of Redis, without a password; overrides redis.url of the mapping',
-        )
 
     def run(self, args: argparse.Namespace) -> int:
         if args.url is not None:
@@ -76,13 +77,21 @@ class Check(Command):
     imported here; for the others it prints what was not checked. Start the bridge with the same
     --namespace and --remap: they decide which routes share a topic.
 
+    With --live it also looks at the running graph, for 3 to 10 s, and prints what each route
+    and pattern finds there: the topics that match, with type, QoS and names in Redis, and what
+    would not be carried, and why. Patterns of keys and streams match the names that senders have
+    registered in Redis. This needs ROS 2. It subscribes to nothing and publishes nothing. Topics
+    that only bridges publish do not match. Status 1: the mapping has an error, or a name that
+    matches would not be carried.
+
     examples:
       redis-bridge check warehouse.yaml --robot robot1
       redis-bridge check warehouse.yaml --robot robot1 --var floor=2 --distro jazzy
       redis-bridge check warehouse.yaml --robot robot1 --namespace /robot1 --remap odom:=/odom
+      redis-bridge check warehouse.yaml --robot robot1 --live
     """
 
-    connection = ()
+    connection = ('url',)
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         _add_mapping(parser)
@@ -117,10 +126,22 @@ class Check(Command):
             help='the ROS distribution that will run it (default: $ROS_DISTRO if it '
             'is one of them, else kilted)',
         )
+        parser.add_argument(
+            '--live',
+            action='store_true',
+            help='also print what the mapping would carry in the running graph (needs ROS 2)',
+        )
 
     def run(self, args: argparse.Namespace) -> int:
+        if args.url is not None:
+            reject_password(args.url, '--redis-url')
         from redis_bridge.mapping import load, plan, topic_names
 
+        if args.live:
+            try:
+                from redis_bridge.ros_io.look import looking
+            except ImportError as error:
+                raise MissingRosError(error) from None
         try:
             from redis_bridge.ros_io import types
         except ModuleNotFoundError as error:
@@ -138,6 +159,7 @@ class Check(Command):
                 args.mapping,
                 robot=args.robot,
                 variables=dict(args.var),
+                redis_url=args.url,
                 resolve=resolve,
                 describe=describe,
             )
@@ -147,7 +169,7 @@ class Check(Command):
         found = plan.plan(mapping, args.distro, resolve)
         for line in found.lines:
             print(line)
-        for route in mapping.ros_to_redis if describe else ():
+        for route in mapping.ros_to_redis if describe and not args.live else ():
             if route.type is None and (route.field or route.fields):
                 print(
                     f'not checked: {route.where}: fields, because the type is discovered',
@@ -157,7 +179,45 @@ class Check(Command):
             print(f'warning: {warning}', file=sys.stderr)
         for text in found.errors:
             print(f'error: {text}', file=sys.stderr)
-        return 1 if found.errors else 0
+        if found.errors or not args.live:
+            return 1 if found.errors else 0
+        with looking() as look:
+            return _live(mapping, look, args.distro, resolve, describe)
+
+
+def _live(
+    mapping: Mapping,
+    look: GraphLook,
+    distro: str,
+    resolve: Resolve,
+    describe: Describe | None,
+) -> int:
+    """Print what a mapping would carry in the graph; return the exit status."""
+    from redis_bridge.cli import live
+
+    if doubt := look.wait():
+        print(f'warning: {doubt}', file=sys.stderr)
+    known = None
+    if live.asks_for_stored(mapping):
+        try:
+            known = live.stored(mapping)
+        except RedisError as error:
+            print(f'not checked: patterns of keys and streams: {error}', file=sys.stderr)
+    found = live.check(
+        mapping,
+        look,
+        known,
+        resolve=resolve,
+        distro=distro,
+        describe=describe,
+        width=width_of(sys.stdout),
+    )
+    print()
+    for line in found.lines:
+        print(printable(line, sys.stdout))
+    for text in found.errors:
+        print(f'error: {text}', file=sys.stderr)
+    return 1 if found.errors else 0
 
 
 class _Types:
@@ -215,3 +275,11 @@ class Demo(Command):
 def _add_mapping(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('mapping', metavar='MAPPING', help='the YAML mapping file')
     parser.add_argument('--robot', metavar='NAME', help='name of the robot; overrides vars.robot')
+    parser.add_argument(
+        '--redis-url',
+        '--url',
+        dest='url',
+        default=argparse.SUPPRESS,
+        metavar='URL',
+        help='address of Redis, without a password; overrides redis.url of the mapping',
+    )

@@ -31,6 +31,7 @@ class Command:
     """
 
     connection: tuple[str, ...] = CONNECTION  # the connection options that it takes
+    handles_signals = False  # by itself; they are held until it does
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of this command alone."""

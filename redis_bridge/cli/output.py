@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable
 from typing import Any, TextIO
 
@@ -37,12 +38,25 @@ def printable(text: str, stream: TextIO) -> str:
     return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
+def width_of(stream: TextIO) -> int | None:
+    """Return the width of a terminal; None for a pipe, whose lines may have any length."""
+    return max(40, shutil.get_terminal_size().columns) if stream.isatty() else None
+
+
 def cut(line: str, stream: TextIO) -> str:
     """Return the line, shortened to the width of a terminal."""
-    if not stream.isatty():
+    width = width_of(stream)
+    return line if width is None or len(line) <= width else line[: width - 1] + '…'
+
+
+def folded(line: str, width: int | None) -> str:
+    """Return the line as several if it is longer than that; these are indented further."""
+    if width is None or len(line) <= width:
         return line
-    width = max(40, shutil.get_terminal_size().columns)
-    return line if len(line) <= width else line[: width - 1] + '…'
+    indent = ' ' * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.fill(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def to_json(value: Any) -> str:

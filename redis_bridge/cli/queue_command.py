@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ALL = 'all'
 ALL_MOST = 1_000_000  # more than are kept
+REASON_WIDTH = 60
 
 
 class Queue(Command):
@@ -81,9 +82,16 @@ def _lines(status: QueueStatus, most: int) -> Iterator[str]:
     if status.dead:
         rows = [('DEAD', 'TRIES', 'REASON', 'VALUE')]
         for dead in status.dead:
-            reason = dead.reason or 'rejected by a bridge'
+            reason = _short(dead.reason) or 'rejected by a bridge'
             tries = '' if dead.tries is None else str(dead.tries)
             rows.append((dead.id, tries, reason, to_json(dead.value)))
         yield from (f'  {line}' for line in table(rows, right=(1,)))
         if status.dead_total > len(status.dead):
             yield f'  and {status.dead_total - len(status.dead)} more'
+
+
+def _short(reason: str) -> str:
+    """Return a reason as one short line; it may be a whole traceback."""
+    line = ' '.join(reason.split())
+    half = REASON_WIDTH // 2
+    return line if len(line) <= REASON_WIDTH else f'{line[: half - 1]}…{line[-half:]}'

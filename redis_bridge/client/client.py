@@ -28,6 +28,7 @@ from redis_bridge.client.stored import Event, is_readable, read_command, stored
 from redis_bridge.client.watch import Watch
 from redis_bridge.errors import InterfaceError, NotFoundError, PayloadError
 from redis_bridge.mapping.model import RedisSettings, Tls
+from redis_bridge.protocol import keys, names, registry
 from redis_bridge.protocol.descriptions import NameInfo
 from redis_bridge.protocol.fleet import RobotEvent
 from redis_bridge.protocol.meta import Meta
@@ -169,9 +170,12 @@ class Client:
         watch = Watch(
             self._calls, self._lookup, watched, kind, on_notice or _log_notice, raw, self._forget
         )
-        with self._lock:
-            self._opened.append(watch)
+        self._remember(watch)
         return watch
+
+    def _remember(self, opened: Watch | RobotWatch | Lease | Queue) -> None:
+        with self._lock:
+            self._opened.append(opened)
 
     def _forget(self, opened: Watch | RobotWatch | Lease | Queue) -> None:
         with self._lock:
@@ -244,6 +248,26 @@ class Client:
             self._seq[counted] = meta.seq
             return self._calls.call(*command)
 
+    def register(self, kind: str, name: str) -> None:
+        """Register a key or stream that this program writes, so that bridges' patterns find it.
+
+        ::
+
+            client.register('key', 'robot9:speed')
+            client.publish('robot9:speed', {'data': 0.5}, kind='key')
+
+        Bridges register what they write. Channels are found without. Once is enough, unless Redis
+        loses its data. It is the field `key:robot9:speed` of the hash `redis_bridge:names`.
+
+        :param kind: key or stream.
+        :raises PayloadError: the kind or the name is invalid.
+        """
+        self._calls.call('HSET', keys.NAMES, _field_of(kind, name), self.origin)
+
+    def unregister(self, kind: str, name: str) -> None:
+        """Undo `register`, whoever registered it; what is stored stays."""
+        self._calls.call('HDEL', keys.NAMES, _field_of(kind, name))
+
     def now(self) -> float:
         """Return the Redis server's time in seconds."""
         return self._calls.now()
@@ -277,8 +301,7 @@ class Client:
         :raises BridgeError: the name or the time to live is invalid.
         """
         lease = Lease(self._settings, name, ttl_ms, timeout_s, on_lost, self.origin, self._forget)
-        with self._lock:
-            self._opened.append(lease)
+        self._remember(lease)
         return lease
 
     def queue(self, name: str, *, return_after_ms: int = 30_000) -> Queue:
@@ -305,13 +328,11 @@ class Client:
             such as a stream that a bridge mirrors a topic to.
         :raises RedisError: Redis cannot be reached, or answers with an error.
         """
-        queue = Queue(
+        return Queue(
             self._settings, self._calls, self._lookup, name, return_after_ms, self.origin,
-            lambda value: self._send(self._fresh_target(name, 'stream'), value), self._forget,
+            lambda value: self._send(self._fresh_target(name, 'stream'), value),
+            self._remember, self._forget,
         )  # fmt: skip
-        with self._lock:
-            self._opened.append(queue)
-        return queue
 
     # -- robots ---------------------------------------------------------------------------------
 
@@ -362,8 +383,7 @@ class Client:
         :raises RedisError: Redis cannot be reached, or denies the roster.
         """
         watch = RobotWatch(self._calls, on_notice or _log_notice, self._forget)
-        with self._lock:
-            self._opened.append(watch)
+        self._remember(watch)
         return watch
 
     def batteries(self, names: Iterable[str]) -> dict[str, float]:
@@ -383,6 +403,15 @@ class Client:
     def status(self, name: str) -> dict[str, Any]:
         """Return what a robot's bridge reports: `Robot.status`."""
         return self.robot(name).status
+
+
+def _field_of(kind: str, name: str) -> str:
+    """Return the field that registers a name; raises PayloadError."""
+    if kind not in registry.KINDS:
+        raise PayloadError(f'kind: expected one of {", ".join(registry.KINDS)}, got {kind!r}')
+    if problem := names.redis_name_problem(name):
+        raise PayloadError(problem)
+    return registry.field_of(kind, name)
 
 
 def _log_notice(notice: Notice) -> None:

@@ -46,6 +46,13 @@ def guess(payload: bytes) -> tuple[Any, Meta | None]:
     return text, None
 
 
+def guess_json(payload: bytes) -> tuple[Any, Meta | None]:
+    """Decode a payload that most likely is JSON, also a bare number or string."""
+    with contextlib.suppress(PayloadError):
+        return CODECS['json'].unpack(payload)
+    return guess(payload)
+
+
 def guess_fields(fields: dict[bytes, bytes]) -> dict[str, Any]:
     """Decode a hash, or a stream entry, that no bridge wrote."""
     return {
@@ -73,14 +80,15 @@ class Decoder(NamedTuple):
         return Update(name, kind, value, meta or own_meta, id_)
 
 
-def decoder_for(lookup: Lookup, kind: str, info: NameInfo) -> Decoder:
+def decoder_for(lookup: Lookup, kind: str, info: NameInfo, otherwise: Decode = guess) -> Decoder:
     """Return the decoder for a name of which bridges say `info`.
 
+    :param otherwise: decodes the payloads of a kind of which they say nothing.
     :raises InterfaceError: the type is needed, and no bridge describes it.
     """
     format_ = info.to_read(kind)
     if format_ is None:
-        return Decoder()
+        return Decoder(otherwise)
     encoding, type_, type_hash, field, _ = format_
     if SINKS[kind].encoding is None:
         described = lookup.known_message(type_)

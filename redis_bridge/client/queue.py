@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from redis_bridge.client import stored
 from redis_bridge.client.calls import Calls, is_connection_loss
-from redis_bridge.client.decode import Decoder, decoder_for
+from redis_bridge.client.decode import Decoder, decoder_for, guess_json
 from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
 from redis_bridge.client.spans import check_ms
 from redis_bridge.errors import (
@@ -94,6 +94,7 @@ class Queue:
         return_after_ms: int,
         origin: str,
         put: Callable[[Any], bytes],
+        on_open: Callable[[Queue], None],
         on_close: Callable[[Queue], None],
     ) -> None:
         if problem := queues.queue_name_problem(name):
@@ -105,6 +106,7 @@ class Queue:
         self._lookup = lookup
         self._beat_s = return_after_ms / 1000 / BEATS
         self._put = put
+        self._on_open = on_open
         self._on_close = on_close
         worker = queues.worker_name(
             origin, socket.gethostname(), os.getpid(), secrets.token_hex(2)
@@ -146,6 +148,7 @@ class Queue:
         with self._lock:
             if self._reader is None:
                 self._reader = Calls(self._settings)
+                self._on_open(self)
                 threading.Thread(target=self._beat, name=f'queue {self.name}', daemon=True).start()
             reader = self._reader
         reader.now()  # raises if Redis cannot be reached
@@ -156,12 +159,15 @@ class Queue:
         """Remove a task; False if it was removed before, because it was returned meanwhile."""
         return self._calls.use(partial(self._worker.done, id_=task.id.encode()))
 
-    def fail(self, task: Task, reason: str) -> bool:
+    def fail(self, task: Task, reason: str | Exception) -> bool:
         """Have a task tried again, by anybody; after the third try it goes to `<name>:dead`.
 
+        :param reason: what went wrong, for whoever looks at the dead tasks.
         :returns: False if it is not ours any more: nothing was done.
         """
-        return self._calls.use(partial(self._worker.fail, id_=task.id.encode(), reason=reason))
+        return self._calls.use(
+            partial(self._worker.fail, id_=task.id.encode(), reason=str(reason))
+        )
 
     def status(self, most: int = 100) -> QueueStatus:
         """Return what waits, is claimed, or is dead.
@@ -259,7 +265,7 @@ class Queue:
     def _value(self, id_: bytes, fields: list[bytes]) -> Any:
         if self._decoder is None:
             _, info = self._lookup.name(self.name)
-            self._decoder = decoder_for(self._lookup, 'stream', info)
+            self._decoder = decoder_for(self._lookup, 'stream', info, guess_json)
         return self._decoder.update(stored.entry(self.name, id_, fields)).value
 
     def _dead(self, id_: bytes, fields: list[bytes]) -> DeadTask:

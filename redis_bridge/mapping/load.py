@@ -29,6 +29,7 @@ from redis_bridge.mapping.model import (
     Mapping,
     RedisSettings,
     RedisToRos,
+    Route,
     Tls,
 )
 from redis_bridge.mapping.route_rules import RouteReader
@@ -97,13 +98,23 @@ def load(
     for route in routes:
         errors.add(route_rules.errors(route))
     valid = [(route, _where(route.path, document)) for route in routes if route.is_valid()]
-    outbound = {r.path: route_rules.outbound(r, at) for r, at in valid if r.is_outbound}
-    inbound = {r.path: route_rules.inbound(r, at) for r, at in valid if not r.is_outbound}
+    plain = [(route, at) for route, at in valid if not route.captures]
+    outbound = {r.path: route_rules.outbound(r, at) for r, at in plain if r.is_outbound}
+    inbound = {r.path: route_rules.inbound(r, at) for r, at in plain if not r.is_outbound}
+    patterned = [(route, at) for route, at in valid if route.captures]
+    to_redis = {
+        r.path: route_rules.outbound_pattern(r, at) for r, at in patterned if r.is_outbound
+    }
+    to_ros = {
+        r.path: route_rules.inbound_pattern(r, at) for r, at in patterned if not r.is_outbound
+    }
+    templates: dict[Path, Route] = {path: each.template for path, each in to_redis.items()}
+    templates.update((path, each.template) for path, each in to_ros.items())
     if describe is not None:
-        found = type_checks.errors({**outbound, **inbound}, describe)
+        found = type_checks.errors({**outbound, **inbound, **templates}, describe)
         errors.add(Finding(*each) for each in found)
     errors.add(Finding(*each) for each in cross_checks.errors(outbound, inbound, resolve))
-    errors.add(_lease_errors(root, inbound))
+    errors.add(_lease_errors(root, {**outbound, **inbound, **templates}))
     url_mask = substituted.masks.get(_URL)
     errors.add(_redis_errors(root, redis_url, url_mask, errors))
     errors.add(_presence_errors(root, errors))
@@ -119,6 +130,8 @@ def load(
         redis=_redis(root, redis_url, document.file),
         ros_to_redis=tuple(outbound.values()),
         redis_to_ros=tuple(inbound.values()),
+        outbound_patterns=tuple(to_redis.values()),
+        inbound_patterns=tuple(to_ros.values()),
         presence=_presence(root),
         leases=_leases(root),
         executor=root.get('executor', Mapping.executor),
@@ -287,9 +300,17 @@ def _beside(mapping_file: str, file: str | None) -> str | None:
     return os.path.join(pathlib.Path(mapping_file).parent, os.path.expanduser(file))
 
 
-def _lease_errors(root: dict[str, Any], inbound: MappingOf[Path, RedisToRos]) -> Iterator[Finding]:
+def _lease_errors(root: dict[str, Any], routes: MappingOf[Path, Route]) -> Iterator[Finding]:
     listed = _section(root, 'leases')
-    for path, route in inbound.items():
+    first: dict[str, str] = {}  # the lease, by its part of the names of services
+    for name in listed:
+        token = names.topic_token(name)
+        if (other := first.setdefault(token, name)) != name:
+            text = f'{name!r} becomes {token!r} in the names of services, as {other!r} does'
+            yield Finding(('leases',), f'{text}: rename one of them', ('leases', name))
+    for path, route in routes.items():
+        if not isinstance(route, RedisToRos):
+            continue
         if route.lease is not None and route.lease not in listed:
             near = did_you_mean(route.lease, listed)
             yield Finding(

@@ -30,6 +30,13 @@ class RouteWarning(NamedTuple):
     text: str
 
 
+class Loop(NamedTuple):
+    """Routes in which a message would travel for ever, and a text that says so."""
+
+    routes: list[Route]
+    text: str
+
+
 class _Meeting(NamedTuple):
     """Two routes that share a Redis name through which events pass."""
 
@@ -63,17 +70,20 @@ def place(route: Route) -> str:
 
 
 def _meetings(mapping: Mapping) -> list[_Meeting]:
+    readers: dict[tuple[str, str], list[RedisToRos]] = {}
+    for inbound in mapping.redis_to_ros:
+        readers.setdefault((inbound.source.kind, inbound.source.name), []).append(inbound)
     return [
         _Meeting(outbound, sink, inbound)
         for outbound in mapping.ros_to_redis
         for sink in outbound.sinks
-        for inbound in mapping.redis_to_ros
-        if sink.is_event and (sink.kind, sink.name) == (inbound.source.kind, inbound.source.name)
+        for inbound in readers.get((sink.kind, sink.name), ())
+        if sink.is_event
     ]
 
 
-def find_loops(mapping: Mapping, distro: str) -> Iterator[str]:
-    """Yield an error for each loop in which a message would travel for ever."""
+def find_loops(mapping: Mapping, distro: str) -> Iterator[Loop]:
+    """Yield each loop in which a message would travel for ever."""
     has_gid = distro not in WITHOUT_GID
     meetings = _meetings(mapping)
     for met in meetings:
@@ -87,16 +97,17 @@ def find_loops(mapping: Mapping, distro: str) -> Iterator[str]:
             remedies.insert(0, f'send whole messages as {WITH_META} with meta')
         else:
             why = f'ROS {distro} does not identify publishers, so they would be forwarded again'
-        yield (
+        yield Loop(
+            path,
             f'{met.routes}: {_shown(met.outbound, path)} is a loop of events: {why}. Use a key '
-            'if this is state, or two names or two topics; otherwise ' + ' and '.join(remedies)
+            'if this is state, or two names or two topics; otherwise ' + ' and '.join(remedies),
         )
 
 
 def _path_back(met: _Meeting, mapping: Mapping, meetings: list[_Meeting]) -> list[Route] | None:
     """Return the shortest path from the inbound route to the outbound one, both included."""
     paths: list[list[Route]] = [[met.inbound]]
-    seen = {met.inbound.where}
+    seen = {str(met.inbound)}
     for path in paths:
         last = path[-1]
         if last is met.outbound:
@@ -107,8 +118,8 @@ def _path_back(met: _Meeting, mapping: Mapping, meetings: list[_Meeting]) -> lis
         else:
             following += [other.inbound for other in meetings if other.outbound is last]
         for route in following:
-            if route.where not in seen:
-                seen.add(route.where)
+            if str(route) not in seen:
+                seen.add(str(route))
                 paths.append([*path, route])
     return None
 

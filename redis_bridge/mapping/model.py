@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Generic, TypeVar, get_args
 
-from redis_bridge.protocol import keys
+from redis_bridge.mapping.patterns import NamePattern
+from redis_bridge.protocol import keys, names
 
 MAX_BYTES = 1 << 20  # of an inbound payload
 MAX_BYTES_OUT = 16 << 20  # of an outbound payload: a camera image passes
@@ -139,12 +142,13 @@ SinkConfig = KeySinkConfig | HashSinkConfig | StreamSinkConfig | ChannelSinkConf
 
 @dataclass(frozen=True)
 class ChannelSourceConfig(_Channel):
-    """SUBSCRIBE: every message while connected."""
+    """SUBSCRIBE, or PSUBSCRIBE: every message while connected."""
 
     details: ClassVar[str] = ''
     dead_stream: ClassVar[str | None] = None
     group: ClassVar[str | None] = None
     name: str
+    pattern: str | None = None  # by which it is subscribed; None: by its name
 
 
 @dataclass(frozen=True)
@@ -265,6 +269,32 @@ class RedisToRos:
 
 
 Route = RosToRedis | RedisToRos
+R = TypeVar('R', bound=Route, covariant=True)
+
+
+@dataclass(frozen=True)
+class RoutePattern(Generic[R]):
+    """A route for each name that matches: for topics to Redis, or for Redis names to ROS."""
+
+    names: NamePattern  # of topics, or of Redis names
+    template: R  # its names have captures in braces
+    exclude: tuple[str, ...]
+    max_matches: int
+    # Makes the route of a name and of what it has for each capture; None if the name is excluded.
+    build: Callable[[str, MappingOf[str, str]], R | None] = dataclasses.field(
+        compare=False, repr=False
+    )
+
+    def __str__(self) -> str:
+        return str(self.template)
+
+    def route_for(self, name: str) -> R | None:
+        """Return the route for a name; None if it does not match, or is excluded.
+
+        Raises ValueError with the reason if no route can be made of it.
+        """
+        captured = self.names.match(name)
+        return None if captured is None else self.build(name, captured)
 
 
 @dataclass(frozen=True)
@@ -303,6 +333,11 @@ class LeaseConfig:
     name: str
     ttl_ms: int = 2000
 
+    @property
+    def token(self) -> str:
+        """The name as a part of the names of services."""
+        return names.topic_token(self.name)
+
 
 @dataclass(frozen=True)
 class Mapping:
@@ -313,6 +348,8 @@ class Mapping:
     redis: RedisSettings = RedisSettings()
     ros_to_redis: tuple[RosToRedis, ...] = ()
     redis_to_ros: tuple[RedisToRos, ...] = ()
+    outbound_patterns: tuple[RoutePattern[RosToRedis], ...] = ()
+    inbound_patterns: tuple[RoutePattern[RedisToRos], ...] = ()
     presence: Heartbeat = Heartbeat()
     leases: tuple[LeaseConfig, ...] = ()
     executor: str = 'events'  # events | single_threaded

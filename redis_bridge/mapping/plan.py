@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TypeVar
 
-from redis_bridge.mapping import loops, topic_names
+from redis_bridge.mapping import loops, matching, topic_names
 from redis_bridge.mapping import redis_url as urls
 from redis_bridge.mapping.loops import RouteWarning, place
 from redis_bridge.mapping.model import (
@@ -19,10 +20,12 @@ from redis_bridge.mapping.model import (
     Qos,
     RedisToRos,
     RosToRedis,
+    Route,
     SinkConfig,
 )
 from redis_bridge.payloads import CODECS
-from redis_bridge.protocol import keys, names
+from redis_bridge.protocol import keys, names, registry
+from redis_bridge.protocol.leases import lease_keys
 
 _Route = TypeVar('_Route', RosToRedis, RedisToRos)
 
@@ -73,16 +76,33 @@ def plan(
     `resolve` makes the full names of topics, by which loops are found.
     """
     resolve = resolve or topic_names.resolver()
-    mapping = replace(
-        mapping,
-        ros_to_redis=tuple(replace(r, topic=resolve(r.topic)) for r in mapping.ros_to_redis),
-        redis_to_ros=tuple(replace(r, topic=resolve(r.topic)) for r in mapping.redis_to_ros),
+    fixed = matching.running(mapping, (), resolve)
+    shown = replace(
+        fixed,
+        ros_to_redis=_by_place(
+            fixed.ros_to_redis, (pattern.template for pattern in fixed.outbound_patterns)
+        ),
+        redis_to_ros=_by_place(
+            fixed.redis_to_ros, (pattern.template for pattern in fixed.inbound_patterns)
+        ),
     )
+    conflicts = list(matching.conflicts(mapping, resolve=resolve, distro=distro))
     return Plan(
-        lines=tuple(_lines(mapping, distro)),
-        warnings=tuple(_grouped(_warnings(mapping, distro))),
-        errors=tuple(loops.find_loops(mapping, distro)),
+        lines=tuple(_lines(shown, distro)),
+        warnings=(
+            *_grouped(_warnings(shown, distro)),
+            *(each.text for each in conflicts if not each.is_always),
+        ),
+        errors=(
+            *(loop.text for loop in loops.find_loops(fixed, distro)),
+            *(each.text for each in conflicts if each.is_always),
+        ),
     )
+
+
+def _by_place(routes: Iterable[_Route], templates: Iterable[_Route]) -> tuple[_Route, ...]:
+    """Return routes, with the templates of patterns among them, in the order of the file."""
+    return tuple(sorted(chain(routes, templates), key=matching.path_of))
 
 
 def _grouped(warnings: Iterable[RouteWarning]) -> Iterator[str]:
@@ -107,19 +127,27 @@ def _lines(mapping: Mapping, distro: str) -> Iterator[str]:
     yield f'redis: {urls.parse(mapping.redis.url).address}'
     if mapping.ros_to_redis:
         yield from ('', 'ros_to_redis')
-    for number, outbound in enumerate(mapping.ros_to_redis):
-        yield from _outbound_lines(number, outbound)
+    patterns = {p.template.where: p for p in matching.patterns(mapping)}
+    for outbound in mapping.ros_to_redis:
+        yield from _outbound_lines(outbound, patterns.get(outbound.where))
     if mapping.redis_to_ros:
         yield from ('', 'redis_to_ros')
-    for number, inbound in enumerate(mapping.redis_to_ros):
-        yield from _inbound_lines(number, inbound)
+    for inbound in mapping.redis_to_ros:
+        yield from _inbound_lines(inbound, patterns.get(inbound.where))
+    if mapping.leases:
+        yield from ('', 'leases')
+    for lease in mapping.leases:
+        yield f'  {lease.name}: ttl_ms {lease.ttl_ms}'
+        yield f'      services ~/lease/{lease.token}/acquire and ~/lease/{lease.token}/release'
     yield from ('', 'the bridge itself writes')
     for name, what in _own_names(mapping):
         yield f'  {name:<40} {what}' if len(name) < 40 else f'  {name}  {what}'
 
 
-def _outbound_lines(number: int, route: RosToRedis) -> Iterator[str]:
-    yield f'  [{number}] {route.topic}  {route.type or "discovered type"}'
+def _outbound_lines(route: RosToRedis, pattern: matching.AnyPattern | None) -> Iterator[str]:
+    topic = route.topic if pattern is None else pattern.names
+    yield f'  [{_number(route)}] {topic}  {route.type or "discovered type"}'
+    yield from _pattern_lines(pattern, 'topics')
     rate = f'max_rate_hz {route.max_rate_hz:g}' if route.max_rate_hz else ''
     yield '      ' + _listed(
         _part(route.field, route.fields),
@@ -134,9 +162,12 @@ def _outbound_lines(number: int, route: RosToRedis) -> Iterator[str]:
         yield f'      -> {sink.kind} {sink.name}: {_sink(sink)}'
 
 
-def _inbound_lines(number: int, route: RedisToRos) -> Iterator[str]:
+def _inbound_lines(route: RedisToRos, pattern: matching.AnyPattern | None) -> Iterator[str]:
     source = route.source
-    yield f'  [{number}] {source.kind} {source.name}: {_listed(route.encoding, source.details)}'
+    name = source.name if pattern is None else pattern.names
+    how = _listed(route.encoding, source.details)
+    yield f'  [{_number(route)}] {source.kind} {name}: {how}'
+    yield from _pattern_lines(pattern, f'{source.kind}s')
     aged = route.max_age_ms is not None
     yield '      ' + _listed(
         _part(route.field, ()),
@@ -150,11 +181,25 @@ def _inbound_lines(number: int, route: RedisToRos) -> Iterator[str]:
     for guard, paths in (('required', route.required), ('set', route.set), ('limits', ranges)):
         if paths:
             yield f'      {guard} {", ".join(paths)}'
+    if route.lease is not None:
+        yield f'      only while the lease {route.lease} is held'
     if route.stop is not None:
         stop = route.stop
         yield f'      stop after {stop.after_ms} ms without a command, sent {stop.repeat} times'
     qos = _qos(route.qos, "of the bridge's choice")
     yield f'      -> {route.topic}  {route.type}, {qos}'
+
+
+def _number(route: Route) -> int | str:
+    return matching.path_of(route)[-1]
+
+
+def _pattern_lines(pattern: matching.AnyPattern | None, what: str) -> Iterator[str]:
+    if pattern is not None:
+        excluded = f'without {" ".join(pattern.exclude)}' if pattern.exclude else ''
+        yield '      ' + _listed(
+            f'each that matches, up to {pattern.max_matches} {what}', excluded
+        )
 
 
 def _listed(*parts: str) -> str:
@@ -193,7 +238,17 @@ def _sink(sink: SinkConfig) -> str:
 
 def _own_names(mapping: Mapping) -> Iterator[tuple[str, str]]:
     yield keys.robot_key(mapping.robot), 'the claim on the name, heartbeat, status'
+    yield keys.described_key(mapping.robot), 'the list of what is described'
+    yield keys.FLEET, 'the roster of all robots, as a hash and as a channel'
+    yield keys.FLEET_DUE, 'when the robots that are online count as lost'
+    for lease in mapping.leases:
+        holder, token, line = lease_keys(lease.name)
+        yield holder, 'who holds the lease'
+        yield token, 'its last fencing token'
+        yield line, 'who waits for it'
     described: dict[str, str] = {}
+    if any(s.kind in registry.KINDS for route in mapping.ros_to_redis for s in route.sinks):
+        described[keys.NAMES] = 'the names of its keys and streams, for patterns'
     for route in mapping.ros_to_redis:
         type_key = keys.type_key(route.type or f'<type of {route.topic}>')
         described[type_key] = "the type's definition"

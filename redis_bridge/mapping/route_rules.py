@@ -5,33 +5,41 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Mapping as MappingOf
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from redis_bridge.errors import InterfaceError
 from redis_bridge.mapping import patterns
 from redis_bridge.mapping.model import (
     SINKS,
     SOURCES,
+    ChannelSourceConfig,
     FramePrefix,
     Qos,
     RedisToRos,
     RosToRedis,
+    RoutePattern,
     SinkConfig,
     SourceConfig,
     Stop,
     StreamSourceConfig,
 )
+from redis_bridge.mapping.patterns import Capture, NamePattern
 from redis_bridge.mapping.yaml12 import Finding, Path
 from redis_bridge.payloads import CODECS, WITH_ARRAYS, WITH_META
 from redis_bridge.protocol import names
 
-_PATTERNS = 'patterns such as {x:*} are not yet supported'
+MAX_MATCHES = 100  # names that one pattern may match
 _WHOLE_ONLY = "{} carries whole messages, it cannot be combined with '{}'"
 
+R = TypeVar('R', RosToRedis, RedisToRos)
 _Found = Iterator[tuple[Path, str]]  # paths inside the route
+_IS_CAPTURE = re.compile(r'\{\w+:\*\*?\}')
 
 
 class RouteReader:
@@ -58,11 +66,36 @@ class RouteReader:
         self.settings = {**self.defaults, **self.raw}
         self.sinks = _by_kind(SINKS, self.raw.get('to'))
         self.sources = _by_kind(SOURCES, self.raw)
-        captures = {
-            capture for _, text, _ in self.templates() for capture in patterns.captures(text)
-        }
-        self.has_captures = bool(captures)
-        self._variables = {**dict.fromkeys(captures, 'x'), **variables}
+        self.variables = variables
+        self.captures: list[Capture] = patterns.captures(self.matched[1]) if self.matched else []
+        named = {capture.name: f'{{{capture.name}}}' for capture in self.captures}
+        self._values: MappingOf[str, str] = {**named, **variables}
+
+    @property
+    def matched(self) -> tuple[Path, str] | None:
+        """The template whose captures are those of the route: of its topic, or of its source."""
+        found = [(steps, text) for steps, text, _ in self.templates() if steps[-1] != 'group']
+        own = ('topic',) if self.is_outbound else (*self.sources, 'name')[:1]
+        return next(((steps, text) for steps, text in found if steps[:1] == own), None)
+
+    def pattern(self) -> NamePattern:
+        """Return the pattern of the names that the route is for; raises ValueError."""
+        template = self.matched[1] if self.matched else ''
+        return NamePattern.of(template, self.variables, is_topic=self.is_outbound)
+
+    def with_values(self, captured: MappingOf[str, str]) -> RouteReader:
+        """Return the route for a name that matches."""
+        other = copy.copy(self)
+        other._values = {**self.variables, **captured}
+        return other
+
+    def sample(self) -> RouteReader:
+        """Return the route for a name that might match."""
+        return self.with_values({capture.name: patterns.SAMPLE for capture in self.captures})
+
+    def excluded(self, text: str) -> NamePattern:
+        """Return the names that an entry of `exclude` leaves out; raises ValueError."""
+        return NamePattern.of(text, self._values, is_topic=self.is_outbound)
 
     def is_valid(self, *steps: str | int) -> bool:
         """Return whether no error was found at, in or around a part of the route."""
@@ -89,11 +122,11 @@ class RouteReader:
 
     def expand(self, template: str) -> str:
         """Return the Redis name that a template makes; raises ValueError."""
-        return patterns.expand(template, self._variables)
+        return patterns.expand(template, self._values)
 
     def expand_topic(self, template: str) -> str:
         """Return the topic that a template makes; raises ValueError."""
-        return patterns.expand(template, self._variables, is_topic=True)
+        return patterns.expand(template, self._values, is_topic=True)
 
     def encoding(self, sink: str | None = None) -> tuple[str, Path, str]:
         """Return an encoding, and where that is said: in steps, and as a remark.
@@ -149,21 +182,42 @@ def errors(route: RouteReader) -> Iterator[Finding]:
 
 # --- rules for both directions -----------------------------------------------------------------
 def _names(route: RouteReader) -> _Found:
+    sample = route.sample()
     for steps, template, problem in route.templates():
         if not route.is_valid(*steps):
             continue
-        if patterns.captures(template):
-            yield steps, _PATTERNS
+        if patterns.captures(template) and route.matched != (steps, template):
+            where = 'topic' if route.is_outbound else 'Redis name'
+            yield steps, f'only the {where} that is matched has captures: write {{x}} for {{x:*}}'
             continue
         try:
-            expand = route.expand_topic if steps == ('topic',) else route.expand
+            expand = sample.expand_topic if steps == ('topic',) else sample.expand
             name = expand(template)
         except ValueError as error:
             yield steps, str(error)
             continue
-        text = problem(name)
-        if text and not route.has_captures:
+        if text := problem(name):
             yield steps, text + (f' (from {template!r})' if name != template else '')
+
+
+def _captures(route: RouteReader) -> _Found:
+    if not route.captures or route.matched is None:
+        return
+    steps, template = route.matched
+    names_ = [capture.name for capture in route.captures]
+    for name in dict.fromkeys(names_):
+        if name in route.variables:
+            yield steps, f'{{{name}}} is a variable already: give the capture another name'
+        if names_.count(name) > 1:
+            yield steps, f'{{{name}}} is captured twice: give one of them another name'
+    if '}{' in template.replace('}}', '}').replace('{{', '{'):
+        yield steps, 'two captures need something between them, which tells where one ends'
+    if route.is_outbound:
+        for part in template.split('/'):
+            if patterns.captures(part) and not _IS_CAPTURE.fullmatch(part):
+                yield steps, f'a capture is all that is between two slashes, got {part!r}'
+        if not template.startswith('/'):
+            yield steps, "a pattern of topics is a full name: it begins with '/'"
 
 
 def _type(route: RouteReader) -> _Found:
@@ -177,9 +231,16 @@ def _type(route: RouteReader) -> _Found:
             yield ('type',), f'a topic carries messages, got {name!r}'
 
 
-def _patterns(route: RouteReader) -> _Found:
-    if route.raw.get('exclude'):
-        yield ('exclude',), _PATTERNS
+def _excluded(route: RouteReader) -> _Found:
+    if route.raw.get('exclude') and not route.captures:
+        yield ('exclude',), 'only a pattern such as {x:*} has names to leave out'
+        return
+    sample = route.sample()
+    for index, text in enumerate(route.raw.get('exclude', ())):
+        try:
+            sample.excluded(text)
+        except ValueError as error:
+            yield ('exclude', index), str(error)
 
 
 def _field_paths(route: RouteReader) -> _Found:
@@ -198,8 +259,9 @@ def _field_paths(route: RouteReader) -> _Found:
 _Rules = tuple[tuple[tuple[str, ...], Callable[[RouteReader], _Found]], ...]
 _COMMON_RULES: _Rules = (
     ((), _names),
+    (('topic', *SOURCES), _captures),
     (('type',), _type),
-    (('exclude',), _patterns),
+    (('exclude',), _excluded),
     ((), _field_paths),
 )
 
@@ -255,6 +317,20 @@ def _notice_needs_key(route: RouteReader) -> _Found:
             yield ('to', kind, 'send'), text
 
 
+def _one_name_each(route: RouteReader) -> _Found:
+    for kind, options in route.sinks.items() if route.captures else ():
+        name = options.get('name')
+        if SINKS[kind].redis_type is None or not isinstance(name, str):
+            continue
+        missing = [c.name for c in route.captures if c.name not in patterns.variables_in(name)]
+        if missing:
+            yield (
+                ('to', kind),
+                f'all topics that match would write this {kind}: put '
+                f'{" and ".join(f"{{{name}}}" for name in missing)} into its name',
+            )
+
+
 def _shared_needs_prefix(route: RouteReader) -> _Found:
     if route.raw.get('shared_frames') and route.settings.get('frame_prefix') is None:
         yield ('shared_frames',), 'these are exceptions from frame_prefix, which the route lacks'
@@ -266,6 +342,7 @@ _OUTBOUND_RULES: _Rules = (
     (('field', 'to'), _hash_takes_fields),
     (('arrays', 'encoding', 'to'), _typed_is_carried),
     (('to',), _notice_needs_key),
+    (('topic', 'to'), _one_name_each),
     (('frame_prefix', 'shared_frames'), _shared_needs_prefix),
 )
 
@@ -284,6 +361,11 @@ def outbound(route: RouteReader, where: str) -> RosToRedis:
         qos=route.qos(),
         **route.options('max_rate_hz', 'on_change', 'meta', 'max_bytes'),
     )
+
+
+def outbound_pattern(route: RouteReader, where: str) -> RoutePattern[RosToRedis]:
+    """Return a valid pattern of routes from ROS to Redis."""
+    return _pattern(route, lambda matched: outbound(matched, where))
 
 
 def _sink(route: RouteReader, kind: str) -> SinkConfig:
@@ -408,4 +490,37 @@ def _source(route: RouteReader) -> SourceConfig:
     }
     start = {'start': given['from']} if 'from' in given else {}
     initial = route.options('initial') if hasattr(SOURCES[kind], 'initial') else {}
-    return SOURCES[kind](**expanded, **start, **initial)
+    source = SOURCES[kind](**expanded, **start, **initial)
+    if route.captures and isinstance(source, ChannelSourceConfig):
+        return replace(source, pattern=route.pattern().glob)
+    return source
+
+
+def inbound_pattern(route: RouteReader, where: str) -> RoutePattern[RedisToRos]:
+    """Return a valid pattern of routes from Redis to ROS."""
+    return _pattern(route, lambda matched: inbound(matched, where))
+
+
+# --- patterns ----------------------------------------------------------------------------------
+def _pattern(route: RouteReader, make: Callable[[RouteReader], R]) -> RoutePattern[R]:
+    """Return a valid pattern; `make` builds the route of a name that matches."""
+    excluded = route.raw.get('exclude', ())
+
+    def build(name: str, captured: MappingOf[str, str]) -> R | None:
+        matched = route.with_values(captured)
+        if any(matched.excluded(text).match(name) is not None for text in excluded):
+            return None
+        for steps, template, problem in matched.templates():
+            is_topic = steps == ('topic',)
+            made = matched.expand_topic(template) if is_topic else matched.expand(template)
+            if text := problem(made):
+                raise ValueError(text)
+        return make(matched)
+
+    return RoutePattern(
+        names=route.pattern(),
+        template=make(route),
+        exclude=tuple(map(route.expand, excluded)),
+        max_matches=int(route.raw.get('max_matches', MAX_MATCHES)),
+        build=build,
+    )

@@ -167,7 +167,7 @@ def _missing_keys(error: _Mismatch) -> Iterator[tuple[str, str]]:
 
 def _invalid_key(error: _Mismatch) -> Iterator[tuple[str, str]]:
     key = error.value
-    yield key, f'expected a name of letters, digits and underscores, got {key!r}'
+    yield key, f'expected {error.schema["description"]}, got {key!r}'
 
 
 _KEYS: dict[str, Callable[[_Mismatch], Iterator[tuple[str, str]]]] = {

@@ -29,8 +29,13 @@ MAX_NODES = 100_000  # with every alias written out: a few lines of aliases can 
 _SIMPLE_KEY = re.compile(r'[A-Za-z_][A-Za-z0-9_-]*')
 _TAG = 'tag:yaml.org,2002:'
 
-# A value that begins with a variable, which YAML reads as a map with something behind it.
-_UNQUOTED = re.compile(r'(?:[:,-]\s+|\[\s*)(?P<text>\{\{?[A-Za-z_]\w*\}\}?[^\s,\]}"\']+)')
+# A value with a variable or a capture and more. In {…} or […], or if it begins with the variable,
+# YAML reads a map in the place of the variable.
+_BRACES = r'(?:\{\{[A-Za-z_]\w*\}\}|\{[A-Za-z_]\w*(?::\*\*?)?\})'
+_PLAIN = r'[^\s,\[\]{}"\']*'
+_UNQUOTED = re.compile(
+    rf'(?:[:,-]\s+|\[\s*)(?!{_BRACES}(?:[\s,\]}}]|$))(?P<text>{_PLAIN}(?:{_BRACES}{_PLAIN})+)'
+)
 _QUOTE = 'put quotes around strings with {{…}}: "{}"'
 
 

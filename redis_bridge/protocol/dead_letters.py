@@ -30,7 +30,7 @@ def letter_fields(
     """Return the names and values, in turn, of the letter for an entry."""
     letter = [*fields, b'id', id_]
     if reason is not None:
-        letter += [b'reason', reason[:REASON_MAX].encode()]
+        letter += [b'reason', reason[:REASON_MAX].encode(errors='backslashreplace')]
     if tries is not None:
         letter += [b'tries', b'%d' % tries]
     return letter

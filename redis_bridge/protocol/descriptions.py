@@ -8,7 +8,8 @@ holds the `robot`, per kind that a bridge writes its encoding (`key`: `msgpack`)
 `type_hash` and `field`. What a bridge reads there has the prefix `from_` in all of these, and per
 kind the JSON of what it demands of a payload (`from_channel_demands`: `{"limits": …}`). Several
 bridges may describe one name. A hash per robot lists the names that its bridge describes, with
-their kinds, so that it can remove what a later mapping no longer has.
+their kinds, so that it can remove what a later mapping no longer has. A bridge also registers
+what it writes, see `registry`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from redis_bridge.errors import InterfaceError
-from redis_bridge.protocol import keys
+from redis_bridge.protocol import keys, registry
 
 _READ = 'from_'
 
@@ -108,6 +109,12 @@ class NameDescription(NamedTuple):
         if self.field is not None:
             fields[f'{side}field'] = self.field
         return fields
+
+    def registration(self, robot: str) -> dict[str, str]:
+        """Return the fields that register it; none as long as the type is not known."""
+        if self.type is None or self.is_read or self.kind not in registry.KINDS:
+            return {}
+        return {registry.field_of(self.kind, self.name): robot}
 
 
 def marks_to_json(marks: Mapping[str, Collection[str]]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 PROTOCOL = 1  # version of the payloads and of these keys; a field of the type and robot hashes
 PREFIX = 'redis_bridge:'
 FLEET = f'{PREFIX}fleet'  # the channel with each change of the roster, and a hash of the last ones
+NAMES = f'{PREFIX}names'  # the hash of registered keys and streams; see `registry`
 FLEET_DUE = f'{PREFIX}fleet:due'  # the sorted set of robots that are online; see `fleet`
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -83,15 +84,18 @@ def entry_fields(payload: bytes, meta: Meta | None) -> list[bytes]:
 def from_entry(fields: Mapping[bytes, bytes]) -> Meta | None:
     """Return the metadata in a stream entry's fields; None if it is left out or invalid.
 
-    As in a map, `origin` and `seq` may be left out: then it only dates the entry.
+    As in a map, `origin` and `seq` may be left out: then it only dates the entry. A stamp beyond
+    all dates is kept, so that the check of its age names its unit.
     """
     if b'stamp' not in fields:
         return None
     try:
         origin = fields.get(b'origin', b'').decode()
-        return checked(origin, int(fields.get(b'seq', b'0')), float(fields[b'stamp']))
+        stamp = float(fields[b'stamp'])
+        meta = checked(origin, int(fields.get(b'seq', b'0')), 0.0)
     except (PayloadError, ValueError):
         return None
+    return meta._replace(stamp=stamp) if math.isfinite(stamp) else None
 
 
 class GapFinder:

@@ -68,6 +68,15 @@ def redis_name_problem(name: str) -> str | None:
     return None
 
 
+def redis_name(name: bytes) -> str | None:
+    """Return a name that was found in Redis; None if no route may have it."""
+    try:
+        text = name.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if redis_name_problem(text) is None else None
+
+
 def robot_problem(robot: str) -> str | None:
     """Return why `robot` is not a robot's name; None if it is."""
     if not _ROBOT.fullmatch(robot):

@@ -105,7 +105,8 @@ class Address:
         path = self._password_file
         if path is not None:
             try:
-                options['password'] = Path(path).read_text(encoding='utf-8').rstrip('\r\n')
+                text = Path(path).read_text(encoding='utf-8')
+                options['password'] = text.partition('\n')[0].rstrip('\r')
             except (OSError, UnicodeDecodeError) as error:
                 reason = error.strerror if isinstance(error, OSError) else 'expected UTF-8'
                 raise redis.AuthenticationError(f'password_file {path}: {reason}') from error

@@ -18,7 +18,14 @@ from typing import Any
 import redis
 
 from redis_bridge.redis_io.address import Timing
-from redis_bridge.redis_io.resp import CHUNK, Message, Reader, Reply, raise_if_error
+from redis_bridge.redis_io.resp import (
+    CHUNK,
+    Message,
+    Reader,
+    Reply,
+    as_message,
+    raise_if_error,
+)
 
 Command = Sequence[object]  # of strings, numbers and bytes
 LARGE_BYTES = 16 << 10  # a value beyond this is sent without a copy
@@ -151,10 +158,7 @@ class Connection:
         """
         replies: list[Message | Reply] = [*self._reader.messages(most)]
         while not replies or (len(replies) < most and not self._is_drained and self.has_reply()):
-            reply = self.reply()
-            if isinstance(reply, list) and reply[:1] == [b'message']:
-                reply = (reply[1], reply[2])
-            replies.append(reply)
+            replies.append(as_message(self.reply()))
             replies += self._reader.messages(most - len(replies))
         return replies
 

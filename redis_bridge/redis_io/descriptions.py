@@ -1,7 +1,10 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Keeps the descriptions of names and types in Redis equal to those that are wanted."""
+"""Keeps the descriptions of names and types in Redis equal to those that are wanted.
+
+Keys and streams that a bridge writes are registered with them, see `protocol.registry`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from itertools import chain
 import redis
 
 from redis_bridge.mapping.model import SINKS
-from redis_bridge.protocol import keys
+from redis_bridge.protocol import keys, registry
 from redis_bridge.protocol.descriptions import (
     NameDescription,
     marks_of,
@@ -60,15 +63,19 @@ class Descriptions:
             return False
         marks: dict[str, set[str]] = {}
         hashes: Hashes = {}
+        registered: dict[str, str] = {}
         for description in wanted:
             marks.setdefault(description.name, set()).add(description.mark())
             if description.type is not None:
                 hashes[description.type.key()] = description.type.fields()
                 about = hashes.setdefault(description.key(), {})
                 about.update(description.fields(self._robot))
+                registered.update(description.registration(self._robot))
         index = keys.described_key(self._robot)
         self._remove_others(connection, index, marks)
         hashes = {index: {NAMES: marks_to_json(marks)}, **hashes}
+        if registered:
+            hashes[keys.NAMES] = registered
         changed = {k: fields for k, fields in hashes.items() if self._written.get(k) != fields}
         self._write(connection, changed)
         # An earlier mapping may have had a `field`; without one now, nothing would replace it.
@@ -119,7 +126,23 @@ class Descriptions:
                 key = keys.meta_key(name)
                 removals[key] = ('HDEL', key, *obsolete(some, left))
                 self._written.pop(key, None)
+        fields = [
+            registry.field_of(kind, name)
+            for name, some in gone.items()
+            for kind in some.intersection(registry.KINDS)
+        ]
+        if ours := self._ours(connection, fields):
+            removals[keys.NAMES] = ('HDEL', keys.NAMES, *ours)
         self._execute(connection, removals)
+
+    def _ours(self, connection: Connection, fields: list[str]) -> list[str]:
+        """Return the fields of the registry that this robot wrote last, among these."""
+        if not fields:
+            return []
+        [robots] = connection.pipe([('HMGET', keys.NAMES, *fields)])
+        if isinstance(robots, redis.ResponseError):
+            return []
+        return [f for f, robot in zip(fields, robots) if robot == self._robot.encode()]
 
     def _write(self, connection: Connection, hashes: Hashes) -> None:
         self._execute(

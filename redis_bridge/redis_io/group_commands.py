@@ -16,6 +16,9 @@ from redis_bridge.redis_io.connection import Command
 from redis_bridge.redis_io.resp import pairs
 
 DEAD_MAXLEN = 10_000
+# Codes for a group that is not there; before Redis 7.2 a read that waits while its stream is
+# deleted ends with the second one.
+NO_GROUP = ('NOGROUP', 'UNBLOCKED')
 
 
 def create_command(stream: bytes, group: str) -> Command:

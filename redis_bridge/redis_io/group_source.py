@@ -25,6 +25,7 @@ from redis_bridge.protocol import keys
 from redis_bridge.protocol.stream_ids import StreamId, id_number, id_text
 from redis_bridge.redis_io.connection import Connection
 from redis_bridge.redis_io.group_commands import (
+    NO_GROUP,
     create_command,
     group_info,
     letter_command,
@@ -178,8 +179,9 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
             return
         if info.first is None or delivered >= info.first:
             return
-        read = group.get(b'entries-read')
-        missed = None if gone is None or read is None else gone - read
+        # Nothing is left of what the group was given, trimmed or deleted as done in a queue.
+        added, read = info.ever_added, group.get(b'entries-read')
+        missed = None if added is None or read is None else added - info.length - read
         if missed != 0 and member.trimmed_reported != delivered:
             member.trimmed_reported = delivered
             member.receiver.gap(missed, 'trimmed before they were read')
@@ -227,7 +229,7 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
                     full.add(member)
         except redis.ResponseError as error:
             self._look(connection)
-            if code_of(error) != 'NOGROUP' and all(member.is_readable for member in members):
+            if code_of(error) not in NO_GROUP and all(member.is_readable for member in members):
                 raise
 
     def _hand_on(self, member: Member, entries: list[Entry]) -> bool:

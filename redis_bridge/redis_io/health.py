@@ -66,8 +66,8 @@ class Health:
         return None if problem == NOT_STARTED else problem
 
     def state(self, role: str) -> str:
-        """Return 'connected' or 'connecting: reason'."""
-        return _state(self._problems.get(role))
+        """Return 'connected' or 'connecting: reason', also of a role that was idle until now."""
+        return _state(self._problems.get(role, NOT_STARTED))
 
     def states(self) -> dict[str, str]:
         """Return role -> 'connected' or 'connecting: reason'."""

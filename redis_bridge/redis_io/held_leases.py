@@ -17,7 +17,10 @@ import socket
 import threading
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
+
+import redis
 
 from redis_bridge.mapping.model import LeaseConfig
 from redis_bridge.redis_io.address import Address
@@ -29,6 +32,7 @@ from redis_bridge.redis_io.lease import RENEWALS, LeaseClaim, look_again_s
 
 ASKED_WITHIN_S = 5.0  # who waits asks again at least as often
 RETRY_MAX_S = 0.5
+ROLE = 'leases'
 
 
 @dataclass
@@ -41,6 +45,7 @@ class _Lease:
     is_taken: bool = False  # by whoever asked
     asked_at: float = 0.0
     renew_at: float = 0.0
+    problem: str | None = None  # why the server rejects what it needs
 
     def token(self) -> int | None:
         """Return the token; None if the lease may not be relied on, or was given up."""
@@ -66,10 +71,11 @@ class HeldLeases:
         self._leases = {config.name: _Lease(config) for config in leases}
         self._clock = clock
         self._origin = origin
+        self._health = health
         self._log = log
         self._lock = threading.Lock()  # over what is wanted and taken
         self._thread = ConnectionThread(
-            'leases', address, self._session, health=health, retry_max_s=RETRY_MAX_S
+            ROLE, address, self._session, health=health, retry_max_s=RETRY_MAX_S
         )
 
     def start(self) -> None:
@@ -99,11 +105,8 @@ class HeldLeases:
             if not lease.is_taken:
                 lease.is_wanted, lease.asked_at = True, time.monotonic()
         self._thread.waker.set()
-        claim = lease.claim
-        holder = None if claim is None else claim.holder
-        who = f', held by {holder}' if holder is not None and holder.owner else ''
         again = f'call again, at least every {ASKED_WITHIN_S:g} s'
-        return False, f'waits for the lease {name}{who}: {again}'
+        return False, f'waits for the lease {name}{self._why_not(lease)}: {again}'
 
     def release(self, name: str) -> tuple[bool, str]:
         """Give a lease up, or the place in line; return whether it was held, and a text."""
@@ -114,16 +117,43 @@ class HeldLeases:
         self._thread.waker.set()
         return is_held, '' if is_held else f'the lease {name} was not held'
 
+    def _why_not(self, lease: _Lease) -> str:
+        state = self._health.state(ROLE)
+        if state != 'connected':
+            return f', Redis: {state}'
+        if lease.problem is not None:
+            return f', which the server rejects: {lease.problem}'
+        claim = lease.claim
+        holder = None if claim is None else claim.holder
+        return f', held by {holder}' if holder is not None and holder.owner else ''
+
     def _session(self, connection: Connection) -> None:
         self._thread.mark_connected()
         while not self._thread.closing.is_set():
-            due = min(self._step(lease, connection) for lease in self._leases.values())
+            due = min(self._serve(lease, connection) for lease in self._leases.values())
+            if due == math.inf:
+                connection.call('PING')  # or a server that closes idle connections would
             pause_s = max(0.0, min(due - time.monotonic(), ASKED_WITHIN_S))
             connection.pause(pause_s, self._thread.waker)
         for lease in self._leases.values():
             if lease.claim is not None:
-                lease.claim.release(connection)
+                with suppress(redis.ResponseError):  # of this one; all others are released
+                    lease.claim.release(connection)
                 lease.claim = None
+
+    def _serve(self, lease: _Lease, connection: Connection) -> float:
+        """Do what is due for one lease; what the server rejects concerns no other lease."""
+        problem = None
+        try:
+            due = self._step(lease, connection)
+        except redis.ResponseError as error:
+            problem = self._thread.redact(error)
+            often_s = lease.config.ttl_ms / 1000 / RENEWALS
+            due = time.monotonic() + min(RETRY_MAX_S, often_s / 2)
+        if problem != lease.problem and problem is not None:
+            self._log.warning('lease %s: the server rejects it: %s', lease.config.name, problem)
+        lease.problem = problem
+        return due
 
     def _step(self, lease: _Lease, connection: Connection) -> float:
         """Do what is due for one lease; return when something is due again (monotonic)."""

@@ -18,7 +18,7 @@ from itertools import chain
 from redis_bridge.protocol import leases
 from redis_bridge.protocol.leases import LeaseHolder
 from redis_bridge.redis_io.connection import Command, Connection
-from redis_bridge.redis_io.info import uptime_s
+from redis_bridge.redis_io.info import Uptime
 from redis_bridge.redis_io.resp import Reply, pairs, raise_if_error
 from redis_bridge.redis_io.transaction import change
 
@@ -46,6 +46,7 @@ class LeaseClaim:
         self._owner = owner
         self._ttl_ms = ttl_ms
         self._about = {'origin': origin, 'host': host, 'pid': str(pid)}
+        self._uptime = Uptime()
         self._place: str | None = None
         self._held_until = 0.0  # monotonic
         self.token = 0
@@ -158,4 +159,4 @@ class LeaseClaim:
 
     def _may_have_lost(self, connection: Connection) -> bool:
         """Return whether a lease that was held until a moment ago may be lost by a restart."""
-        return uptime_s(connection) * 1000 < self._ttl_ms
+        return self._uptime.seconds(connection) * 1000 < self._ttl_ms

@@ -10,6 +10,8 @@ idle time zero, and XCLAIM names the idle time that we saw as the least one.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import redis
@@ -20,18 +22,20 @@ from redis_bridge.protocol.queues import GROUP, MOST_TRIES, RETURNED
 from redis_bridge.protocol.stream_ids import COUNT_LIMIT
 from redis_bridge.redis_io.connection import Command, Connection
 from redis_bridge.redis_io.group_commands import (
+    NO_GROUP,
     create_command,
     group_info,
     letter_command,
     read_command,
 )
-from redis_bridge.redis_io.info import uptime_s
+from redis_bridge.redis_io.info import Uptime
 from redis_bridge.redis_io.resp import Reply, code_of, pairs, raise_if_error
 from redis_bridge.redis_io.transaction import change
 
 BEHIND_ALL = b'%d-%d' % (COUNT_LIMIT - 1, COUNT_LIMIT - 2)  # the last id means `>` to servers
 PAGE = 1000
-NO_GROUP = ('NOGROUP', 'ERR')  # XINFO says ERR for a stream that is not there
+FORGOTTEN_MS = 3_600_000  # after which the group forgets a worker that has no tasks
+NO_STREAM = 'ERR'  # XINFO says so
 
 
 class Taken(NamedTuple):
@@ -61,6 +65,7 @@ class Worker:
         self._stream = stream.encode()
         self._name = name
         self._return_after_ms = return_after_ms
+        self._uptime = Uptime()  # used by the thread that takes tasks
         self._lock = threading.Lock()
         self._held: dict[bytes, Taken] = {}
 
@@ -96,8 +101,10 @@ class Worker:
         if isinstance(reply, redis.ResponseError):
             self._create(connection, reply)
             return None
-        for consumer in map(pairs, reply):
-            name = consumer[b'name'].decode(errors='surrogateescape')
+        consumers = [pairs(each) for each in reply]
+        self._forget_one(connection, consumers)
+        for consumer in consumers:
+            name = _text(consumer[b'name'])
             if not consumer[b'pending'] or not self._is_free(connection, name, consumer[b'idle']):
                 continue
             for task in self._pending(connection, name):
@@ -108,6 +115,28 @@ class Worker:
                 self._bury(connection, Taken(task.id, taken.fields, task.tries), reason)
         return None
 
+    def _forget_one(self, connection: Connection, consumers: Iterable[dict[bytes, Any]]) -> None:
+        """Remove one of the workers that died without tasks; each start of a worker is another."""
+        after_ms = max(FORGOTTEN_MS, self._return_after_ms)
+        for consumer in consumers:
+            name = _text(consumer[b'name'])
+            is_known = name in (RETURNED, self._name) or consumer[b'pending']
+            if not is_known and consumer[b'idle'] >= after_ms:
+                with suppress(redis.exceptions.NoPermissionError):
+                    self._forget(connection, name)
+                return
+
+    def _forget(self, connection: Connection, name: str) -> None:
+        """Remove a worker; if it lives, and has taken tasks just now, these are returned."""
+        worker = _bytes(name)
+        replies = change(connection, [
+            ('XPENDING', self._stream, GROUP, '-', '+', PAGE, worker),
+            ('XGROUP', 'DELCONSUMER', self._stream, GROUP, worker),
+        ])  # fmt: skip
+        for task in map(_pending, replies[0] if replies else ()):
+            again = ('TIME', 0, 'RETRYCOUNT', task.tries, 'FORCE', 'JUSTID')
+            connection.call(*self._claim(RETURNED, task._replace(idle_ms=0), *again))
+
     def _is_free(self, connection: Connection, name: str, idle_ms: int) -> bool:
         """Return whether others may take the tasks of a consumer.
 
@@ -116,22 +145,17 @@ class Worker:
         if name in (RETURNED, self._name):
             return True
         after_ms = self._return_after_ms
-        return idle_ms >= after_ms and uptime_s(connection) * 1000 >= after_ms
+        return idle_ms >= after_ms and self._uptime.seconds(connection) * 1000 >= after_ms
 
     def _pending(self, connection: Connection, name: str) -> list[Pending]:
         """Return the oldest tasks of a consumer, without those that we know to have."""
         known = self.held() if name == self._name else ()
-        span = ('-', '+', len(known) + 1, name)
+        span = ('-', '+', len(known) + 1, _bytes(name))
         found = self._read_pending(connection, *span)
         return [task for task in found if task.id not in known]
 
     def _read_pending(self, connection: Connection, *span: object) -> list[Pending]:
-        return [
-            Pending(id_, worker.decode(errors='surrogateescape'), idle_ms, tries)
-            for id_, worker, idle_ms, tries in connection.call(
-                'XPENDING', self._stream, GROUP, *span
-            )
-        ]
+        return [*map(_pending, connection.call('XPENDING', self._stream, GROUP, *span))]
 
     def _take(self, connection: Connection, task: Pending) -> Taken | None:
         """Take a task over, as one more try; None if another worker was faster."""
@@ -145,7 +169,7 @@ class Worker:
 
     def _claim(self, worker: str, task: Pending, *options: object) -> Command:
         """Return what hands a task to a worker, unless it has changed hands meanwhile."""
-        head = ('XCLAIM', self._stream, GROUP, worker.encode(errors='surrogateescape'))
+        head = ('XCLAIM', self._stream, GROUP, _bytes(worker))
         return (*head, task.idle_ms, task.id, *options)
 
     def _hold(self, taken: Taken) -> Taken:
@@ -155,7 +179,7 @@ class Worker:
 
     def _create(self, connection: Connection, problem: redis.ResponseError) -> None:
         """Create the group, if it is that which lacks."""
-        if code_of(problem) not in NO_GROUP:
+        if code_of(problem) not in (*NO_GROUP, NO_STREAM):
             raise problem
         (reply,) = connection.pipe([create_command(self._stream, GROUP)])
         if isinstance(reply, redis.ResponseError) and code_of(reply) != 'BUSYGROUP':
@@ -300,3 +324,19 @@ class Worker:
             moved = change(connection, move)
         new: bytes = moved[0]
         return new
+
+
+def _pending(row: Any) -> Pending:
+    """Return a row of the reply to XPENDING."""
+    id_, worker, idle_ms, tries = row
+    return Pending(id_, _text(worker), idle_ms, tries)
+
+
+def _text(name: bytes) -> str:
+    """Return the name of a consumer, whatever other programs call theirs."""
+    return name.decode(errors='surrogateescape')
+
+
+def _bytes(name: str) -> bytes:
+    """Return what `_text` was made of."""
+    return name.encode(errors='surrogateescape')

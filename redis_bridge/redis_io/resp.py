@@ -20,10 +20,13 @@ import redis
 CHUNK = 64 << 10  # bytes read at once, more for what is known to be larger
 
 Reply: TypeAlias = Any  # an integer, bytes, None, an error (returned, not raised), a list of these
-Message = tuple[bytes, bytes]  # channel, payload
+# What is subscribed, and the payload: a channel, or a glob with the channel that it matches.
+Message = tuple[bytes | tuple[bytes, bytes], bytes]
 
 # A name with a line break in it does not match, and is read as other replies are.
-MESSAGE = re.compile(rb'\*3\r\n\$7\r\nmessage\r\n\$\d+\r\n([^\r]*)\r\n\$(\d{1,12})\r\n')
+NAME, SIZE = rb'\$\d+\r\n([^\r]*)\r\n', rb'\$(\d{1,12})\r\n'
+MESSAGE = re.compile(rb'\*3\r\n\$7\r\nmessage\r\n' + NAME + SIZE)
+PATTERN_MESSAGE = re.compile(rb'\*4\r\n\$8\r\npmessage\r\n' + NAME + NAME + SIZE)
 STRING, INTEGER, BULK, ARRAY, ERROR = b'+:$*-'
 
 # Those that matter to callers. redis-py has more, and cuts these codes off the text.
@@ -44,6 +47,16 @@ def raise_if_error(reply: Reply) -> Reply:
     """Return a reply; raises the ResponseError that it is if the server rejected the command."""
     if isinstance(reply, redis.ResponseError):
         raise reply
+    return reply
+
+
+def as_message(reply: Reply) -> Message | Reply:
+    """Return the message that a whole reply is, or the reply if it is something else."""
+    match reply:
+        case [b'message', channel, payload]:
+            return channel, payload
+        case [b'pmessage', glob, channel, payload]:
+            return (glob, channel), payload
     return reply
 
 
@@ -154,15 +167,22 @@ class Reader:
         if self._arrays:
             return messages
         data, at = self._data, self._at
+        last = len(data) - 2
         while len(messages) < most:
             found = MESSAGE.match(data, at)
-            if found is None:
-                break
+            if found is not None:
+                name, size = found.groups()
+            else:
+                found = PATTERN_MESSAGE.match(data, at)
+                if found is None:
+                    break
+                glob, channel, size = found.groups()
+                name = (glob, channel)
             start = found.end()
-            end = start + int(found[2])
-            if end + 2 > len(data):
+            end = start + int(size)
+            if end > last:
                 break
-            messages.append((found[1], data[start:end]))
+            messages.append((name, data[start:end]))
             at = end + 2
         self._at = at
         return messages

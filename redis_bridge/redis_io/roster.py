@@ -97,10 +97,14 @@ class Roster:
         return _changes([event], gone=[self._robot])
 
     def _enter(self, connection: Connection) -> None:
-        """Put ourselves into the roster; the next beat does, if somebody changes it meanwhile."""
+        """Put ourselves into the roster; the next beat does, if our claim changes meanwhile.
+
+        The roster itself is not watched, or of a fleet that starts at once few would succeed.
+        While our claim is there, nobody else writes our entry.
+        """
         robot_key = keys.robot_key(self._robot)
         replies = connection.pipe([
-            ('WATCH', keys.FLEET, robot_key), ('HGET', robot_key, OWNER), ('HGETALL', keys.FLEET),
+            ('WATCH', robot_key), ('HGET', robot_key, OWNER), ('HGETALL', keys.FLEET),
         ])  # fmt: skip
         if not self._accepted(replies):
             connection.call('UNWATCH')

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from redis_bridge.mapping.model import KeySourceConfig, StreamSourceConfig
 from redis_bridge.ports import Received, SourceRequest
+from redis_bridge.protocol import names
 from redis_bridge.protocol.meta import DATA, from_entry
+from redis_bridge.redis_io.channel_source import ChannelReceiver
 from redis_bridge.redis_io.group_source import Delivery
 from redis_bridge.redis_io.key_source import Value
 from redis_bridge.redis_io.stream_source import Entry
@@ -74,6 +76,74 @@ class ChannelForRoute(_ForRoute):
         """See `channel_source.ChannelReceiver`."""
         for _ in range(count):
             self._receiver.drop('closed', '')
+
+
+class PatternForRoutes:
+    """Hands on the messages of all channels that one glob matches, each to its own routes.
+
+    What `add` and `ask` are given is in force from the next `apply` on; all three are called under
+    one lock.
+    """
+
+    def __init__(self, glob: str, log: logging.Logger) -> None:
+        self._glob = glob
+        self._log = log
+        self._added: dict[bytes, list[ChannelReceiver]] = {}
+        self._asked: list[Callable[[Sequence[str]], None]] = []
+        self._readers: Mapping[bytes, Sequence[ChannelReceiver]] = {}  # replaced, never changed
+        self._heard: list[Callable[[Sequence[str]], None]] = []
+        self._known: set[bytes] = set()  # channels that were read after `heard` was called
+
+    def add(self, channel: str, receiver: ChannelReceiver) -> None:
+        """Hand on the messages of a channel."""
+        self._added.setdefault(channel.encode(), []).append(receiver)
+
+    def ask(self, heard: Callable[[Sequence[str]], None]) -> None:
+        """Have this called with channels that may have to be added."""
+        self._asked.append(heard)
+
+    def apply(self) -> None:
+        """Do exactly what was added and asked since the last time."""
+        readers, self._added = self._added, {}
+        heard, self._asked = self._asked, []
+        # One who joins may want to read what others read already.
+        self._known = self._known.intersection(readers) if heard == self._heard else set()
+        self._readers, self._heard = readers, heard
+
+    def knows(self, channel: bytes) -> bool:
+        """See `channel_source.PatternReceiver`."""
+        return channel in self._known
+
+    def hear(self, channels: Sequence[bytes]) -> None:
+        """Let those who want to read channels add them; of others nothing is remembered."""
+        found = [name for name in map(names.redis_name, channels) if name is not None]
+        for heard in self._heard if found else ():
+            heard(found)
+        self._known.update(channel for channel in channels if channel in self._readers)
+
+    def readers(self, channel: bytes) -> Sequence[ChannelReceiver]:
+        """See `channel_source.PatternReceiver`."""
+        return self._readers.get(channel, ())
+
+    def gap(self, missed: int | None, why: str) -> None:
+        """See `source.SourceReceiver`."""
+        for receiver in self._all():
+            receiver.gap(missed, why)
+
+    def set_problem(self, text: str | None) -> None:
+        """See `source.SourceReceiver`."""
+        if text is None:
+            self._log.info('channels %s: can be read', self._glob)
+        else:
+            self._log.warning('channels %s: cannot be read: %s', self._glob, text)
+
+    def on_disconnect(self) -> None:
+        """See `source.SourceReceiver`."""
+        for receiver in self._all():
+            receiver.on_disconnect()
+
+    def _all(self) -> list[ChannelReceiver]:
+        return [receiver for readers in self._readers.values() for receiver in readers]
 
 
 class KeyForRoute(_ForRoute):

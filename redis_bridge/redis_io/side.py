@@ -9,7 +9,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from typing import Generic, NamedTuple
 
 from redis_bridge.counters import Counters
@@ -22,11 +22,12 @@ from redis_bridge.mapping.model import (
     RedisSettings,
     SinkConfig,
 )
-from redis_bridge.ports import Sink, SourceRequest
+from redis_bridge.ports import ChannelsRequest, Sink, SourceRequest, TakeRegistered
+from redis_bridge.protocol import keys
 from redis_bridge.protocol.descriptions import NameDescription
 from redis_bridge.protocol.fleet import RobotEvent
 from redis_bridge.redis_io.address import Address, Timing
-from redis_bridge.redis_io.channel_source import ChannelReceiver, ChannelSource
+from redis_bridge.redis_io.channel_source import ChannelReceiver, ChannelSource, PatternSource
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.fleet_watch import FleetWatch
@@ -35,10 +36,12 @@ from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.held_leases import HeldLeases
 from redis_bridge.redis_io.key_source import KeyReceiver, KeySource
 from redis_bridge.redis_io.presence import Presence
+from redis_bridge.redis_io.registry import Registry
 from redis_bridge.redis_io.route_receivers import (
     ChannelForRoute,
     GroupForRoute,
     KeyForRoute,
+    PatternForRoutes,
     StreamForRoute,
 )
 from redis_bridge.redis_io.source import R, Setup, Source
@@ -84,6 +87,9 @@ class RedisSide:
         }
         setup = Setup(address, self._health, self._presence)
         self._channels = _Sources[ChannelReceiver](lambda role: ChannelSource(str(role), setup))
+        self._patterns = _Sources[PatternForRoutes](
+            lambda role: PatternSource[PatternForRoutes](str(role), setup)
+        )
         self._keys = _Sources[KeyReceiver](lambda role: KeySource(str(role), setup))
         self._streams = _Sources[StreamReceiver](lambda role: StreamSource(str(role), setup))
         self._groups = _Sources[GroupReceiver](
@@ -91,7 +97,9 @@ class RedisSide:
                 str(role), setup, group=role.group or '', consumer=robot, log=log
             )
         )
-        self._sources = (self._channels, self._keys, self._streams, self._groups)
+        self._sources = (
+            self._channels, self._patterns, self._keys, self._streams, self._groups,
+        )  # fmt: skip
         self._roster: FleetWatch | None = None
         self._leases = (
             HeldLeases(leases, address, self._clock, self.origin, health=self._health, log=log)
@@ -99,6 +107,8 @@ class RedisSide:
             else None
         )
         self._wanted: Collection[SourceRequest] = ()
+        self._discovered: Collection[ChannelsRequest] = ()
+        self._registry: Registry | None = None
         self._lock = threading.Lock()  # over what is wanted
         self._is_started = False
         self._closed = False
@@ -133,33 +143,69 @@ class RedisSide:
         _check_groups(sources)
         with self._lock:
             self._wanted = tuple(sources)
-            if self._is_started and not self._closed:
-                self._apply()
+            self._apply()
+
+    def discover(
+        self, channels: Collection[ChannelsRequest], registered: TakeRegistered | None
+    ) -> None:
+        with self._lock:
+            self._discovered = tuple(channels)
+            old = self._registry
+            if registered is None:
+                self._registry = None
+            elif old is None or old.take != registered:
+                self._registry = Registry(registered, self._log)
+            if old is not None and old is not self._registry:
+                old.close()
+            self._apply()
 
     def _apply(self) -> None:
         """Hand each source its part of what is wanted."""
+        if not self._is_started or self._closed:
+            return
         for request in self._wanted:
             self._add(request)
+        for channels in self._discovered:
+            self._pattern(channels).ask(channels.heard)
+        registry = self._registry
+        if registry is not None:
+            self._keys.add(_Name.of_registry(registry), lambda: registry)
+        for pattern in self._patterns.added():
+            pattern.apply()
         for sources in self._sources:
             sources.apply()
 
     def _add(self, request: SourceRequest) -> None:
-        config, log = request.config, self._log
+        config, log, name = request.config, self._log, _Name.of(request)
         if isinstance(config, ChannelSourceConfig):
-            self._channels.add(request, lambda: ChannelForRoute(request, log))
+            if config.pattern is None:
+                self._channels.add(name, lambda: ChannelForRoute(request, log))
+            else:
+                self._pattern(request).add(config.name, ChannelForRoute(request, log))
         elif isinstance(config, KeySourceConfig):
-            self._keys.add(request, lambda: KeyForRoute(request, config, log))
+            self._keys.add(name, lambda: KeyForRoute(request, config, log))
         elif config.group is None:
-            self._streams.add(request, lambda: StreamForRoute(request, config, log))
+            self._streams.add(name, lambda: StreamForRoute(request, config, log))
         else:
-            self._groups.add(request, lambda: GroupForRoute(request, log))
+            self._groups.add(name, lambda: GroupForRoute(request, log))
 
-    def source_state(self, source: SourceRequest) -> str:
+    def _pattern(self, asked: SourceRequest | ChannelsRequest) -> PatternForRoutes:
+        """Return what reads a pattern."""
+        name = _Name.of(asked)
+        return self._patterns.add(name, lambda: PatternForRoutes(name.name, self._log))
+
+    def source_state(self, source: SourceRequest | ChannelsRequest) -> str:
+        return self._state_of(_Name.of(source))
+
+    def registry_state(self) -> str:
+        return self._state_of(_Name.of_registry(self._registry))
+
+    def _state_of(self, name: _Name) -> str:
         closed = self._presence.why_closed()
         if closed is not None:
             presence = self._health.state('presence')
             return f'closed: {closed}' if presence == 'connected' else f'Redis: {presence}'
-        states = (sources.state_of(source) for sources in self._sources)
+        states = (sources.state_of(name) for sources in self._sources)
         return next(filter(None, states), 'Redis: connecting')
 
     def describe(self, descriptions: Collection[NameDescription]) -> None:
@@ -214,6 +260,8 @@ class RedisSide:
             if self._closed:
                 return
             self._closed = True
+            if self._registry is not None:
+                self._registry.close()
         if self._roster is not None:
             self._roster.close(time.monotonic())
         threads = self._source_threads()
@@ -245,17 +293,39 @@ class _Role(NamedTuple):
     """What one connection reads; what a robot moves on has a connection of its own."""
 
     kind: str
-    group: str | None
-    is_command: bool
-
-    @classmethod
-    def of(cls, request: SourceRequest) -> _Role:
-        """Return the role that reads a name."""
-        return cls(request.config.kind, request.config.group, request.is_command)
+    group: str | None = None
+    is_command: bool = False
 
     def __str__(self) -> str:
         role = f'{self.kind}s' if self.group is None else f'group {self.group}'
         return f'{role} (commands)' if self.is_command else role
+
+
+class _Name(NamedTuple):
+    """A Redis name, or a pattern of channels, that one receiver reads."""
+
+    role: _Role
+    name: str
+    reader: Hashable = None  # tells the receivers of one name apart
+
+    @classmethod
+    def of(cls, asked: SourceRequest | ChannelsRequest) -> _Name:
+        """Return what is read for a route, or for all routes of a pattern."""
+        if isinstance(asked, ChannelsRequest):
+            return cls._of_pattern(asked.pattern, asked.is_command)
+        config = asked.config
+        if isinstance(config, ChannelSourceConfig) and config.pattern is not None:
+            return cls._of_pattern(config.pattern, asked.is_command)
+        return cls(_Role(config.kind, config.group, asked.is_command), config.name, asked)
+
+    @classmethod
+    def _of_pattern(cls, pattern: str, is_command: bool) -> _Name:
+        return cls(_Role('channel pattern', is_command=is_command), pattern)
+
+    @classmethod
+    def of_registry(cls, registry: Registry | None) -> _Name:
+        """Return the hash of registered names."""
+        return cls(_Role('key'), keys.NAMES, registry)
 
 
 class _Sources(Generic[R]):
@@ -264,25 +334,30 @@ class _Sources(Generic[R]):
     def __init__(self, make: Callable[[_Role], Source[R]]) -> None:
         self._make = make
         self._by_role: dict[_Role, Source[R]] = {}
-        self._receivers: dict[SourceRequest, R] = {}
-        self._wanted: dict[SourceRequest, R] = {}
+        self._receivers: dict[_Name, R] = {}
+        self._wanted: dict[_Name, R] = {}
 
-    def add(self, request: SourceRequest, make_receiver: Callable[[], R]) -> None:
+    def add(self, name: _Name, make_receiver: Callable[[], R]) -> R:
         """Want a name from the next `apply` on; a receiver that is there already stays."""
-        self._wanted[request] = self._receivers.get(request) or make_receiver()
+        receiver = self._wanted.get(name) or self._receivers.get(name) or make_receiver()
+        self._wanted[name] = receiver
+        return receiver
 
-    def state_of(self, request: SourceRequest) -> str | None:
+    def added(self) -> list[R]:
+        """Return the receivers of all that `apply` will read."""
+        return list(self._wanted.values())
+
+    def state_of(self, name: _Name) -> str | None:
         """Return 'open', or why the name is not read; None if it is none of these."""
-        receiver = self._receivers.get(request)
-        return None if receiver is None else self._by_role[_Role.of(request)].state_of(receiver)
+        receiver = self._receivers.get(name)
+        return None if receiver is None else self._by_role[name.role].state_of(receiver)
 
     def apply(self) -> None:
         """Read exactly what was added since the last time."""
         self._receivers, self._wanted = self._wanted, {}
         names: dict[_Role, dict[str, list[R]]] = {role: {} for role in self._by_role}
-        for request, receiver in self._receivers.items():
-            by_name = names.setdefault(_Role.of(request), {})
-            by_name.setdefault(request.config.name, []).append(receiver)
+        for name, receiver in self._receivers.items():
+            names.setdefault(name.role, {}).setdefault(name.name, []).append(receiver)
         for role, by_name in names.items():
             if role not in self._by_role:
                 self._by_role[role] = self._make(role)

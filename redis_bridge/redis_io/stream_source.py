@@ -74,8 +74,9 @@ class Info:
         self.first = id_number(first[0]) if first else None
         self.entry_bytes = max([Entry(*entry).size for entry in (first, last) if entry], default=0)
         self.length: int = fields.get(b'length', 0)
-        # From Redis 7.0 on; deletions by hand make the number useless for finding gaps.
-        self.added: int | None = fields.get(b'entries-added') if fields else 0
+        # From Redis 7.0 on; deletions by hand make the number useless for a cursor to find gaps.
+        self.ever_added: int | None = fields.get(b'entries-added') if fields else 0
+        self.added = self.ever_added
         if fields.get(b'max-deleted-entry-id', b'0-0') != b'0-0':
             self.added = None
 

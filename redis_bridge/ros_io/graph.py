@@ -14,6 +14,7 @@ from rclpy.qos import QoSProfile
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 BRIDGE_NODE = '_redis_bridge_'  # prefix of the nodes that carry the topics of any bridge
+MANY_NODES = 32
 
 Gid = bytes
 NodeName = tuple[str, str]  # with its namespace
@@ -34,28 +35,38 @@ class EndsWatch:
         self._count = count
         self._ask = ask
         self._counts: dict[str, int] = {}
-        self._known: dict[tuple[NodeName, int], NamesAndTypes] = {}
+        self.known: dict[tuple[NodeName, int], NamesAndTypes] = {}  # with how many have the name
+        self._turn = 0
 
     def changed(self, topics: Collection[str], nodes: Sequence[NodeName]) -> set[str]:
         """Return which topics changed since the last call; `nodes` are all of the graph."""
         if len(topics) <= len(nodes):
             return self._by_topic(topics)
-        return self._by_node(nodes) & set(topics)
+        return self.by_node(nodes) & set(topics)
 
     def _by_topic(self, topics: Collection[str]) -> set[str]:
         counts, self._counts = self._counts, {topic: self._count(topic) for topic in topics}
         return {topic for topic, count in self._counts.items() if count != counts.get(topic)}
 
-    def _by_node(self, nodes: Iterable[NodeName]) -> set[str]:
-        known, self._known = self._known, {}
-        for node in Counter(nodes).items():  # nodes of one name are asked for as one
+    def by_node(self, nodes: Iterable[NodeName]) -> set[str]:
+        """Return which of all topics changed, as far as nodes are asked now.
+
+        Of many nodes only new ones are; the others have their turn every second time.
+        """
+        known, self.known = self.known, {}
+        self._turn += 1
+        counted = Counter(nodes)  # nodes of one name are asked for as one
+        for node in counted.items():
+            if len(counted) > MANY_NODES and node in known and (hash(node) + self._turn) % 2:
+                self.known[node] = known[node]
+                continue
             with suppress(RuntimeError):  # it has gone, or has a name that ROS does not allow
-                self._known[node] = self._ask(*node[0])
+                self.known[node] = self._ask(*node[0])
         return {
             topic
-            for node in known.keys() | self._known.keys()
-            if known.get(node) != self._known.get(node)
-            for topic in _differing(known.get(node, ()), self._known.get(node, ()))
+            for node in known.keys() | self.known.keys()
+            if known.get(node) != self.known.get(node)
+            for topic in _differing(known.get(node, ()), self.known.get(node, ()))
         }
 
 

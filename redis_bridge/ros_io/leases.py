@@ -11,19 +11,25 @@ from functools import partial
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
+from redis_bridge.mapping.model import LeaseConfig
+
 Answer = Callable[[str], 'tuple[bool, str]']
 
 
 class LeaseServices:
-    """`~/lease/NAME/acquire` and `~/lease/NAME/release` for each name.
+    """`~/lease/TOKEN/acquire` and `~/lease/TOKEN/release` for each lease.
 
     `acquire` and `release` take a name and return at once; success and message are their answer.
     """
 
-    def __init__(self, node: Node, names: Iterable[str], acquire: Answer, release: Answer) -> None:
+    def __init__(
+        self, node: Node, leases: Iterable[LeaseConfig], acquire: Answer, release: Answer
+    ) -> None:
         self._services = [
-            node.create_service(Trigger, f'~/lease/{name}/{word}', partial(_respond, answer, name))
-            for name in names
+            node.create_service(
+                Trigger, f'~/lease/{lease.token}/{word}', partial(_respond, answer, lease.name)
+            )
+            for lease in leases
             for word, answer in (('acquire', acquire), ('release', release))
         ]
 

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import rclpy
 from rclpy.context import Context
@@ -27,13 +29,35 @@ def services_node(context: Context, args: list[str]) -> Node:
 
     `args` are the ROS arguments of the process; raises BridgeError if ROS rejects them.
     """
-    try:
+    with _bridge_errors():
         rclpy.init(
             args=['redis_bridge', *args],
             context=context,
             signal_handler_options=SignalHandlerOptions.NO,
         )
         return Node('redis_bridge', context=context)
+
+
+def looking_node(context: Context) -> Node:
+    """Return a node that only asks for what is in the graph; raises BridgeError as above.
+
+    It is hidden, as those of the command line of ROS.
+    """
+    with _bridge_errors():
+        rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
+        return Node(
+            f'_check_redis_bridge_{os.getpid()}',
+            context=context,
+            use_global_arguments=False,
+            enable_rosout=False,
+            start_parameter_services=False,
+        )
+
+
+@contextmanager
+def _bridge_errors() -> Iterator[None]:
+    try:
+        yield
     except (RuntimeError, InvalidParameterTypeException) as error:
         text = ' '.join(PLACE.sub('', str(error)).split())
         if type(error).__name__ == 'UnknownROSArgsError':

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.ros_io import graph, qos, types
@@ -138,13 +140,7 @@ class TopicPublisher:
     def _state_now(self) -> str:
         try:
             found = self._node.get_subscriptions_info_by_topic(self.name)
-            expected = self.message.name
-            for other in sorted({info.topic_type for info in found} - {expected}):
-                return (
-                    f'error: {self.name}: a subscriber expects {other}, '
-                    f'this route publishes {expected}'
-                )
-            return graph.first_mismatch(found, partial(qos.mismatch, self._profile)) or 'open'
+            return subscribed_state(self.name, self.message.name, self._profile, found)
         except InvalidHandle:
             return 'closed'  # asked from another thread while the bridge ends
 
@@ -154,3 +150,12 @@ class TopicPublisher:
             self._closed = True
             if self._publisher is not None:
                 self._node.destroy_publisher(self._publisher)
+
+
+def subscribed_state(
+    name: str, expected: str, profile: QoSProfile, subscriptions: Collection[TopicEndpointInfo]
+) -> str:
+    """Return the state of a topic that is published as one type with this profile."""
+    for other in sorted({info.topic_type for info in subscriptions} - {expected}):
+        return f'error: {name}: a subscriber expects {other}, this route publishes {expected}'
+    return graph.first_mismatch(subscriptions, partial(qos.mismatch, profile)) or 'open'

@@ -31,6 +31,15 @@ PUBLISHER_DEPTH = 10_000
 KEPT_DEPTH = 10  # for subscribers that come later
 
 
+def merged(asked: Collection[Qos]) -> Qos:
+    """Return the settings of all routes of a topic; each may set what others leave open."""
+    return Qos(
+        next((qos.reliability for qos in asked if qos.reliability), None),
+        next((qos.durability for qos in asked if qos.durability), None),
+        next((qos.depth for qos in asked if qos.depth), None),
+    )
+
+
 def for_subscription(asked: Qos, offered: Collection[QoSProfile], message: Message) -> QoSProfile:
     """Return the strongest profile that matches all of `offered`, with the `asked` settings.
 

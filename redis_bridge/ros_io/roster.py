@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -33,16 +32,19 @@ class RosterTopics:
 
     The roster comes once a second and with each change, as long as it is known to be true: nothing
     is published while the connection to Redis is lost. The events begin with the last one of each
-    robot when the first subscriber comes. `watch` returns what follows the roster.
+    robot when the first subscriber comes. `watch` returns what follows the roster. `now` returns
+    the time by the clock that dates its changes.
     """
 
     def __init__(
         self,
         node: Node,
         watch: Callable[[Callable[[RobotEvent], None]], RosterWatch],
+        now: Callable[[], float],
         log: logging.Logger,
     ) -> None:
         self._node = node
+        self._now = now
         self._log = log
         self._lock = threading.Lock()
         self._known: dict[str, tuple[RobotEvent, DiagnosticStatus]] = {}
@@ -105,7 +107,7 @@ class RosterTopics:
         array = DiagnosticArray()
         array.header.stamp = self._node.get_clock().now().to_msg()
         with self._lock:
-            now = time.time()
+            now = self._now()
             array.status = [
                 status
                 for _, (event, status) in sorted(self._known.items())

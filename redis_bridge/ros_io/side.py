@@ -14,8 +14,9 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 from redis_bridge.mapping.model import Qos
-from redis_bridge.ports import Publisher, TopicRequest
+from redis_bridge.ports import Publisher, TopicRequest, TopicsRequest
 from redis_bridge.ros_io import qos, types
+from redis_bridge.ros_io.discovery import Discovery
 from redis_bridge.ros_io.graph import EndsWatch
 from redis_bridge.ros_io.origin import OwnMessages
 from redis_bridge.ros_io.publisher import TopicPublisher
@@ -58,6 +59,7 @@ class RosSide:
         self._subscribing = EndsWatch(
             node.count_subscribers, node.get_subscriber_names_and_types_by_node
         )
+        self._discovery = Discovery(node, self._publishing)
         self._turn = 0
         # Steady time: under simulated time a paused world would stop the polling.
         self._timer = node.create_timer(
@@ -75,6 +77,9 @@ class RosSide:
             name = self._node.resolve_topic_name(request.topic)
             wanted.setdefault(name, []).append(request)
         self._wanted = wanted
+
+    def discover(self, request: TopicsRequest | None) -> None:
+        self._discovery.want(request)
 
     def publisher(
         self, name: str, type_name: str, asked: Qos, latched: bool, owner: str = ''
@@ -127,9 +132,14 @@ class RosSide:
                 self._log.exception('polling the graph failed')
 
     def _poll_topics(self, nodes: Sequence[tuple[str, str]]) -> None:
+        changed: set[str] = set()
+        if self._discovery.is_asked():
+            changed = self._discovery.poll(nodes)  # which takes the same walk
+        elif self._topics:
+            changed = self._publishing.changed(self._topics.keys(), nodes)
         if not self._topics:
             return
-        for name in self._publishing.changed(self._topics.keys(), nodes):
+        for name in changed & self._topics.keys():
             for topic in self._topics[name]:
                 topic.expect_change()
         topics = self._all_topics()

@@ -13,6 +13,9 @@ from redis_bridge.errors import InterfaceError
 from redis_bridge.mapping.model import Qos, SinkConfig
 from redis_bridge.messages.types import Message
 from redis_bridge.ports import (
+    WAITING,
+    ChannelsRequest,
+    GraphLook,
     Payload,
     Publisher,
     Receiver,
@@ -20,8 +23,11 @@ from redis_bridge.ports import (
     RosSide,
     Sink,
     SourceRequest,
+    TakeRegistered,
+    TopicLook,
     TopicReceiver,
     TopicRequest,
+    TopicsRequest,
     Write,
 )
 from redis_bridge.protocol.descriptions import NameDescription
@@ -106,7 +112,10 @@ class FakeRedis:
         self.by_role = {'writer': 'connected', 'presence': 'connected'}
         self.terms: int | None = 1
         self.of_sources = 'open'
+        self.of_registry = 'open'
         self.tokens: dict[str, int] = {}  # of leases
+        self.channels: list[ChannelsRequest] = []
+        self.registered: TakeRegistered | None = None
         self.uncertainty_s = 0.0
         self.calls: list[str] = []
 
@@ -145,8 +154,16 @@ class FakeRedis:
     def why_closed(self) -> str | None:
         return 'not ours' if self.terms is None else None
 
-    def source_state(self, source: SourceRequest) -> str:
+    def discover(
+        self, channels: Collection[ChannelsRequest], registered: TakeRegistered | None
+    ) -> None:
+        self.channels, self.registered = list(channels), registered
+
+    def source_state(self, source: SourceRequest | ChannelsRequest) -> str:
         return self.of_sources
+
+    def registry_state(self) -> str:
+        return self.of_registry
 
     def receiver(self, name: str) -> Receiver:
         """Return the route that reads a name."""
@@ -198,6 +215,7 @@ class FakeRos:
     def __init__(self, *messages: Message) -> None:
         self.messages = {message.name: message for message in messages}
         self.topics: list[TopicRequest] = []
+        self.patterns: TopicsRequest | None = None
         self.publishers: dict[tuple[object, ...], MemoryPublisher] = {}
         self.calls: list[str] = []
         self.on_open: Callable[[MemoryPublisher], None] = lambda publisher: None
@@ -208,6 +226,9 @@ class FakeRos:
     def want(self, topics: Collection[TopicRequest]) -> None:
         self.calls.append('want')
         self.topics = list(topics)
+
+    def discover(self, request: TopicsRequest | None) -> None:
+        self.patterns = request
 
     def publisher(
         self, name: str, type_name: str, qos: Qos, latched: bool, owner: str = ''
@@ -239,6 +260,35 @@ class FakeRos:
         return found
 
 
-def _checked_by_mypy(message: Message) -> tuple[CallAt, Sink, RedisSide, Publisher, RosSide]:
+class FakeLook:
+    """A graph in which topics are published, or subscribed to, as a test says."""
+
+    def __init__(self, topics: dict[str, TopicLook]) -> None:
+        self.topics = topics
+        self.asked: list[tuple[object, ...]] = []
+
+    def wait(self) -> str | None:
+        return None
+
+    def summary(self) -> str:
+        return 'ROS domain 7'
+
+    def published(self) -> frozenset[str]:
+        return frozenset(self.topics)
+
+    def outbound(self, topic: str, asked: Sequence[tuple[str | None, Qos]]) -> list[TopicLook]:
+        self.asked.append((topic, *asked))
+        return [self.topics.get(topic, TopicLook(type_, '', 0, WAITING)) for type_, _ in asked]
+
+    def inbound(self, topic: str, type_name: str, asked: Qos, latched: bool) -> TopicLook:
+        self.asked.append((topic, type_name, asked, latched))
+        qos = 'reliable, transient_local' if latched else 'reliable, volatile'
+        return self.topics.get(topic, TopicLook(type_name, qos, 0, 'open'))
+
+
+def _checked_by_mypy(
+    message: Message,
+) -> tuple[CallAt, Sink, RedisSide, Publisher, RosSide, GraphLook]:
     """Hold the stand-ins to the protocols."""
-    return FakeClock().call_at, MemorySink(), FakeRedis(), MemoryPublisher(message), FakeRos()
+    clock, sink, redis, ros = FakeClock(), MemorySink(), FakeRedis(), FakeRos()
+    return clock.call_at, sink, redis, MemoryPublisher(message), ros, FakeLook({})

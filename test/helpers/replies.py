@@ -21,6 +21,10 @@ def message(channel: bytes, payload: bytes) -> bytes:
     return b'*3\r\n' + bulk(b'message') + bulk(channel) + bulk(payload)
 
 
+def pattern_message(glob: bytes, channel: bytes, payload: bytes) -> bytes:
+    return b'*4\r\n' + bulk(b'pmessage') + bulk(glob) + bulk(channel) + bulk(payload)
+
+
 def written(reply: Any) -> bytes:
     """Return a reply as the server writes it."""
     if isinstance(reply, int):

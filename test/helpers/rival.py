@@ -22,6 +22,7 @@ from message_types import SCALAR
 
 from redis_bridge.bridge.bridge import Bridge
 from redis_bridge.mapping import load as loading
+from redis_bridge.mapping import topic_names
 from redis_bridge.messages import cdr_write
 from redis_bridge.ports import Publisher
 from redis_bridge.redis_io.side import RedisSide, Timing
@@ -67,7 +68,9 @@ def main(url: str, folder: str, robot: str) -> None:
         mapping.redis, mapping.robot, log=log, presence=mapping.presence, timing=Timing()
     )
     ros = _Ros(SCALAR)
-    bridge = Bridge(mapping, ros, redis_side, log=log)
+    bridge = Bridge(
+        mapping, ros, redis_side, log=log, resolve=topic_names.resolver(), distro='kilted'
+    )
     receiver = ros.receiver('/o')
     receiver.opened(SCALAR)
     receiver.set_state('open')

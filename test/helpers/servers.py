@@ -213,7 +213,8 @@ def leave_claim(url: str, robot: str) -> None:
 class Proxy:
     """A TCP proxy that can lose replies, cut connections and let bytes wait.
 
-    `delay_s` is how long bytes take from end to end, either way.
+    `delay_s` is how long bytes take from end to end, either way; those of the server take
+    `delay_back_s` longer.
     """
 
     def __init__(self, port: int) -> None:
@@ -227,6 +228,7 @@ class Proxy:
         self._lose_reply_to: bytes | None = None
         self.lost_replies = 0
         self.delay_s = 0.0
+        self.delay_back_s = 0.0
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -303,7 +305,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
                 self._flowing.wait()
-                time.sleep(self.delay_s)
+                time.sleep(self.delay_s if to_server else self.delay_s + self.delay_back_s)
                 if to_server and self._lose_reply_to and self._lose_reply_to in data:
                     self._lose_reply_to = None
                     losing.set()

@@ -98,6 +98,19 @@ def test_a_first_bridge_waits_no_longer_than_promised(redis_server, db, redis_si
     assert 0.4 < time.monotonic() - begun < 0.1 + 0.5 + 0.2  # and what the machine takes
 
 
+def test_of_several_that_want_the_name_at_once_one_has_it(rival, db, commander):
+    waiting = [rival() for _ in range(4)]
+    nobody = {'channel': 0, 'key': 0, 'stream': 0}
+    for _ in range(3):
+        holder = eventually(lambda: [each for each in waiting if each.has_name(db)])[0]
+        holder.goes_on()
+        waiting.remove(holder)
+        eventually(lambda: all('held by another bridge' in each.log for each in waiting))
+        assert [each.counts() for each in waiting] == [nobody] * len(waiting)
+        holder.process.kill()  # all others see at once that it is gone
+        holder.process.wait()
+
+
 @pytest.mark.parametrize('how', ['FLUSHALL', 'DEL'])
 def test_a_holder_keeps_its_name_when_the_hash_is_deleted(pair, db, how):
     first, second = pair

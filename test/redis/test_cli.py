@@ -158,7 +158,7 @@ def test_help_and_check_need_neither_ros_nor_redis(tmp_path):
         ('check', 'x', '--distro', 'humble'),
         ('check', 'x', '--var', 'novalue'),
         ('get', 'a', '--ros-args'),
-        ('--url', 'redis://h', 'check', 'a'),
+        ('--username', 'ann', 'check', 'a'),
         ('--username', 'ann', 'run', 'a'),
         ('--url', 'gopher://x', 'get', 'a'),
         ('--url', 'redis://:sesame@localhost', 'get', 'a'),
@@ -631,6 +631,17 @@ def test_queue_shows_what_waits_is_claimed_and_is_dead(shell, tasks):
     assert re.fullmatch(r'  CLAIMED +TRY  SINCE  BY', lines[0])
     assert re.fullmatch(r'  \d+-0 +1  \d s    me@\S+/\d+-\w+', lines[1])
     assert re.fullmatch(r'  \d+-0 +3  the shelf is empty  \{"n":0\}', lines[3])
+
+
+def test_queue_shows_a_long_reason_as_one_short_line(shell, tasks):
+    (dead,) = tasks.status().dead
+    tasks.requeue(dead.id)
+    for _ in range(3):
+        tasks.fail(next(tasks.claim(0)), 'Traceback:\n  File "x.py"\n' + 'x' * 500 + '\nthe end')
+    _, out, _ = shell('queue', 'tasks')
+    (line,) = [line for line in out.splitlines() if 'Traceback' in line]
+    assert len(line) < 120
+    assert re.search(r'Traceback: File "x.py" x+…x+ the end  \{"n":\d\}$', line)
 
 
 def test_queue_as_json(shell, tasks):

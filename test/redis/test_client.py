@@ -33,6 +33,7 @@ from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
 from redis_bridge.protocol.fleet import RobotEvent
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.address import Address, Timing
+from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.side import RedisSide
 
 INNER = """\
@@ -100,6 +101,36 @@ def plain(value):
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     return value.tolist() if hasattr(value, 'typecode') else value
+
+
+# --- register ----------------------------------------------------------------------------------
+def test_what_is_registered_is_in_the_registry_until_it_is_not(db, client):
+    client.register('key', 'robot9:speed')
+    client.register('stream', 'robot9:log')
+    client.register('key', 'robot9:speed')
+    assert db.hgetall(keys.NAMES) == {
+        b'key:robot9:speed': client.origin.encode(),
+        b'stream:robot9:log': client.origin.encode(),
+    }
+    client.unregister('key', 'robot9:speed')
+    client.unregister('key', 'unknown')
+    assert db.hkeys(keys.NAMES) == [b'stream:robot9:log']
+
+
+@pytest.mark.parametrize(
+    ('kind', 'name', 'text'),
+    [
+        ('channel', 'a', "kind: expected one of key, stream, got 'channel'"),
+        ('hash', 'a', 'expected one of key, stream'),
+        ('key', '', 'expected a name'),
+        ('key', 'redis_bridge:names', 'belong to the bridge itself'),
+    ],
+)
+def test_what_cannot_be_registered_raises(db, client, kind, name, text):
+    for call in (client.register, client.unregister):
+        with pytest.raises(PayloadError, match=text):
+            call(kind, name)
+    assert not db.exists(keys.NAMES)
 
 
 # --- get ---------------------------------------------------------------------------------------
@@ -620,6 +651,7 @@ def test_a_name_that_joins_is_followed_though_nobody_reads_what_waits(redis_serv
 
 def test_watch_names_the_name_that_it_cannot_read_and_goes_on(db, client):
     db.xadd('s1', {'data': 'x'})
+    db.xadd('s2', {'data': 'x'})
     db.set('k', 'x')
     notices = []
     with client.watch('s1', 's2', 'k', 'c', on_notice=notices.append, raw=True) as watch:
@@ -630,6 +662,8 @@ def test_watch_names_the_name_that_it_cannot_read_and_goes_on(db, client):
         eventually(lambda: not watch.wait(0.05) and {n.name for n in notices} == {'s1', 'k'})
         db.publish('c', 'y')
         assert watch.wait(5)[:3] == ('c', 'channel', b'y')
+        db.xadd('s2', {'data': 'z'})
+        assert watch.wait(5)[:3] == ('s2', 'stream', b'z')
     assert {(notice.event, notice.name) for notice in notices} == {
         ('unreadable', 's1'),
         ('unreadable', 'k'),
@@ -898,6 +932,34 @@ def test_without_permission_for_time_stamps_are_by_the_local_clock(db, redis_ser
     with redis_bridge.Client(redis_server.url, username='eve', password_file=str(path)) as client:
         client.publish('k', {'a': 1}, kind='key')
         assert abs(client.read('k').meta.stamp - time.time()) < 2
+
+
+class SteppedTime:
+    """A connection to a server whose clock is set back after a while."""
+
+    step_s = 0
+
+    def __init__(self, connection):
+        self._connection = connection
+
+    def call(self, *command):
+        seconds, micros = self._connection.call(*command)
+        return [b'%d' % (int(seconds) - self.step_s), micros]
+
+
+def test_a_clock_that_is_set_back_is_followed_within_about_a_second(db, client, monkeypatch):
+    measure = Clock.measure
+    monkeypatch.setattr(Clock, 'measure', lambda clock, c: measure(clock, SteppedTime(c)))
+
+    def ahead_s():
+        client.publish('k', {}, kind='key')
+        return client.read('k').meta.stamp - time.time()
+
+    assert abs(ahead_s()) < 1
+    monkeypatch.setattr(SteppedTime, 'step_s', 3600)
+    set_back = time.monotonic()
+    eventually(lambda: ahead_s() < -3500, every=0.05)
+    assert time.monotonic() - set_back < 1.0 + 0.5  # and what the machine takes
 
 
 def test_a_watch_that_was_closed_is_forgotten_by_its_client(client):

@@ -276,6 +276,18 @@ def test_a_wrong_password_is_told_and_a_corrected_file_is_read(
     assert 'wrong-password' not in said and SECRET not in said
 
 
+@pytest.mark.parametrize('rest', ['', '\n', '\r\n', '\nof the robots\n', '\r\n\r\nof the robots'])
+def test_the_first_line_of_its_file_is_the_password(redis_server, tmp_path, rest):
+    with redis_server.client() as db:
+        db.config_set('requirepass', SECRET)
+    path = tmp_path / 'password'
+    path.write_bytes(f'{SECRET}{rest}'.encode())
+    connection = Connection(address(redis_server.url, password_file=str(path)).connection())
+    connection.connect()
+    assert connection.call('PING') == b'PONG'
+    connection.close()
+
+
 def test_no_secret_reaches_a_log_whatever_the_server_says(tmp_path, redis_side_at, caplog):
     caplog.set_level(logging.DEBUG)
     server = socket.create_server(('127.0.0.1', 0))

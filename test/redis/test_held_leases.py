@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 
 import pytest
@@ -43,6 +44,7 @@ def is_acquired(side, name='corridor'):
 
 def test_asking_again_gets_it_and_asking_once_more_gets_the_same_token(side, db):
     assert side.lease_token('corridor') is None
+    eventually(lambda: side.states()['leases'] == 'connected')
     is_held, text = side.acquire_lease('corridor')
     assert (is_held, text) == (
         False, 'waits for the lease corridor: call again, at least every 5 s',
@@ -112,11 +114,57 @@ def test_it_is_kept_over_a_lost_connection(side, db):
             time.sleep(0.01)
 
 
+def test_a_lease_that_the_server_rejects_is_no_problem_for_others(side, db, caplog):
+    token = int(eventually(lambda: is_acquired(side, 'dock')))
+    db.set(KEY, 'foreign')
+    eventually(
+        lambda: (
+            side.acquire_lease('corridor')[1]
+            == 'waits for the lease corridor, which the server rejects: WRONGTYPE Operation '
+            'against a key holding the wrong kind of value: call again, at least every 5 s'
+        )
+    )
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        assert side.lease_token('dock') == token
+        time.sleep(0.02)
+    assert side.states()['leases'] == 'connected'
+    said = [r.getMessage() for r in caplog.records if 'WRONGTYPE' in r.getMessage()]
+    assert len(said) == 1
+    db.delete(KEY)
+    eventually(lambda: is_acquired(side))
+    db.set(KEY, 'foreign')
+    side.close()
+    assert not db.exists('redis_bridge:lease:{dock}')
+
+
+def test_who_asks_while_redis_is_away_is_told_so(side, redis_server):
+    redis_server.kill()
+    eventually(lambda: ', Redis: connecting: ' in side.acquire_lease('corridor')[1])
+
+
 def test_leases_are_given_up_at_the_end(side, db):
     eventually(lambda: is_acquired(side))
     side.close()
     assert not db.exists(KEY)
     assert side.lease_token('corridor') is None
+
+
+def test_a_server_that_closes_idle_connections_does_not_close_that_of_leases(
+    old_server, db, redis_side_at, monkeypatch, caplog
+):
+    monkeypatch.setattr(held_leases, 'ASKED_WITHIN_S', 0.3)
+    db.config_set('timeout', 1)
+    side = redis_side_at(old_server.url, leases=LEASES)
+    side.start(dict)
+    eventually(lambda: side.states()['leases'] == 'connected')
+    for _ in range(2):  # that of leases would be closed before the second one at the latest
+        with socket.create_connection(('127.0.0.1', old_server.port), timeout=10) as idle:
+            idle.sendall(b'PING\r\n')
+            assert idle.recv(100) == b'+PONG\r\n'
+            assert idle.recv(100) == b''  # after a while
+    assert side.states()['leases'] == 'connected'
+    assert 'leases' not in caplog.text
 
 
 def test_without_leases_there_is_no_connection_for_them(redis_server, redis_side_at):

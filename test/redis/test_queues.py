@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,9 @@ from redis_bridge import Client
 from redis_bridge.errors import BridgeError, NotFoundError, RedisError
 from redis_bridge.mapping.model import StreamSourceConfig
 from redis_bridge.protocol import keys
+from redis_bridge.redis_io import queue as queue_module
+from redis_bridge.redis_io import stream_source
+from redis_bridge.redis_io.queue import Worker
 
 HELPERS = Path(__file__).parents[1] / 'helpers'
 RETURN_MS = 1000
@@ -118,6 +124,24 @@ def test_tasks_are_claimed_in_order_and_are_gone_once_done(db, queue):
     assert queue.status().claimed == []
 
 
+@pytest.mark.parametrize(
+    'value', [5, 1.5, 'text', '5', '{"n": 1}', '', None, True, [1, 'a'], {'n': {'m': []}}]
+)
+def test_a_value_comes_back_as_it_was_put(queue, value):
+    queue.put(value)
+    (task,) = queue.claim(0)
+    assert (task.value, type(task.value)) == (value, type(value))
+
+
+def test_what_other_programs_add_is_json_or_text(db, queue):
+    for data in ('5', '{"n": 1}', 'shelf 7', b'\xff'):
+        db.xadd('tasks', {'data': data})
+    db.xadd('tasks', {'shelf': '7'})
+    assert [task.value for task in queue.claim(0)] == [
+        5, {'n': 1}, 'shelf 7', b'\xff', {'shelf': '7'},
+    ]  # fmt: skip
+
+
 def test_claim_waits_for_tasks_and_ends_after_its_time(queue):
     threading.Timer(0.3, queue.put, [{'n': 1}]).start()
     begun = time.monotonic()
@@ -152,6 +176,16 @@ def test_a_task_that_fails_three_times_is_dead_with_the_reason(db, queue):
     assert db.xlen('tasks') == 0
     ((_, fields),) = db.xrange('tasks:dead')
     assert [*fields][:1] + [*fields][-3:] == [b'data', b'id', b'reason', b'tries']
+
+
+@pytest.mark.parametrize('reason', [ValueError('no shelf'), 'no shelf', 'a\udcff', '', 'x' * 5000])
+def test_a_reason_is_an_exception_or_any_text(queue, reason):
+    queue.put({'n': 1})
+    for _ in range(3):
+        assert queue.fail(next(queue.claim(0)), reason)
+    (dead,) = queue.status().dead
+    text = str(reason)[:1000]
+    assert dead.reason == text.encode(errors='backslashreplace').decode()
 
 
 def test_a_dead_task_can_be_put_back(queue):
@@ -233,6 +267,14 @@ def test_the_tasks_of_a_killed_worker_are_returned_after_the_time(old_server, qu
     queue.done(task)
 
 
+def test_the_tasks_of_workers_of_other_programs_are_returned_too(old_server, db, queue):
+    queue.put({'n': 1})
+    assert taken(queue)
+    db.xclaim('tasks', 'workers', b'other \xff', 0, [each.id for each in queue.status().claimed])
+    (task,) = queue.claim(timeout_s=RETURN_S + 1)
+    assert task.value == {'n': 1}
+
+
 def test_a_task_that_kills_its_workers_is_dead_after_three(old_server, queue, worker):
     queue.put({'n': 1})
     for number in (1, 2, 3):
@@ -295,6 +337,79 @@ def test_a_task_whose_reply_was_lost_is_claimed_again(db, proxy):
         assert queue.done(task)
 
 
+@pytest.fixture
+def soon_forgotten(monkeypatch):
+    """Have workers without tasks forgotten after the time to return."""
+    monkeypatch.setattr(queue_module, 'FORGOTTEN_MS', RETURN_MS)
+
+
+def workers_of(db) -> set[str]:
+    """Return who has ever claimed tasks, and is not forgotten."""
+    names = {each['name'].partition(b'@')[0] for each in db.xinfo_consumers('tasks', 'workers')}
+    return {name.decode() for name in names}
+
+
+@pytest.mark.usefixtures('soon_forgotten')
+def test_workers_that_died_without_tasks_are_forgotten(db, queue, worker):
+    for _ in range(3):
+        one = worker('done')
+        queue.put({'n': 1})
+        eventually(lambda: ('done', 1, 1) in one.lines)  # noqa: B023
+        one.kill()
+    assert taken(queue) == []
+    assert workers_of(db) == {'me', 'worker'}
+    eventually(lambda: taken(queue) == [] and workers_of(db) == {'me'}, RETURN_S + 5)
+    queue.put({'n': 2})
+    assert len(taken(queue)) == 1
+
+
+@pytest.mark.usefixtures('soon_forgotten')
+def test_without_the_right_nobody_is_forgotten_and_all_goes_on(redis_server, db, queue):
+    with Client(redis_server.url, origin='idle') as client:
+        assert taken(client.queue('tasks')) == []
+        db.execute_command('ACL', 'SETUSER', 'ann', 'on', '>pw', '~*', '+@all', '-xgroup')
+        url = redis_server.url.replace('redis://', 'redis://ann:pw@')
+        with Client(url, origin='ann') as limited:
+            tasks = limited.queue('tasks', return_after_ms=RETURN_MS).claim(timeout_s=3)
+            timer = threading.Timer(1.5 * RETURN_S, queue.put, [{'n': 1}])
+            timer.start()
+            assert next(tasks).value == {'n': 1}
+        assert workers_of(db) == {'idle', 'ann', '(returned)'}
+
+
+@pytest.mark.usefixtures('soon_forgotten')
+def test_a_worker_that_was_forgotten_goes_on(redis_server, db, queue):
+    with Client(redis_server.url, origin='idle') as client:
+        idle = client.queue('tasks', return_after_ms=RETURN_MS)
+        assert taken(idle) == []
+        eventually(lambda: taken(queue) == [] and workers_of(db) == {'me'}, RETURN_S + 5)
+        queue.put({'n': 1})
+        (task,) = idle.claim(0)
+        assert idle.done(task)
+
+
+@pytest.mark.usefixtures('soon_forgotten')
+def test_a_task_that_a_worker_takes_while_it_is_forgotten_is_not_lost(
+    redis_server, db, queue, monkeypatch
+):
+    forget = Worker._forget
+    with Client(redis_server.url, origin='idle') as client:
+        idle = client.queue('tasks', return_after_ms=RETURN_MS)
+        assert taken(idle) == []
+
+        def forget_late(self, *how) -> None:
+            queue.put({'n': 1})
+            with contextlib.suppress(StopIteration):
+                next(idle.claim(0))
+            forget(self, *how)
+
+        monkeypatch.setattr(Worker, '_forget', forget_late)
+        (task,) = queue.claim(timeout_s=RETURN_S + 5)
+        assert (task.value, task.tries) == ({'n': 1}, 2)
+        assert queue.done(task)
+        assert db.xlen('tasks') == 0
+
+
 # --- servers that fail ---------------------------------------------------------------------------
 def test_workers_go_on_when_the_server_comes_back_empty(redis_server, client, queue, worker):
     one = worker('done')
@@ -332,6 +447,32 @@ def test_a_flushed_queue_can_be_used_at_once(db, queue):
     assert [each.value for each in queue.claim(0.1)] == [{'n': 2}]
 
 
+@pytest.mark.parametrize('how', ['stream', 'group', 'all'])
+def test_a_worker_that_waits_goes_on_when_its_stream_is_deleted(each_server, how):
+    with Client(each_server.url) as client, each_server.client() as db:
+        queue = client.queue('tasks')
+        found: list[object] = []
+        waits = threading.Thread(target=lambda: found.extend(queue.claim(timeout_s=5)))
+        waits.start()
+
+        def is_blocked() -> bool:
+            return db.info('clients')['blocked_clients'] == 1
+
+        for _ in range(3):
+            eventually(is_blocked, every=0.001)
+            if how == 'stream':
+                db.delete('tasks')
+            elif how == 'group':
+                db.xgroup_destroy('tasks', 'workers')
+            else:
+                db.flushall()
+            eventually(lambda: db.exists('tasks') and db.xinfo_groups('tasks'))
+        queue.put({'n': 1})
+        eventually(lambda: found)
+        queue.close()
+        waits.join()
+
+
 def test_dead_tasks_that_cannot_be_stored_stay_with_their_worker(db, queue):
     db.set('tasks:dead', 'x')
     queue.put({'n': 1})
@@ -366,6 +507,24 @@ def test_a_route_with_the_group_takes_part(db, queue, redis_server, redis_side_a
     eventually(work)
     theirs = [int(arrival.payload.partition(b':')[2].rstrip(b'}')) for arrival in heard.arrivals]
     assert sorted(ours + theirs) == list(range(20))
+
+
+def test_tasks_that_others_have_done_are_no_gap_for_a_route(
+    db, queue, redis_server, redis_side_at, monkeypatch
+):
+    monkeypatch.setattr(stream_source, 'LOOK_AGAIN_S', 0.05)
+    side = redis_side_at(redis_server.url)
+    heard = Recorder(wants=False)
+    side.want([request(ROUTE, heard)])
+    side.start(dict)
+    for number in range(3):
+        queue.put({'n': number})
+        for task in queue.claim(0):
+            queue.done(task)
+    queue.put({'n': 3})
+    looks = db.info('commandstats')['cmdstat_xinfo|groups']['calls']
+    eventually(lambda: db.info('commandstats')['cmdstat_xinfo|groups']['calls'] > looks + 2)
+    assert heard.gaps == []
 
 
 def notices_waiting_consumers(db) -> bool:
@@ -425,6 +584,23 @@ def test_a_task_that_cannot_be_decoded_is_given_up_at_once(db, queue):
     (dead,) = queue.status().dead
     assert dead.value == b'{'
     assert "stream 'tasks'" in dead.reason
+
+
+def test_a_queue_that_was_never_claimed_from_leaves_nothing_behind(client):
+    queue = weakref.ref(client.queue('tasks'))
+    client.queue('tasks').put({'n': 1})
+    gc.collect()
+    assert queue() is None
+
+
+def test_a_closed_client_closes_its_queues(db, redis_server):
+    with Client(redis_server.url) as client:
+        queue = client.queue('tasks')
+        queue.put({'n': 1})
+        assert len(taken(queue)) == 1
+    assert [each['name'] for each in db.xinfo_consumers('tasks', 'workers')] == [b'(returned)']
+    with pytest.raises(BridgeError, match='closed'):
+        queue.claim()
 
 
 def test_a_closed_queue_yields_no_more(queue):

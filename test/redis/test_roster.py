@@ -282,6 +282,27 @@ def test_a_bridge_without_the_right_works_and_says_so_once(
     assert not db.exists(robot_key('robot1'))
 
 
+def test_a_watch_that_begins_again_is_current_only_once_it_has_read_the_roster(
+    redis_server, redis_side_at
+):
+    side = redis_side_at(redis_server.url)
+    watch = side.watch_robots(lambda event: None)
+    assert not watch.is_current()
+    watch.want(True)
+    eventually(watch.is_current)
+    watch.want(False)
+    eventually(lambda: 'roster' not in side.states())
+    assert not watch.is_current()
+    redis_server.kill()
+    watch.want(True)
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end:
+        assert not watch.is_current()
+        time.sleep(0.001)
+    redis_server.start()
+    eventually(watch.is_current)
+
+
 # --- many ---------------------------------------------------------------------------------------
 class Member:
     """A roster with a connection of its own; `stats` counts what it sends."""
@@ -344,6 +365,39 @@ def test_a_hundred_bridges_report_fifty_losses_once_each(members, listener, db):
     assert len(listener.events) == 51
     assert online(db).keys() == {f'r{number}' for number in range(50, 100)}
     assert not any(member.errors for member in members)
+
+
+def test_a_hundred_robots_that_come_at_once_are_all_there_after_one_beat(members, listener, db):
+    for _ in range(3):
+        db.delete(FLEET)
+        together = threading.Barrier(100)
+
+        def beat(member: Member) -> None:
+            together.wait()  # noqa: B023
+            member.roster.beat(member.connection)
+
+        threads = [threading.Thread(target=beat, args=(member,)) for member in members]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(online(db)) == 100
+    assert listener.events == []
+
+
+def test_one_whose_claim_is_taken_while_it_enters_stays_out(members, db, monkeypatch):
+    db.hdel(FLEET, 'r0')
+    member = members[0]
+    pipe = member.connection.pipe
+
+    def pipe_late(commands):
+        if commands[0] == ('MULTI',):
+            db.hset(robot_key('r0'), 'boot', 'another')
+        return pipe(commands)
+
+    monkeypatch.setattr(member.connection, 'pipe', pipe_late)
+    member.roster.beat(member.connection)
+    assert 'r0' not in roster(db)
 
 
 def test_a_look_at_a_hundred_robots_costs_one_command(members, db):

@@ -7,15 +7,25 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import tracemalloc
 
 import pytest
+from fakes import MemoryPublisher
+from samples import NUMBER
+from samples import number as number_sample
 from servers import Recorder, all_connected, request
 from support import eventually
 
+from redis_bridge.bridge.inbound import InboundRoute
 from redis_bridge.counters import Counters
 from redis_bridge.errors import RedisError
-from redis_bridge.mapping.model import Heartbeat, StreamSinkConfig, StreamSourceConfig
+from redis_bridge.mapping.model import (
+    Heartbeat,
+    RedisToRos,
+    StreamSinkConfig,
+    StreamSourceConfig,
+)
 from redis_bridge.ports import Received, Write
 from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io import route_receivers, stream_source
@@ -447,6 +457,28 @@ def test_what_a_receiver_gives_back_comes_again(redis_server, db, redis_side_at)
     assert heard.payloads[5:] == texts(1, 3)
     for arrival in heard.arrivals[5:]:
         arrival.acknowledge(True)
+    eventually(lambda: db.xpending('s', 'g')['pending'] == 0)
+
+
+def test_what_a_group_gave_to_a_bridge_that_had_paused_comes_again(
+    redis_server, db, redis_side_at, monkeypatch
+):
+    endpoints = redis_side_at(redis_server.url)
+    route = RedisToRos('m.yaml:1', GROUP, '/n', NUMBER.name, field='data', encoding='json')
+    publisher = MemoryPublisher(NUMBER)
+    inbound = InboundRoute(
+        route, publisher, endpoints, logging.getLogger('redis_bridge.test'),
+        ros_now=lambda: (0, 0), dead_man=None, is_new=None, clock=time.monotonic,
+    )  # fmt: skip
+    endpoints.want([inbound.request])
+    endpoints.start(dict)
+    eventually(lambda: db.exists('s') and db.xinfo_groups('s'))
+    asked: list[None] = []
+    monkeypatch.setattr(endpoints, 'term', lambda: asked.append(None))  # the name is not ours
+    add(db, 's', 7)
+    eventually(lambda: asked)
+    monkeypatch.undo()
+    eventually(lambda: publisher.published == [number_sample(7)])
     eventually(lambda: db.xpending('s', 'g')['pending'] == 0)
 
 

@@ -168,6 +168,34 @@ def test_nothing_old_is_published_after_an_outage(redis_server, redis_side_at):
     eventually(channel.is_settled)
 
 
+def test_a_frozen_server_gets_nothing_old_but_what_was_under_way(redis_server, db, redis_side_at):
+    endpoints = redis_side_at(redis_server.url, timing=Timing())
+    channel = Feed(endpoints, ChannelSinkConfig('c'))
+    started(endpoints)
+    with db.pubsub() as heard:
+        heard.subscribe('c')
+        eventually(heard.get_message)
+        channel.write()
+        eventually(lambda: channel.get('carried') == 1)
+        redis_server.freeze()
+        channel.write()
+        eventually(lambda: writer_of(endpoints)._in_flight)
+        sent_at = {}
+        end = time.monotonic() + 2.5
+        while time.monotonic() < end:
+            channel.write()
+            sent_at[channel.sent] = time.monotonic()
+            time.sleep(0.01)  # the rate of the messages
+        thawed_at = time.monotonic()
+        redis_server.thaw()
+        eventually(channel.is_settled)
+        got = [int(heard.get_message(timeout=5)['data']) for _ in range(channel.get('carried'))]
+    assert got[:2] == [1, 2]  # the second one was sent before anybody could know
+    assert all(thawed_at - sent_at[number] < 1.0 for number in got[2:])
+    assert got[2:] == list(range(got[2], channel.sent + 1))
+    assert channel.get('dropped') == {'too_old': channel.sent - len(got)}
+
+
 @pytest.mark.parametrize('keeps_data', [True, False])
 def test_a_stream_neither_loses_nor_doubles_entries_when_the_server_is_killed(
     each_server: Server, redis_side_at, keeps_data

@@ -22,6 +22,7 @@ from redis_bridge import Client
 MAPPING = """
     leases:
       corridor: {ttl_ms: 1000}
+      dock-1: {ttl_ms: 1000}
     redis_to_ros:
       - channel: speed
         topic: /speed
@@ -34,8 +35,8 @@ MAPPING = """
 class Service:
     """Calls one service of the bridge."""
 
-    def __init__(self, graph: Graph, word: str) -> None:
-        self._client = graph.node.create_client(Trigger, f'/redis_bridge/lease/corridor/{word}')
+    def __init__(self, graph: Graph, word: str, token: str = 'corridor') -> None:
+        self._client = graph.node.create_client(Trigger, f'/redis_bridge/lease/{token}/{word}')
 
     def __call__(self) -> Trigger.Response:
         eventually(self._client.service_is_ready)
@@ -76,3 +77,14 @@ def test_commands_pass_only_while_the_lease_is_held(redis_server, tmp_path):
             assert 1.0 not in [message.data for message in speeds]
             assert 3.0 not in [message.data for message in speeds]
         assert not db.exists('redis_bridge:lease:{corridor}')
+
+
+def test_a_lease_whose_name_is_no_part_of_a_services_name_has_a_valid_form_there(
+    redis_server, tmp_path
+):
+    with Graph() as graph, redis_server.client() as db:
+        acquire = Service(graph, 'acquire', 'dock_1')
+        graph.start()
+        with BridgeProcess(tmp_path, MAPPING, redis_server, domain=DOMAIN):
+            token = eventually(lambda: (found := acquire()).success and found.message)
+            assert db.hget('redis_bridge:lease:{dock-1}', 'token') == token.encode()

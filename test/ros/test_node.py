@@ -627,10 +627,10 @@ def test_the_process_ends_cleanly_within_two_seconds(redis_server, tmp_path, num
             assert bridge.hash() == {}  # the name is free again
 
 
-def handles_signals(pid):
-    """Return whether a process has a handler of its own for SIGTERM."""
+def handles_signals(pid, how='SigCgt'):
+    """Return whether a process has a handler of its own for SIGTERM, or holds it (SigBlk)."""
     status = Path(f'/proc/{pid}/status').read_text()
-    (caught,) = [line for line in status.splitlines() if line.startswith('SigCgt:')]
+    (caught,) = [line for line in status.splitlines() if line.startswith(f'{how}:')]
     return int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1
 
 
@@ -645,6 +645,28 @@ def test_a_signal_during_start_up_ends_it_without_a_traceback(
         time.sleep(delay_s)
         assert bridge.stop(number) == 0
         assert 'Traceback' not in bridge.output
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('delay_s', [0, 0.1, 0.3, 0.6])
+def test_a_signal_while_the_command_line_starts_the_bridge_ends_it_in_the_same_way(
+    tmp_path, delay_s, number
+):
+    path = tmp_path / 'm.yaml'
+    path.write_text('version: 1\nros_to_redis: [{topic: /a, to: {key: b}}]\n')
+    with subprocess.Popen(
+        [sys.executable, '-m', 'redis_bridge.cli', 'run', str(path), '--robot', 'r'],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, 'ROS_DOMAIN_ID': str(DOMAIN)},
+    ) as process:
+        eventually(lambda: handles_signals(process.pid, 'SigBlk'), every=0.001)
+        time.sleep(delay_s)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert 'Traceback' not in output
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
@@ -963,7 +985,7 @@ import sys
 from {module} import {cls}
 from redis_bridge.node import main
 
-def die(self):
+def die(self, **options):
     raise ZeroDivisionError('a bug')
 
 {cls}.{method} = die
@@ -972,17 +994,24 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.parametrize(
-    ('module', 'cls', 'method', 'thread'),
+    ('module', 'cls', 'method', 'said'),
     [
-        ('bridge.timers', 'Timers', '_next_due', 'rates'),
-        ('redis_io.connection_thread', 'ConnectionThread', 'connect', None),
-        ('redis_io.connection_thread', 'ConnectionThread', '_run_session', 'redis '),
+        (
+            'redis_bridge.bridge.timers', 'Timers', '_next_due',
+            r'thread (rates|dead-man) died, the bridge ends',
+        ),
+        ('redis_bridge.redis_io.connection_thread', 'ConnectionThread', 'connect', None),
+        (
+            'redis_bridge.redis_io.connection_thread', 'ConnectionThread', '_run_session',
+            r'thread redis \w+ died, the bridge ends',
+        ),
+        ('rclpy.executors', 'SingleThreadedExecutor', 'spin_once', r'spinning ended'),
     ],
-)
-def test_a_thread_that_dies_ends_the_node_loudly(tmp_path, module, cls, method, thread):
+)  # fmt: skip
+def test_a_thread_that_dies_ends_the_node_loudly(tmp_path, module, cls, method, said):
     path = tmp_path / 'm.yaml'
     path.write_text('version: 1\nros_to_redis: [{topic: /a, to: {key: b}}]\n')
-    script = THREAD_DIES.format(module=f'redis_bridge.{module}', cls=cls, method=method)
+    script = THREAD_DIES.format(module=module, cls=cls, method=method)
     with subprocess.Popen(
         [sys.executable, '-c', script, '--ros-args', '-p', f'mapping:={path}', '-p', 'robot:=r'],
         stderr=subprocess.PIPE,
@@ -991,7 +1020,7 @@ def test_a_thread_that_dies_ends_the_node_loudly(tmp_path, module, cls, method, 
     ) as process:
         deadline = threading.Timer(20, process.kill)
         deadline.start()
-        if thread is None:  # a bug within a session: the thread goes on with the next one
+        if said is None:  # a bug within a session: the thread goes on with the next one
             for line in process.stderr:
                 if 'internal error: a bug' in line:
                     break
@@ -999,10 +1028,22 @@ def test_a_thread_that_dies_ends_the_node_loudly(tmp_path, module, cls, method, 
             process.terminate()
         _, text = process.communicate()
         deadline.cancel()
-    assert process.returncode == (0 if thread is None else 1)
-    if thread is not None:
-        assert re.search(rf'thread {thread}\w* ?died, the bridge ends', text)
+    assert process.returncode == (0 if said is None else 1)
+    if said is not None:
+        assert re.search(said, text)
         assert 'ZeroDivisionError: a bug' in text
+
+
+def test_a_parameter_that_looks_like_a_number_has_to_be_quoted(redis_server, tmp_path):
+    mapping = 'ros_to_redis: [{topic: /a, to: {key: b}}]'
+    with BridgeProcess(
+        tmp_path, mapping, redis_server, domain=DOMAIN, ros_args=('-p', 'robot:=7')
+    ) as bridge:
+        assert bridge.process.wait(20) == 1
+        assert bridge.text().splitlines() == [
+            'redis_bridge: robot: expected a string, quoted if it looks like a number: '
+            '-p \'robot:="7"\''
+        ]
 
 
 @pytest.mark.parametrize(

@@ -98,4 +98,6 @@ def test_teleop_works_with_every_example_and_with_publish(ros, redis_server, run
         run([*CLI, 'robot1:goal', '{pose: {position: {x: 3.0}, orientation: {w: 1.0}}}'])
         eventually(lambda: [goal.pose.position.x for goal in goals] == [1.0, 3.0])
         routes = {route['route']: route for route in bridge.routes()}
-        assert all(not route['dropped'] for route in routes.values()), routes
+        # On a busy machine commands may come two at once, and only the newest counts.
+        rejected = {reason for route in routes.values() for reason in route['dropped']}
+        assert rejected <= {'superseded'}, routes

@@ -28,7 +28,7 @@ from redis_bridge.ports import RouteReport, TopicRequest
 from redis_bridge.ros_io import drain, qos, types
 from redis_bridge.ros_io.diagnostics import Diagnostics
 from redis_bridge.ros_io.drain import has_publisher_gid
-from redis_bridge.ros_io.graph import BRIDGE_NODE, EndsWatch
+from redis_bridge.ros_io.graph import BRIDGE_NODE, MANY_NODES, EndsWatch
 from redis_bridge.ros_io.side import CLOSE_LOOKS, TURNS, RosSide
 
 LOG = logging.getLogger('test')
@@ -621,6 +621,18 @@ def test_a_discovered_type_is_discovered_anew_when_its_last_publisher_is_gone(br
     assert heard.states[-1] == 'open'
 
 
+@pytest.mark.filterwarnings('ignore::DeprecationWarning')  # by which rclpy reports it as well
+def test_an_error_that_ends_the_spinning_is_reported_once(bridge_graph, caplog):
+    def fail():
+        raise ZeroDivisionError('a bug')
+
+    bridge_graph.node.create_timer(0.01, fail)
+    bridge_graph.start()
+    eventually(lambda: bridge_graph.failures)
+    assert bridge_graph.failures == ['spinning ended']
+    assert 'ZeroDivisionError: a bug' in caplog.text
+
+
 STORM = """
 import os, random, sys, time
 import rclpy
@@ -784,6 +796,28 @@ def test_topics_of_which_a_node_s_ends_changed_are_found():
     assert ends.changed(topics, [*nodes, ('a', '/')]) == {'/x', '/z'}  # another node of this name
     assert ends.changed(topics, [('b', '/')]) == {'/x', '/z'}
     assert ends.changed(topics, []) == {'/x', '/y'}
+
+
+def test_of_many_nodes_new_ones_are_asked_at_once_and_all_others_every_second_time():
+    graph = {f'n{number}': [(f'/t{number}', ['T'])] for number in range(3 * MANY_NODES)}
+    asked = []
+    ends = EndsWatch(lambda topic: 0, lambda node, _: asked.append(node) or graph[node])
+
+    def poll():
+        asked.clear()
+        return ends.by_node([(node, '/') for node in graph])
+
+    assert len(poll()) == 3 * MANY_NODES
+    poll()
+    first = set(asked)
+    assert 0 < len(first) < 3 * MANY_NODES
+    poll()
+    assert set(asked) == graph.keys() - first
+    del graph['n0']
+    graph['new'] = [('/new', ['T'])]
+    assert poll() == {'/t0', '/new'}
+    graph['n1'] = [('/other', ['T'])]
+    assert poll() | poll() == {'/t1', '/other'}
 
 
 def test_few_topics_among_many_nodes_are_asked_for_one_by_one():

@@ -30,14 +30,17 @@ ALLOWED = {
     'messages': set(),
     'payloads': {'messages', 'msgpack', 'protocol'},
     'bridge': {
-        'counters', 'log_once', 'mapping.model', 'messages', 'payloads', 'ports', 'protocol',
+        'counters', 'log_once', 'mapping.matching', 'mapping.model', 'mapping.topic_names',
+        'messages', 'payloads', 'ports', 'protocol',
     },
     'redis_io': {
         'counters', 'log_once', 'mapping.model', 'mapping.redis_url', 'ports', 'protocol', 'redis',
     },
     'ros_io': {'log_once', 'mapping.model', 'messages', 'ports', 'protocol.fleet', 'ros'},
     'client': {'mapping.model', 'messages', 'payloads', 'protocol', 'redis', 'redis_io'},
-    'cli': {'client', 'mapping', 'messages', 'payloads', 'protocol', 'yaml', ''},
+    'cli': {
+        'client', 'mapping', 'messages', 'payloads', 'ports', 'protocol', 'signals', 'yaml', '',
+    },
     'demo': {'payloads', 'protocol', 'redis', 'ros', 'signals'},
     'node': {'bridge', 'mapping', 'redis_io', 'ros', 'ros_io', 'signals'},
     '': {'client'},
@@ -46,7 +49,7 @@ ALLOWED = {
 # where the message packages are missing.
 STARTERS = {
     ('cli', 'Run.run'): {'node'},
-    ('cli', 'Check.run'): {'ros_io.types'},
+    ('cli', 'Check.run'): {'ros_io.look', 'ros_io.types'},
     ('cli', 'Demo.run'): {'demo'},
 }
 

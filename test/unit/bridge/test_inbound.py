@@ -3,10 +3,12 @@
 
 """What a route to ROS publishes, rejects and counts."""
 
+import base64
 import json
 import logging
 import math
 
+import msgpack
 import pytest
 from fakes import SERVER_TIME, FakeClock, FakeRedis, MemoryPublisher
 from samples import JOINTS, NUMBER, STAMPED, TWIST, number
@@ -24,9 +26,10 @@ from redis_bridge.mapping.model import (
     StreamSourceConfig,
 )
 from redis_bridge.messages import cdr_read, cdr_write
+from redis_bridge.messages.types import Field, Message, Primitive, Sequence
 from redis_bridge.payloads import CODECS
 from redis_bridge.ports import Received
-from redis_bridge.protocol.meta import Meta
+from redis_bridge.protocol.meta import Meta, from_entry
 
 LOG = logging.getLogger('test')
 
@@ -195,6 +198,18 @@ def test_a_stamp_in_milliseconds_is_named(caplog):
     assert 'the stamp is in milliseconds, as it looks: it must be in seconds' in caplog.text
 
 
+@pytest.mark.parametrize('unstamped', ['refuse', 'accept'])
+@pytest.mark.parametrize(
+    ('unit', 'factor'), [('milliseconds', 1e3), ('microseconds', 1e6), ('nanoseconds', 1e9)]
+)
+def test_the_unit_of_a_stamp_in_a_stream_entry_is_named(caplog, unstamped, unit, factor):
+    inbound = Inbound(max_age_ms=200, unstamped=unstamped, source=StreamSourceConfig('s'))
+    fields = {b'stamp': b'%d' % (SERVER_TIME * factor)}
+    inbound.route.receive([Received(b'{"data": 1}', from_entry(fields))])
+    assert inbound.dropped == {'from_future': 1}
+    assert f'the stamp is in {unit}, as it looks: it must be in seconds' in caplog.text
+
+
 def test_a_stamp_that_is_no_number_is_never_young_enough():
     inbound = Inbound(max_age_ms=200)
     for stamp in (math.nan, math.inf, -math.inf, 'NaN', None, True, [1]):
@@ -261,6 +276,27 @@ def test_numbers_of_typed_arrays_and_of_cdr_are_limited_too():
     inbound = Inbound(NUMBER, limits={'data': (0.0, 1.0)}, encoding='cdr')
     inbound.carry(number(0.5), number(2.0), number(math.nan))
     assert inbound.values == [{'data': 0.5}]
+
+
+BYTES = Message('test/msg/Bytes', (Field('data', Sequence(Primitive('uint8'))),))
+
+
+@pytest.mark.parametrize('item', [10, 11])
+def test_limits_hold_for_each_form_of_bytes(item):
+    def taken(encoding, payload):
+        inbound = Inbound(BYTES, limits={'data': (0, 10)}, encoding=encoding)
+        inbound.carry(payload)
+        return len(inbound.values), inbound.dropped
+
+    passes = (1, {}) if item == 10 else (0, {'out_of_limits': 1})
+    data = bytes([0, item])
+    assert taken('json', {'data': [0, item]}) == passes
+    assert taken('json', {'data': base64.b64encode(data).decode()}) == passes
+    assert taken('msgpack', msgpack.packb({'data': [0, item]})) == passes
+    assert taken('msgpack', msgpack.packb({'data': data})) == passes
+    typed = msgpack.ExtType(64, data)  # of RFC 8746
+    assert taken('msgpack', msgpack.packb({'data': typed})) == passes
+    assert taken('cdr', cdr_write.writer(BYTES)({'data': data})) == passes
 
 
 def test_required_fields_must_be_given():
@@ -372,6 +408,19 @@ def test_as_many_group_entries_are_published_as_the_history_keeps():
     assert entries.done == []
 
 
+def test_group_entries_wait_until_the_lease_is_held():
+    inbound = group_route(lease='corridor')
+    entries = Entries(inbound)
+    assert inbound.route.room() == 0
+    inbound.redis.tokens['corridor'] = 7
+    assert inbound.route.room() == inbound.publisher.depth
+    del inbound.redis.tokens['corridor']
+    entries.hand_on({'data': 1}, {'data': 2})  # it was lost after they were asked for
+    assert (inbound.values, entries.done) == ([], [(0, None), (1, None)])
+    assert inbound.dropped == {}
+    assert inbound.route.room() == 0
+
+
 def test_group_entries_that_others_pushed_out_of_the_history_come_again():
     inbound = group_route()
     entries = Entries(inbound)
@@ -464,8 +513,24 @@ def test_a_command_that_comes_while_closing_stays_in_its_group():
     inbound.dead_man.close()
     done = []
     inbound.route.receive([Received(b'{}', acknowledge=done.append)])
-    assert done == []
-    assert inbound.dropped == {'closed': 1}
+    assert done == [None]
+    assert inbound.dropped == {}
+
+
+def test_what_other_members_of_a_group_took_is_no_gap():
+    inbound = group_route()
+    entries = Entries(inbound)
+    entries.hand_on({'_meta': meta(seq=1)}, {'_meta': meta(seq=5)})
+    assert len(inbound.values) == 2
+    assert inbound.noted == {}
+
+
+def test_group_entries_that_came_without_the_name_come_again():
+    inbound = group_route()
+    entries = Entries(inbound)
+    inbound.redis.terms = None
+    entries.hand_on({'data': 1})
+    assert (inbound.values, entries.done, inbound.dropped) == ([], [(0, None)], {})
 
 
 def test_groups_are_only_read_while_someone_subscribes():

@@ -67,6 +67,17 @@ def test_reports_belong_together_by_id_wherever_they_are():
     assert filled(rates, a=report(5))['a'].rate_hz == 0.0  # a route that came back
 
 
+def test_a_route_that_a_reload_has_changed_begins_without_rates():
+    clock = FakeClock()
+    rates = Rates(clock)
+    filled(rates, a=report(1000, 9.0))
+    clock.move(1.0)
+    again = filled(rates, a=report(10, 0.1))['a']
+    assert (again.rate_hz, again.latency_ms) == (0.0, 0.0)
+    clock.move(1.0)
+    assert filled(rates, a=report(30, 0.3))['a'].rate_hz == 20.0
+
+
 def test_a_report_is_the_same_object_until_anything_changes():
     ends = Counters(), Counters()
     route = RosToRedis(where='test.yaml:1', topic='/n', sinks=(KeySinkConfig('k'),))

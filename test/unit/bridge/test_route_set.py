@@ -13,6 +13,7 @@ from samples import NUMBER, TWIST, number
 from redis_bridge.bridge.bridge import Bridge
 from redis_bridge.bridge.route_set import GROUP_DEPTH, NEWEST_DEPTH, Changes, RouteSet
 from redis_bridge.errors import BridgeError, InterfaceError, MappingError
+from redis_bridge.mapping import topic_names
 from redis_bridge.mapping.model import (
     ChannelSinkConfig,
     ChannelSourceConfig,
@@ -44,6 +45,10 @@ def into(topic='/b', name='c', where='m.yaml:9: redis_to_ros[0]', **options):
 
 def command(topic='/cmd_vel', name='cmd', after_ms=500, **options):
     return into(topic, name, type=TWIST.name, stop=Stop(after_ms, repeat=1), **options)
+
+
+def make_bridge(mapping, ros, redis):
+    return Bridge(mapping, ros, redis, log=LOG, resolve=topic_names.resolver(), distro='kilted')
 
 
 class World:
@@ -213,6 +218,24 @@ def test_two_routes_with_one_text_are_two_routes(world):
         [replace(out(), sinks=sinks, field='x'), replace(out(), sinks=sinks, field='y')]
     )
     assert list(world.routes.running()) == ['/a -> channel c', '/a -> channel c #2']
+
+
+def test_routes_with_one_text_go_on_undisturbed_in_other_lines(world):
+    one, two, three = (
+        replace(out(), sinks=(ChannelSinkConfig('c'),), field=field) for field in 'xyz'
+    )
+    assert world.routes.apply([one, two, three]) == Changes(0, 0, 3, 0)
+    before = world.routes.running()
+    assert world.routes.apply([three, one, two]) == Changes(3, 0, 0, 0)
+    assert world.routes.running() == before
+    assert world.routes.apply([three, two]) == Changes(2, 0, 0, 1)
+    four = replace(one, field='w')
+    assert world.routes.apply([four, three, two]) == Changes(2, 0, 1, 0)
+    after = world.routes.running()
+    assert list(after) == ['/a -> channel c', '/a -> channel c #3', '/a -> channel c #2']
+    assert all(after[name] is before[name] for name in list(after)[1:])
+    five = replace(two, field='v')
+    assert world.routes.apply([four, three, five]) == Changes(2, 1, 0, 0)
 
 
 def test_a_key_that_goes_both_ways_does_not_loop(world):
@@ -391,7 +414,7 @@ def test_an_error_leaves_a_key_that_goes_both_ways_as_it_was(world):
 def test_a_bridge_takes_the_routes_of_another_mapping_until_it_is_closed():
     ros, redis = FakeRos(NUMBER), FakeRedis()
     mapping = Mapping('m.yaml', 'robot1', ros_to_redis=(out(),))
-    with Bridge(mapping, ros, redis, log=LOG) as bridge:
+    with make_bridge(mapping, ros, redis) as bridge:
         assert bridge.change(replace(mapping, redis_to_ros=(into(),))) == Changes(1, 0, 1, 0)
         assert set(bridge.report()) == {'/a -> key k', 'channel c -> /b'}
         assert [source.config.name for source in redis.sources] == ['c']
@@ -403,7 +426,7 @@ def test_a_bridge_takes_the_routes_of_another_mapping_until_it_is_closed():
 def test_a_bridge_runs_its_mapping_and_closes_it():
     ros, redis = FakeRos(NUMBER), FakeRedis()
     mapping = Mapping('m.yaml', 'robot1', ros_to_redis=(out(),), redis_to_ros=(into(),))
-    with Bridge(mapping, ros, redis, log=LOG) as bridge:
+    with make_bridge(mapping, ros, redis) as bridge:
         assert ros.calls == ['want', 'start']
         assert redis.calls == ['want', 'start']
         fields = bridge.status()

@@ -44,6 +44,8 @@ redis_to_ros:
   - stream: {name: tasks, from: group, group: "{robot}"}
     topic: /tasks
     type: std_msgs/String
+    lease: dock-1
+leases: {dock-1: {ttl_ms: 3000}}
 """
     environ = {'URL': 'redis://user:secret@localhost:6379/3'}
     made = planned(tmp_path, text, environ=environ)
@@ -78,16 +80,28 @@ priority connection
       -> /learning_rate  std_msgs/msg/Float64, QoS of the bridge's choice
   [2] stream tasks: msgpack, from group r1
       whole message, max_bytes 1048576, deliver all
+      only while the lease dock-1 is held
       -> /tasks  std_msgs/msg/String, QoS of the bridge's choice
+
+leases
+  dock-1: ttl_ms 3000
+      services ~/lease/dock_1/acquire and ~/lease/dock_1/release
 
 the bridge itself writes
   redis_bridge:robot:r1                    the claim on the name, heartbeat, status
+  redis_bridge:described:r1                the list of what is described
+  redis_bridge:fleet                       the roster of all robots, as a hash and as a channel
+  redis_bridge:fleet:due                   when the robots that are online count as lost
+  redis_bridge:lease:{dock-1}              who holds the lease
+  redis_bridge:lease:{dock-1}:token        its last fencing token
+  redis_bridge:lease:{dock-1}:line         who waits for it
   redis_bridge:meta:learning_rate          the description of learning_rate
   redis_bridge:meta:r1:battery             the description of r1:battery
   redis_bridge:meta:r1:cmd_vel             the description of r1:cmd_vel
   redis_bridge:meta:r1:log                 the description of r1:log
   redis_bridge:meta:r1:odom                the description of r1:odom
   redis_bridge:meta:tasks                  the description of tasks
+  redis_bridge:names                       the names of its keys and streams, for patterns
   redis_bridge:type:<type of /battery>     the type's definition
   redis_bridge:type:geometry_msgs/msg/Twist  the type's definition
   redis_bridge:type:nav_msgs/msg/Odometry  the type's definition
@@ -95,6 +109,11 @@ the bridge itself writes
   redis_bridge:type:std_msgs/msg/String    the type's definition
   tasks:dead                               the rejected entries of tasks"""
     )
+
+
+def test_without_keys_and_streams_nothing_is_registered(tmp_path):
+    made = planned(tmp_path, 'ros_to_redis: [{topic: /a, to: {channel: c, hash: h}}]')
+    assert 'redis_bridge:names' not in str(made)
 
 
 def test_warnings_follow_the_lines(tmp_path):
@@ -230,3 +249,82 @@ def test_warnings_of_one_kind_are_one_line(tmp_path):
         'has no stop: nothing stops the robot if no more commands arrive (6 in all, also '
         'redis_to_ros[1], redis_to_ros[2], redis_to_ros[3], ...)',
     ]
+
+
+# --- patterns ------------------------------------------------------------------------------------
+def test_the_plan_shows_what_patterns_match(tmp_path):
+    text = """\
+ros_to_redis:
+  - topic: "/{name:*}/odom"
+    exclude: ["/{robot}/odom", "/x/{rest:**}"]
+    to: {key: "{{robot}}:{name}:odom"}
+  - {topic: /scan, to: {channel: scan}}
+redis_to_ros:
+  - channel: "{{robot}}:{name:*}:say"
+    topic: /{name}/say
+    type: std_msgs/String
+    max_matches: 7
+"""
+    lines = planned(tmp_path, text).lines
+    assert lines[3:9] == (
+        'ros_to_redis',
+        '  [0] /{name:*}/odom  discovered type',
+        '      each that matches, up to 100 topics, without /r1/odom /x/{rest:**}',
+        '      whole message, QoS matched to the publishers, max_bytes 16777216',
+        '      -> key {r1}:{name}:odom: msgpack',
+        '  [1] /scan  discovered type',
+    )
+    begin = lines.index('redis_to_ros')
+    assert lines[begin + 1 : begin + 5] == (
+        '  [0] channel {r1}:{name:*}:say: msgpack',
+        '      each that matches, up to 7 channels',
+        '      whole message, max_bytes 1048576, deliver all',
+        "      -> /{name}/say  std_msgs/msg/String, QoS of the bridge's choice",
+    )
+
+
+def test_a_name_of_the_mapping_that_a_pattern_cannot_carry_is_a_warning(tmp_path):
+    text = """\
+ros_to_redis:
+  - {topic: /r1/odom, to: {key: "r1:odom"}}
+  - {topic: "/{name:*}/odom", to: {key: "{name}:odom"}}
+redis_to_ros:
+  - {channel: c, topic: /r1/odom, type: nav_msgs/Odometry}
+"""
+    made = planned(tmp_path, text)
+    assert [warning.partition('m.yaml:')[2] for warning in made.warnings] == [
+        "4: ros_to_redis[1]: /r1/odom will not be carried: 'r1:odom' is already written by "
+        'ros_to_redis[0] as a key'
+    ]
+    assert made.errors == ()
+    assert (
+        planned(tmp_path, text.replace('odom", to: {key: "{', 'pose", to: {key: "{')).warnings
+        == ()
+    )
+
+
+@pytest.mark.parametrize(
+    ('encoding', 'distro', 'is_error'),
+    [('text', 'kilted', True), ('json', 'kilted', False), ('json', 'jazzy', True)],
+)
+def test_patterns_that_loop_whatever_the_name_are_an_error(tmp_path, encoding, distro, is_error):
+    text = f"""\
+ros_to_redis:
+  - {{topic: "/{{a:*}}/say", encoding: {encoding}, to: {{channel: "{{a}}:say"}}}}
+redis_to_ros:
+  - {{channel: "{{b:*}}:say", topic: "/{{b}}/say", type: std_msgs/String, encoding: {encoding}}}
+"""
+    errors = planned(tmp_path, text, distro).errors
+    assert bool(errors) is is_error
+    for error in errors:
+        assert 'redis_to_ros[0]: no name that matches will be carried' in error
+        assert '/x/say -> channel x:say -> /x/say is a loop of events' in error
+
+
+def test_warnings_are_about_patterns_too(tmp_path):
+    text = """\
+redis_to_ros:
+  - {channel: "{name:*}:cmd_vel", topic: "/{name}/cmd_vel", type: geometry_msgs/Twist}
+"""
+    (warning,) = planned(tmp_path, text).warnings
+    assert 'the route has no max_age_ms and stop' in warning

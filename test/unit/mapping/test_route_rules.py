@@ -78,16 +78,72 @@ ERRORS = [
         "m.yaml:3: ros_to_redis[0].to.key: unmatched '{' in '{robot:x'",
     ),
     (
-        outbound('topic: "/{name:*}/scan", to: {channel: "{name}:scan"}'),
-        'm.yaml:3: ros_to_redis[0].topic: patterns such as {x:*} are not yet supported',
-    ),
-    (
-        outbound('topic: "/{rest:**}", to: {channel: "{{rest}}:{robot}"}'),
-        'm.yaml:3: ros_to_redis[0].topic: patterns such as {x:*} are not yet supported',
-    ),
-    (
         outbound('topic: /a, exclude: [/b], to: {key: x}'),
-        'm.yaml:3: ros_to_redis[0].exclude: patterns such as {x:*} are not yet supported',
+        'm.yaml:3: ros_to_redis[0].exclude: only a pattern such as {x:*} has names to leave out',
+    ),
+    (
+        outbound('topic: "/{robot:*}/scan", to: {channel: "{robot}:scan"}'),
+        'm.yaml:3: ros_to_redis[0].topic: {robot} is a variable already: give the capture '
+        'another name',
+    ),
+    (
+        outbound('topic: "/{a:*}/{a:*}", to: {channel: "{a}:scan"}'),
+        'm.yaml:3: ros_to_redis[0].topic: {a} is captured twice: give one of them another name',
+    ),
+    (
+        outbound('topic: "/tb{a:*}/scan", to: {channel: "{a}:scan"}'),
+        'm.yaml:3: ros_to_redis[0].topic: a capture is all that is between two slashes, got '
+        "'tb{a:*}'",
+    ),
+    (
+        outbound('topic: "{a:*}/scan", to: {channel: "{a}:scan"}'),
+        "m.yaml:3: ros_to_redis[0].topic: a pattern of topics is a full name: it begins with '/'",
+    ),
+    (
+        outbound('topic: "/{a:*}/{b:*}/x", to: {key: "{a}"}'),
+        'm.yaml:3: ros_to_redis[0].to.key: all topics that match would write this key: put {b} '
+        'into its name',
+    ),
+    (
+        outbound('topic: "/{a:*}/x", to: {stream: {name: x}}'),
+        'm.yaml:3: ros_to_redis[0].to.stream: all topics that match would write this stream: '
+        'put {a} into its name',
+    ),
+    (
+        outbound('topic: "/{a:*}/x", to: {channel: "{b}"}'),
+        "m.yaml:3: ros_to_redis[0].to.channel: unknown variable {b} in '{b}' (known: a, robot)",
+    ),
+    (
+        outbound('topic: "/{a:*}/x", to: {channel: "{b:*}"}'),
+        'm.yaml:3: ros_to_redis[0].to.channel: only the topic that is matched has captures: '
+        'write {x} for {x:*}',
+    ),
+    (
+        outbound('topic: "/{a:*}/x", exclude: ["/{c}/x"], to: {channel: "{a}"}'),
+        "m.yaml:3: ros_to_redis[0].exclude[0]: unknown variable {c} in '/{c}/x' (known: a, robot)",
+    ),
+    (
+        inbound('channel: "{a:*}{b:*}", topic: "/{a}/{b}", type: std_msgs/msg/String'),
+        'm.yaml:3: redis_to_ros[0].channel: two captures need something between them, which '
+        'tells where one ends',
+    ),
+    (
+        inbound('channel: x, topic: "/{a:*}", type: std_msgs/msg/String'),
+        'm.yaml:3: redis_to_ros[0].topic: only the Redis name that is matched has captures: '
+        'write {x} for {x:*}',
+    ),
+    (
+        inbound('key: "{a:*}:x", topic: "/4{a}", type: std_msgs/msg/String'),
+        'm.yaml:3: redis_to_ros[0].topic: no part of a topic name begins with a digit: '
+        "'4x' in '/4x' (from '/4{a}')",
+    ),
+    (
+        inbound(
+            'stream: {name: "{a:*}:x", from: group, group: "{b:*}"}, topic: "/{a}", '
+            'type: std_msgs/msg/String'
+        ),
+        'm.yaml:3: redis_to_ros[0].stream.group: only the Redis name that is matched has '
+        'captures: write {x} for {x:*}',
     ),
     (
         outbound('topic: /a, qos: {reliability: besteffort}, to: {key: x}'),

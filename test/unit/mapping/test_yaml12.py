@@ -50,6 +50,22 @@ ERRORS = [
         'm.yaml:1: put quotes around strings with {…}: "{{robot}}:odom"',
     ),
     (
+        'version: 1\nros_to_redis:\n- {topic: /{robot}/odom, to: {key: k}}',
+        'm.yaml:3: put quotes around strings with {…}: "/{robot}/odom"',
+    ),
+    (
+        'version: 1\nros_to_redis:\n- {topic: /{name:*}/scan, to: {channel: "{name}:scan"}}',
+        'm.yaml:3: put quotes around strings with {…}: "/{name:*}/scan"',
+    ),
+    (
+        'version: 1\nros_to_redis:\n- topic: /a\n  to: {key: x-{{robot}}}',
+        'm.yaml:4: put quotes around strings with {…}: "x-{{robot}}"',
+    ),
+    (
+        'version: 1\nros_to_redis:\n- topic: /a\n  exclude: [/{robot}/{name:**}]',
+        'm.yaml:4: put quotes around strings with {…}: "/{robot}/{name:**}"',
+    ),
+    (
         'version: 1\nros_to_redis:\n- topic: /a\n  to: {key: {robot}}',
         'm.yaml:4: ros_to_redis[0].to.key: put quotes around strings with {…}: "{robot}"',
     ),

@@ -69,6 +69,19 @@ def test_a_name_is_described_for_both_sides():
     assert info.to_read('stream') is None
 
 
+def test_a_key_or_stream_that_is_written_is_registered():
+    key = NameDescription('a', 'key', False, 'json', None, STRING)
+    assert key.registration('r') == {'key:a': 'r'}
+    assert key._replace(kind='stream').registration('r') == {'stream:a': 'r'}
+    for other in (
+        key._replace(kind='hash'),
+        key._replace(kind='channel'),
+        key._replace(is_read=True),
+        key._replace(type=None),
+    ):
+        assert other.registration('r') == {}
+
+
 def test_a_name_that_is_read_as_the_type_it_is_written_with():
     fields = {b'type': b'a/msg/B', b'from_key': b'json', b'unknown': b'\xff'}
     info = NameInfo.of(fields, ('channel', 'key'))

@@ -46,6 +46,8 @@ def test_an_entry_carries_payload_and_metadata():
         ({b'stamp': b'nan'}, None),
         ({b'stamp': b'inf'}, None),
         ({b'stamp': b'now'}, None),
+        ({b'stamp': b'1795628772164449'}, Meta('', 0, 1795628772164449.0)),
+        ({b'stamp': b'1e999'}, None),
         ({b'stamp': b'1', b'seq': b'x'}, None),
         ({b'stamp': b'1', b'seq': b'-1'}, None),
         ({b'stamp': b'1', b'seq': b'%d' % (1 << 64)}, None),

@@ -84,6 +84,20 @@ def test_other_redis_names_are_rejected_with_the_reason(name, problem):
     assert names.redis_name_problem(name).startswith(problem)
 
 
+@pytest.mark.parametrize(
+    ('found', 'name'),
+    [
+        ('ü/é'.encode(), 'ü/é'),
+        (b'robot1:odom', 'robot1:odom'),
+        (b'\xff', None),
+        (b'redis_bridge:fleet', None),
+        (b'', None),
+    ],
+)
+def test_a_name_that_is_found_is_one_that_a_route_may_have(found, name):
+    assert names.redis_name(found) == name
+
+
 @pytest.mark.parametrize('robot', ['robot1', 'r2-d2', 'R.7', '007', '_x'])
 def test_robots_have_sensible_names(robot):
     assert names.robot_problem(robot) is None

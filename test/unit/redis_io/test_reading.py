@@ -55,9 +55,10 @@ def ends():
         yield made
 
 
-MESSAGES = st.tuples(st.binary(max_size=6), st.binary(max_size=40)).map(
-    lambda pair: [b'message', *pair]
-)
+NAMES, PAYLOADS = st.binary(max_size=6), st.binary(max_size=40)
+MESSAGES = st.tuples(st.just(b'message'), NAMES, PAYLOADS).map(list) | st.tuples(
+    st.just(b'pmessage'), NAMES, NAMES, PAYLOADS
+).map(list)
 
 
 @given(st.lists(REPLIES | MESSAGES, min_size=1, max_size=6), st.data())
@@ -82,8 +83,10 @@ def test_replies_are_read_alike_however_they_are_cut(sent, data):
 
 def as_message(reply: Any) -> Any:
     """Return what a reply is in a batch, where messages are pairs of channel and payload."""
-    is_message = isinstance(reply, list) and reply[:1] == [b'message']
-    return (reply[1], reply[2]) if is_message else reply
+    kind = reply[0] if isinstance(reply, list) and reply else None
+    if kind == b'pmessage':
+        return (reply[1], reply[2]), reply[3]
+    return (reply[1], reply[2]) if kind == b'message' else reply
 
 
 def complete(sent: list[Any], size: int) -> int:

@@ -11,9 +11,9 @@ import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
-from replies import REPLIES, message, written
+from replies import REPLIES, message, pattern_message, written
 
-from redis_bridge.redis_io.resp import CHUNK, Reader, code_of, raise_if_error
+from redis_bridge.redis_io.resp import CHUNK, Reader, as_message, code_of, raise_if_error
 
 
 def read_all(reader: Reader) -> list[Any]:
@@ -60,6 +60,39 @@ def test_messages_are_pairs_of_channel_and_payload():
     reader.feed(last[-1:])
     assert reader.messages(10) == [(b'c', b'3')]
     assert not reader.has_data()
+
+
+def test_messages_of_a_pattern_name_it_and_the_channel():
+    reader = Reader()
+    last = pattern_message(b'*:c', b'b:c', b'4')
+    reader.feed(
+        message(b'a:c', b'1')
+        + pattern_message(b'*:c', b'a:c', b'2')
+        + pattern_message(b'a:*', b'a:c', b'')
+        + last[:-1]
+    )
+    assert reader.messages(2) == [(b'a:c', b'1'), ((b'*:c', b'a:c'), b'2')]
+    assert reader.messages(10) == [((b'a:*', b'a:c'), b'')]
+    reader.feed(last[-1:] + b':1\r\n')
+    assert reader.messages(10) == [((b'*:c', b'b:c'), b'4')]
+    assert reader.messages(10) == []
+    assert reader.gets() == 1
+
+
+@pytest.mark.parametrize(
+    ('reply', 'expected'),
+    [
+        ([b'message', b'c', b'1'], (b'c', b'1')),
+        ([b'pmessage', b'*', b'c', b'1'], ((b'*', b'c'), b'1')),
+        ([b'subscribe', b'c', 1], [b'subscribe', b'c', 1]),
+        ([b'pong', b''], [b'pong', b'']),
+        ([b'message'], [b'message']),
+        (b'PONG', b'PONG'),
+        (None, None),
+    ],
+)
+def test_a_whole_reply_may_be_a_message(reply, expected):
+    assert as_message(reply) == expected
 
 
 def test_messages_inside_a_reply_are_part_of_it():
