@@ -107,7 +107,14 @@ def bridge_of(redis_server, redis_side_at, tmp_path):
             )
             ros = RosSide(graph.node, LOG, has_gid=has_publisher_gid())
             graph.on_close(ros.close)
-            bridge = Bridge(load(path, robot=robot), ros, redis, log=LOG)
+            bridge = Bridge(
+                load(path, robot=robot),
+                ros,
+                redis,
+                log=LOG,
+                resolve=graph.node.resolve_topic_name,
+                distro='kilted' if has_publisher_gid() else 'jazzy',
+            )
             opened.enter_context(bridge)
             graph.start()
             opened.callback(bridge.close)
@@ -120,9 +127,10 @@ def stored(redis_server, name):
     """Return the transforms in a key, as a client without ROS reads them."""
     with Client(redis_server.url) as client:
         try:
-            return sorted(links(client.get(name)))
+            value = client.get(name)
         except NotFoundError:
             return []
+    return sorted(links(value)) if isinstance(value, dict) else []  # if it is not yet described
 
 
 def latch(graph, *transforms):
