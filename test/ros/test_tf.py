@@ -108,9 +108,13 @@ def bridge_of(redis_server, redis_side_at, tmp_path):
             ros = RosSide(graph.node, LOG, has_gid=has_publisher_gid())
             graph.on_close(ros.close)
             bridge = Bridge(
-                load(path, robot=robot), ros, redis,
-                log=LOG, resolve=graph.node.resolve_topic_name, distro='kilted',
-            )  # fmt: skip
+                load(path, robot=robot),
+                ros,
+                redis,
+                log=LOG,
+                resolve=graph.node.resolve_topic_name,
+                distro='kilted' if has_publisher_gid() else 'jazzy',
+            )
             opened.enter_context(bridge)
             graph.start()
             opened.callback(bridge.close)
@@ -126,7 +130,7 @@ def stored(redis_server, name):
             value = client.get(name)
         except NotFoundError:
             return []
-    return [] if isinstance(value, bytes) else sorted(links(value))  # not yet described
+    return sorted(links(value)) if isinstance(value, dict) else []  # if it is not yet described
 
 
 def latch(graph, *transforms):

@@ -100,3 +100,25 @@ redis_to_ros:
     lines = planned(tmp_path, text).lines
     assert any('frame_prefix r1/ but for map earth, max_bytes' in line for line in lines)
     assert any(line.endswith('deliver all, frame_prefix r1/') for line in lines)
+
+
+def test_a_prefix_may_have_what_a_pattern_captures(tmp_path):
+    text = outbound(
+        'topic: "/{name:*}/odom", to: {key: "{name}:odom"}, frame_prefix: "{robot}/{name}/"'
+    )
+    (pattern,) = load(tmp_path, text).outbound_patterns
+    assert pattern.route_for('/left/odom').frames == FramePrefix('r1/left/')
+    (pattern,) = load(
+        tmp_path,
+        inbound(
+            'key: "{name:*}:goal", topic: "/{name}/goal", type: std_msgs/Header, '
+            'frame_prefix: "{name}_"'
+        ),
+    ).inbound_patterns
+    assert pattern.route_for('left:goal').frames == FramePrefix('left_')
+
+
+def test_a_prefix_captures_nothing_itself(tmp_path):
+    text = outbound('topic: "/{n:*}/a", to: {key: "{n}"}, frame_prefix: "{n:*}/"')
+    (error,) = errors(tmp_path, text)
+    assert error.startswith('m.yaml:3: ros_to_redis[0].frame_prefix: only the topic')
