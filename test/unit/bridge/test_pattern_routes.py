@@ -248,6 +248,50 @@ def test_a_reload_keeps_the_matches_of_patterns_that_stay(world):
     assert world.ros.patterns is None
 
 
+def test_a_reload_frees_channels_that_another_route_was_in_the_way_of(world):
+    route = f"""  - channel: "r2:cmd_vel"
+    topic: /r2/cmd_vel
+    type: {TWIST.name}
+    encoding: json
+    stop: {{after_ms: 60000, repeat: 1}}
+"""
+    pattern = 'channel {name}:cmd_vel -> /{name}/cmd_vel'
+    world.bridge.change(world.mapping(MAPPING + route))
+    (request,) = world.redis.channels
+    request.heard(['r2:cmd_vel'])
+    assert 'r2:cmd_vel' in world.state[pattern]
+    world.bridge.change(world.mapping(MAPPING))
+    assert world.reader('r2:cmd_vel') is None
+    world.hear('r2:cmd_vel', command(0.5))
+    assert world.reader('r2:cmd_vel') is not None
+    assert world.state[pattern] == 'open'
+    world.hear('r1:cmd_vel', command(0.5))
+    assert world.state[pattern] == 'open'
+
+
+def test_a_channel_that_was_rejected_is_carried_once_nothing_is_in_its_way(world):
+    writes = f"""
+version: 1
+ros_to_redis:
+  - topic: "/{{name:*}}/said"
+    to: {{channel: {{name: "{{name}}:said", encoding: json}}}}
+redis_to_ros:
+  - {{channel: "{{name:*}}:said", topic: "/{{name}}/heard", type: {NUMBER.name}, encoding: text}}
+"""
+    world.bridge.change(world.mapping(writes))
+    world.find_topics('/r1/said')
+    eventually(lambda: '/r1/said' in world.topics)
+    (request,) = world.redis.channels
+    request.heard(['r1:said'])
+    pattern = 'channel {name}:said -> /{name}/heard'
+    assert 'r1:said' in world.state[pattern]
+    world.find_topics()
+    eventually(lambda: '/r1/said' not in world.topics)
+    world.hear('r1:said', b'1')
+    assert world.reader('r1:said') is not None
+    assert world.state[pattern] == 'open'
+
+
 def test_at_the_end_nothing_is_looked_for(tmp_path):
     world = World(tmp_path)
     with world.bridge:
