@@ -117,11 +117,20 @@ def match(
     Names are rejected one by one: those beyond `max_matches`, those that make no valid route, and
     those whose route does not go together with others.
     """
-    known = [next((m for m in before if m.pattern == p), Matches(p)) for p in patterns(mapping)]
+    known = [_known(pattern, before) for pattern in patterns(mapping)]
     matches = [_matches(old, found) for old in known]
     _reject_conflicts(mapping, matches, known, resolve)
     _reject_loops(mapping, matches, resolve, distro)
     return matches
+
+
+def _known(pattern: AnyPattern, before: Sequence[Matches]) -> Matches:
+    """Return what a pattern matched before, if it was in the file already, wherever there."""
+    old = next((each for each in before if each.pattern == pattern), Matches(pattern))
+    if old.pattern is pattern:
+        return old
+    made = ((name, pattern.route_for(name)) for name in old.routes)
+    return Matches(pattern, {name: route for name, route in made if route is not None})
 
 
 def _matches(before: Matches, found: Found) -> Matches:

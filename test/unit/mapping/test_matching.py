@@ -100,6 +100,18 @@ def test_excluded_names_may_hold_captures_and_patterns(tmp_path):
     ]
 
 
+def test_a_reload_keeps_the_matches_of_a_pattern_that_has_another_place_in_the_file(tmp_path):
+    limited = ODOM + '    max_matches: 1\n'
+    matching = Matching(tmp_path, limited).find('/r2/odom')
+    other = '  - {topic: /other, to: {key: other}}\n'
+    matching.mapping = Matching(tmp_path, other + limited).mapping
+    matching.find('/r1/odom', '/r2/odom')
+    assert matching.routes == ['/r2/odom -> key r2:odom']
+    (route,) = matching.matches[0].routes.values()
+    assert route.where.endswith('ros_to_redis[1]')
+    assert matching.rejected.keys() == {'/r1/odom'}
+
+
 def test_names_beyond_max_matches_are_rejected_and_the_first_ones_stay(tmp_path):
     limited = ODOM + '    max_matches: 2\n'
     matching = Matching(tmp_path, limited).find('/r2/odom').find('/r1/odom', '/r2/odom')
