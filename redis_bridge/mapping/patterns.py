@@ -147,14 +147,14 @@ class NamePattern:
         return self._regex.fullmatch(name) is not None
 
     def match(self, name: str) -> dict[str, str] | None:
-        """Return what a name has in the place of each capture; None if it does not match.
-
-        Raises ValueError if that is no part of a ROS name.
-        """
+        """Return what a name has in the place of each capture; None if it does not match."""
         match = self._regex.fullmatch(name)
         if match is None:
             return None
-        for capture, value in zip(self.captures, match.groups()):
-            if problem := capture.problem(value):
-                raise ValueError(problem)
         return {capture.name: value for capture, value in zip(self.captures, match.groups())}
+
+    def check(self, captured: Mapping[str, str]) -> None:
+        """Raise ValueError if what was captured is no part of a ROS name."""
+        for capture in self.captures:
+            if problem := capture.problem(captured[capture.name]):
+                raise ValueError(problem)

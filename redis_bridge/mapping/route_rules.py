@@ -504,12 +504,13 @@ def inbound_pattern(route: RouteReader, where: str) -> RoutePattern[RedisToRos]:
 # --- patterns ----------------------------------------------------------------------------------
 def _pattern(route: RouteReader, make: Callable[[RouteReader], R]) -> RoutePattern[R]:
     """Return a valid pattern; `make` builds the route of a name that matches."""
-    excluded = route.raw.get('exclude', ())
+    pattern, excluded = route.pattern(), route.raw.get('exclude', ())
 
     def build(name: str, captured: MappingOf[str, str]) -> R | None:
         matched = route.with_values(captured)
-        if any(matched.excluded(text).match(name) is not None for text in excluded):
+        if any(matched.excluded(text).may_match(name) for text in excluded):
             return None
+        pattern.check(captured)
         for steps, template, problem in matched.templates():
             is_topic = steps == ('topic',)
             made = matched.expand_topic(template) if is_topic else matched.expand(template)
@@ -518,7 +519,7 @@ def _pattern(route: RouteReader, make: Callable[[RouteReader], R]) -> RoutePatte
         return make(matched)
 
     return RoutePattern(
-        names=route.pattern(),
+        names=pattern,
         template=make(route),
         exclude=tuple(map(route.expand, excluded)),
         max_matches=int(route.raw.get('max_matches', MAX_MATCHES)),

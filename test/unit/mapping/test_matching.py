@@ -151,6 +151,16 @@ def test_a_capture_that_is_no_ros_token_is_rejected(tmp_path):
     }
 
 
+def test_names_that_are_left_out_are_not_reported(tmp_path):
+    channels = ['tb3-1:cmd_vel', 'tb3-2:cmd_vel', '4wd:cmd_vel', 'r1:cmd_vel']
+    excluding = COMMANDS + '    exclude: ["tb3-{any:*}:cmd_vel", "4wd:cmd_vel"]\n'
+    matching = Matching(tmp_path, '', excluding).find(channels=channels)
+    assert matching.routes == ['channel r1:cmd_vel -> /r1/cmd_vel']
+    assert matching.rejected == {}
+    all_ = Matching(tmp_path, '', COMMANDS + '    exclude: ["{any:*}:cmd_vel"]\n')
+    assert all_.find(channels=channels).rejected == {}
+
+
 def test_a_topic_name_that_becomes_too_long_is_rejected(tmp_path):
     name = 'n' * 245
     matching = Matching(tmp_path, '', COMMANDS).find(channels=[f'{name}:cmd_vel'])
