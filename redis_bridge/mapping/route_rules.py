@@ -241,6 +241,13 @@ def _excluded(route: RouteReader) -> _Found:
             sample.excluded(text)
         except ValueError as error:
             yield ('exclude', index), str(error)
+            continue
+        if route.is_outbound and not text.startswith('/'):
+            yield (
+                ('exclude', index),
+                "topics that match are full names: expected one that begins with '/', "
+                f'got {text!r}',
+            )
 
 
 def _field_paths(route: RouteReader) -> _Found:

@@ -123,6 +123,11 @@ ERRORS = [
         "m.yaml:3: ros_to_redis[0].exclude[0]: unknown variable {c} in '/{c}/x' (known: a, robot)",
     ),
     (
+        outbound('topic: "/{a:*}/x", exclude: ["{a}/x", /b/x], to: {channel: "{a}"}'),
+        'm.yaml:3: ros_to_redis[0].exclude[0]: topics that match are full names: expected one '
+        "that begins with '/', got '{a}/x'",
+    ),
+    (
         inbound('channel: "{a:*}{b:*}", topic: "/{a}/{b}", type: std_msgs/msg/String'),
         'm.yaml:3: redis_to_ros[0].channel: two captures need something between them, which '
         'tells where one ends',
