@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -195,7 +196,7 @@ class PatternRoutes:
             if has_room or channel in matches.routes:
                 return True
             reason = matching.too_many(matches.pattern)
-        old = Matches(matches.pattern, rejected={**matches.rejected})
+        old = replace(matches, rejected={**matches.rejected})
         matches.reject(channel, reason)
         self._log_changes(old, matches)
         return False

@@ -18,6 +18,7 @@ from redis_bridge.bridge.bridge import Bridge
 from redis_bridge.bridge.pattern_routes import DEAF_TO
 from redis_bridge.bridge.route_set import Changes
 from redis_bridge.mapping import topic_names
+from redis_bridge.mapping.matching import LISTED
 from redis_bridge.ports import Received
 
 LOG = logging.getLogger('test')
@@ -151,13 +152,16 @@ def test_a_sender_creates_no_topic_that_the_mapping_does_not_describe(world, cap
     )
 
 
-def test_max_matches_bounds_a_flood_of_names(world):
+def test_max_matches_bounds_a_flood_of_names(world, caplog):
+    caplog.set_level(logging.INFO, LOG.name)
     for number_ in range(3 * DEAF_TO):
         world.hear(f'r{number_}:cmd_vel', command(0.5))
     assert len(world.redis.sources) == 3
     state = world.state['channel {name}:cmd_vel -> /{name}/cmd_vel']
     assert 'r3:cmd_vel: 3 names match already: raise max_matches' in state
     assert state.endswith('more)')
+    assert caplog.text.count('names match\n') == 3  # and not with each name that is rejected
+    assert caplog.text.count('is not carried') == LISTED
     world.hear('r0:cmd_vel', command(0.25))
     (publisher,) = [p for p in world.ros.publishers.values() if p.name == '/r0/cmd_vel']
     assert len(publisher.published) == 2
