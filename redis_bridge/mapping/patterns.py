@@ -57,6 +57,11 @@ def variables_in(template: str) -> set[str]:
     return {place['tag'] or place['plain'] or '' for place in places if not place['stray']}
 
 
+def anonymous(template: str) -> str:
+    """Return a template in which captures have no names, as those of another route may differ."""
+    return re.sub(r'\{\w+\}', '{}', template)
+
+
 def expand(template: str, variables: Mapping[str, str], *, is_topic: bool = False) -> str:
     """Return a template with its variables: `{x}` becomes the value of x, `{{x}}` that in braces.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeVar
 
-from redis_bridge.mapping import loops, matching, topic_names
+from redis_bridge.mapping import loops, matching, patterns, topic_names
 from redis_bridge.mapping import redis_url as urls
 from redis_bridge.mapping.loops import RouteWarning, place
 from redis_bridge.mapping.model import (
@@ -414,15 +414,26 @@ def _own_logs(route: RosToRedis) -> _Found:
 
 def _shared_channels(mapping: Mapping) -> Iterator[RouteWarning]:
     writers: dict[str, RosToRedis] = {}
+    captures = {each.template.where: each.names.captures for each in mapping.outbound_patterns}
 
     def shared(route: RosToRedis) -> _Found:
         for sink in route.sinks:
-            first = route if sink.redis_type else writers.setdefault(sink.name, route)
+            if sink.redis_type:
+                continue
+            name = f'{sink.kind} {sink.name}'
+            why = 'each route numbers its own messages, so readers will report gaps'
+            first = writers.setdefault(patterns.anonymous(sink.name), route)
             if first is not route:
+                yield f'shared {sink.kind}', f'{name} is also written by {first.where}: {why}'
+            used = patterns.variables_in(sink.name)
+            missing = [
+                f'{{{c.name}}}' for c in captures.get(route.where, ()) if c.name not in used
+            ]
+            if missing:
                 yield (
-                    f'shared {sink.kind}',
-                    f'{sink.kind} {sink.name} is also written by {first.where}: each route '
-                    'numbers its own messages, so readers will report gaps',
+                    f'{sink.kind} of all matches',
+                    f'{name} is written by all topics that match: {why}; put '
+                    f'{" and ".join(missing)} into its name',
                 )
 
     return _on_each(mapping.ros_to_redis, shared)
