@@ -96,7 +96,11 @@ def _makes_route(pattern: AnyPattern, name: str) -> bool:
 
 def may_match(topic: str) -> bool:
     """Return whether patterns may match a topic; hidden ones have an underscore in front."""
-    return topic not in OWN_TOPICS and '/_' not in topic and not topic.endswith(ROSTER_TOPICS)
+    return '/_' not in topic and not _is_own(topic)
+
+
+def _is_own(topic: str) -> bool:
+    return topic in OWN_TOPICS or topic.endswith(ROSTER_TOPICS)
 
 
 def patterns(mapping: Mapping) -> tuple[AnyPattern, ...]:
@@ -118,7 +122,7 @@ def match(
     those whose route does not go together with others.
     """
     known = [_known(pattern, before) for pattern in patterns(mapping)]
-    matches = [_matches(old, found) for old in known]
+    matches = [_matches(old, found, resolve) for old in known]
     _reject_conflicts(mapping, matches, known, resolve)
     _reject_loops(mapping, matches, resolve, distro)
     return matches
@@ -133,7 +137,7 @@ def _known(pattern: AnyPattern, before: Sequence[Matches]) -> Matches:
     return Matches(pattern, {name: route for name, route in made if route is not None})
 
 
-def _matches(before: Matches, found: Found) -> Matches:
+def _matches(before: Matches, found: Found, resolve: Resolve) -> Matches:
     matches = Matches(before.pattern)
     names = _candidates(before.pattern, found)
     for name in (*(name for name in before.routes if name in names), *sorted(names)):
@@ -146,11 +150,18 @@ def _matches(before: Matches, found: Found) -> Matches:
             continue
         if route is None:
             continue
-        if len(matches.routes) < before.pattern.max_matches:
+        if _is_made_by_sender(route, before.pattern) and _is_own(resolve(route.topic)):
+            matches.reject(name, f'{route.topic} is a topic of ROS or of bridges themselves')
+        elif len(matches.routes) < before.pattern.max_matches:
             matches.routes[name] = route
         else:
             matches.reject(name, too_many(before.pattern))
     return matches
+
+
+def _is_made_by_sender(route: Route, pattern: AnyPattern) -> bool:
+    """Return whether the topic is one that the mapping does not name."""
+    return isinstance(route, RedisToRos) and route.topic != pattern.template.topic
 
 
 def too_many(pattern: AnyPattern) -> str:

@@ -161,6 +161,28 @@ def test_names_that_are_left_out_are_not_reported(tmp_path):
     assert all_.find(channels=channels).rejected == {}
 
 
+def test_a_sender_reaches_no_topic_of_ros_or_of_bridges_themselves(tmp_path):
+    inbound = '  - {channel: "x:{rest:**}", topic: "{rest}", type: std_msgs/msg/String}'
+    names = ('rosout', 'clock', 'tf', 'redis_bridge/robots')
+    channels = [f'x:{name}' for name in names]
+    matching = Matching(tmp_path, '', inbound).find(channels=[*channels, 'x:_4wd/tf'])
+    assert matching.routes == ['channel x:_4wd/tf -> _4wd/tf']
+    assert matching.rejected == {
+        f'x:{name}': f'{name} is a topic of ROS or of bridges themselves' for name in names
+    }
+
+
+def test_a_topic_that_the_mapping_names_may_be_one_of_ros_itself(tmp_path):
+    inbound = """
+  - {key: "{name:*}:tf_static", topic: /tf_static, type: tf2_msgs/msg/TFMessage}
+"""
+    stored = [('key', 'r1:tf_static'), ('key', 'r2:tf_static')]
+    assert Matching(tmp_path, '', inbound).find(stored=stored).routes == [
+        'key r1:tf_static -> /tf_static',
+        'key r2:tf_static -> /tf_static',
+    ]
+
+
 def test_a_topic_name_that_becomes_too_long_is_rejected(tmp_path):
     name = 'n' * 245
     matching = Matching(tmp_path, '', COMMANDS).find(channels=[f'{name}:cmd_vel'])
