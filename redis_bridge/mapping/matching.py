@@ -143,6 +143,8 @@ def _matches(before: Matches, found: Found, resolve: Resolve) -> Matches:
     for name in (*(name for name in before.routes if name in names), *sorted(names)):
         if name in matches.routes:
             continue
+        if len(matches.routes) >= before.pattern.max_matches and len(matches.rejected) >= LISTED:
+            break  # no more can be carried, nor listed
         try:
             route = before.routes.get(name) or before.pattern.route_for(name)
         except ValueError as error:

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from mappings import load
 
 from redis_bridge.mapping import topic_names
-from redis_bridge.mapping.matching import Found, match
+from redis_bridge.mapping.matching import LISTED, Found, match
 
 ODOM = """
   - topic: "/{name:*}/odom"
@@ -121,6 +123,23 @@ def test_names_beyond_max_matches_are_rejected_and_the_first_ones_stay(tmp_path)
         '/r0/odom': '2 names match already: raise max_matches, or leave some out with exclude'
     }
     assert matching.find('/r0/odom', '/r1/odom').rejected == {}
+
+
+def test_a_flood_of_names_costs_no_more_than_those_that_are_carried_or_listed(tmp_path):
+    matching = Matching(tmp_path, ODOM + '    max_matches: 2\n')
+    (pattern,) = matching.mapping.outbound_patterns
+    built = []
+
+    def build(name, captured):
+        built.append(name)
+        return pattern.build(name, captured)
+
+    counted = replace(pattern, build=build)
+    matching.mapping = replace(matching.mapping, outbound_patterns=(counted,))
+    matching.find(*(f'/r{number}/odom' for number in range(1000)))
+    assert len(matching.routes) == 2
+    assert len(matching.rejected) == LISTED
+    assert len(built) == 2 + LISTED
 
 
 def test_channels_keys_and_streams_match_their_own_kind(tmp_path):
