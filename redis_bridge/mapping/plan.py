@@ -287,6 +287,7 @@ def _warnings(mapping: Mapping, distro: str) -> Iterator[RouteWarning]:
     yield from _on_each(mapping.redis_to_ros, _big_json_in)
     yield from _on_each(mapping.redis_to_ros, _unguarded_commands)
     yield from _on_each(mapping.redis_to_ros, _repeated_commands)
+    yield from _on_each(mapping.redis_to_ros, _literal_stars)
     yield from _plaintext(mapping)
     yield from _few_sentinels(mapping)
     yield from _on_each(mapping.ros_to_redis, _own_logs)
@@ -377,6 +378,16 @@ def _repeated_commands(route: RedisToRos) -> _Found:
             'repeated commands',
             f'key {route.source.name}: {what} carries no metadata, so a command that is written '
             'again unchanged is not noticed, and the robot stops: prefer a channel',
+        )
+
+
+def _literal_stars(route: RedisToRos) -> _Found:
+    source = route.source
+    if '*' in source.name:
+        yield (
+            'literal star',
+            f"{source.kind} {source.name} is one {source.kind} with a '*' in its name: if the "
+            'star stands for any name, write {name:*}',
         )
 
 
