@@ -187,6 +187,9 @@ class RouteSet:
             self._last_values = last_values
             self._close(list(opened.values()))
             raise MappingError(problems)
+        for name, text in failed.items():
+            if self.failed.get(name) != text:
+                self._log.warning('%s: is not carried: %s', name, text)
         self.failed = failed
         return opened
 

@@ -218,7 +218,7 @@ def test_a_registry_that_cannot_be_read_is_the_state_of_patterns_of_keys(world):
     assert 'NOPERM' not in state['channel {name}:cmd_vel -> /{name}/cmd_vel']
 
 
-def test_a_match_that_fails_is_reported_for_its_name_and_all_others_run(world):
+def test_a_match_that_fails_is_reported_for_its_name_and_all_others_run(world, caplog):
     world.ros.messages.pop(NUMBER.name)
     world.redis.registered(frozenset({('key', 'r1:rate')}))
     eventually(
@@ -229,6 +229,9 @@ def test_a_match_that_fails_is_reported_for_its_name_and_all_others_run(world):
     )
     world.hear('r1:cmd_vel', command(0.5))
     assert world.reader('r1:cmd_vel') is not None
+    assert [each for each in caplog.messages if 'r1:rate' in each] == [
+        f'key r1:rate -> /r1/rate: is not carried: {NUMBER.name}: not installed'
+    ]
     world.ros.messages[NUMBER.name] = NUMBER
     world.redis.registered(frozenset({('key', 'r1:rate'), ('key', 'r2:rate')}))
     eventually(lambda: world.reader('r1:rate') is not None)
