@@ -194,10 +194,19 @@ def _names(route: RouteReader) -> _Found:
             expand = sample.expand_topic if steps == ('topic',) else sample.expand
             name = expand(template)
         except ValueError as error:
-            yield steps, str(error)
+            yield steps, f'{error}{_pattern_hint(route, steps, template)}'
             continue
         if text := problem(name):
             yield steps, text + (f' (from {template!r})' if name != template else '')
+
+
+def _pattern_hint(route: RouteReader, steps: Path, template: str) -> str:
+    """Return how to write a pattern, if a template may be meant as one."""
+    known = {*route.variables, *(capture.name for capture in route.captures)}
+    unknown = sorted(filter(str.isidentifier, patterns.variables_in(template) - known))
+    if not unknown or route.matched != (steps, template):
+        return ''
+    return f'; to match any name, write {{{unknown[0]}:*}}'
 
 
 def _captures(route: RouteReader) -> _Found:
