@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -129,12 +130,19 @@ def match(
 
 
 def _known(pattern: AnyPattern, before: Sequence[Matches]) -> Matches:
-    """Return what a pattern matched before, if it was in the file already, wherever there."""
-    old = next((each for each in before if each.pattern == pattern), Matches(pattern))
+    """Return what a pattern matched before a reload, which may have moved or changed it."""
+    same = [each for each in before if each.pattern == pattern]
+    same += [each for each in before if str(each.pattern) == str(pattern)]
+    known = Matches(pattern)
+    old = same[0] if same else known
     if old.pattern is pattern:
         return old
-    made = ((name, pattern.route_for(name)) for name in old.routes)
-    return Matches(pattern, {name: route for name, route in made if route is not None})
+    for name in old.routes:
+        with suppress(ValueError):  # it is rejected when it is found again
+            route = pattern.route_for(name)
+            if route is not None:
+                known.routes[name] = route
+    return known
 
 
 def _matches(before: Matches, found: Found, resolve: Resolve) -> Matches:

@@ -114,6 +114,18 @@ def test_a_reload_keeps_the_matches_of_a_pattern_that_has_another_place_in_the_f
     assert matching.rejected.keys() == {'/r1/odom'}
 
 
+def test_a_reload_that_changes_a_pattern_keeps_the_names_that_came_first(tmp_path):
+    limited = ODOM + '    max_matches: 2\n'
+    matching = Matching(tmp_path, limited).find('/r3/odom').find('/r2/odom', '/r3/odom')
+    matching.mapping = Matching(tmp_path, limited + '    max_rate_hz: 5\n').mapping
+    matching.find('/r1/odom', '/r2/odom', '/r3/odom')
+    assert matching.routes == ['/r3/odom -> key r3:odom', '/r2/odom -> key r2:odom']
+    assert all(route.max_rate_hz == 5 for route in matching.matches[0].routes.values())
+    matching.mapping = Matching(tmp_path, limited + '    exclude: [/r3/odom]\n').mapping
+    matching.find('/r1/odom', '/r2/odom', '/r3/odom')
+    assert matching.routes == ['/r2/odom -> key r2:odom', '/r1/odom -> key r1:odom']
+
+
 def test_names_beyond_max_matches_are_rejected_and_the_first_ones_stay(tmp_path):
     limited = ODOM + '    max_matches: 2\n'
     matching = Matching(tmp_path, limited).find('/r2/odom').find('/r1/odom', '/r2/odom')
