@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -56,6 +57,7 @@ class PatternRoutes:
         self._on_heard = on_heard
         self._lock = threading.Lock()  # over what was found
         self._found = Found()
+        self._mapping: MappingConfig | None = None  # whose routes run
         self._asked: tuple[AnyPattern, ...] = ()  # what both worlds look for
         self._matches: list[Matches] = []  # whose routes run
         self._channels: dict[_Subscription, ChannelsRequest] = {}
@@ -79,13 +81,18 @@ class PatternRoutes:
         if asked != self._asked:
             self._asked = asked
             self._discover(mapping)
-            self._deaf.clear()
+        is_reload = mapping is not self._mapping
+        self._mapping = mapping
+        if is_reload:
+            self._deaf.clear()  # what was in the way of a channel may be gone
         for old, new in _pairs(before, matches):
             if old.routes.keys() - new.routes.keys():
                 self._deaf.clear()  # there is room again
-            if _subscription(new.pattern) is not None:  # rejected channels are heard only once
+            # Rejected channels are heard only once.
+            if _subscription(new.pattern) is not None and not is_reload:
                 for name, reason in old.rejected.items():
-                    new.reject(name, reason)
+                    if name not in new.routes:
+                        new.reject(name, reason)
             self._log_changes(old, new)
 
     def close(self) -> None:
@@ -189,7 +196,7 @@ class PatternRoutes:
             if has_room or channel in matches.routes:
                 return True
             reason = matching.too_many(matches.pattern)
-        old = Matches(matches.pattern, rejected={**matches.rejected})
+        old = replace(matches, rejected={**matches.rejected})
         matches.reject(channel, reason)
         self._log_changes(old, matches)
         return False

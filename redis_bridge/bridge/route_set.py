@@ -47,8 +47,7 @@ class _Wanted(NamedTuple):
     """What a route is made from; a running route is left alone while `made_from` stays equal."""
 
     where: str
-    # The route, with the route in the other direction if they share a key. Both are without their
-    # places in the file, which do not make them differ.
+    # The route, with the route in the other direction if they share a key.
     made_from: tuple[Route, Route | None]
     is_match: bool  # of a pattern
 
@@ -188,6 +187,9 @@ class RouteSet:
             self._last_values = last_values
             self._close(list(opened.values()))
             raise MappingError(problems)
+        for name, text in failed.items():
+            if self.failed.get(name) != text:
+                self._log.warning('%s: is not carried: %s', name, text)
         self.failed = failed
         return opened
 
@@ -316,7 +318,7 @@ def _by_id(
     those that run already keep theirs.
     """
     all_ = [*((route, False) for route in routes), *((route, True) for route in matches)]
-    by_key = {(type(route), _key_name(route)): replace(route, where='') for route, _ in all_}
+    by_key = {(type(route), _key_name(route)): route for route, _ in all_}
     same_text: dict[str, dict[str, _Wanted]] = {}
     for name, want in running.items():
         same_text.setdefault(str(want.made_from[0]), {})[name] = want
@@ -325,7 +327,7 @@ def _by_id(
         other = RedisToRos if isinstance(route, RosToRedis) else RosToRedis
         key = _key_name(route)
         partner = by_key.get((other, key)) if key is not None else None
-        want = _Wanted(route.where, (replace(route, where=''), partner), is_match)
+        want = _Wanted(route.where, (route, partner), is_match)
         there = same_text.get(str(route), {})
         same = (name for name, one in there.items() if one.made_from == want.made_from)
         kept = next(same, None)

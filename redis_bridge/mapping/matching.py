@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -96,7 +97,11 @@ def _makes_route(pattern: AnyPattern, name: str) -> bool:
 
 def may_match(topic: str) -> bool:
     """Return whether patterns may match a topic; hidden ones have an underscore in front."""
-    return topic not in OWN_TOPICS and '/_' not in topic and not topic.endswith(ROSTER_TOPICS)
+    return '/_' not in topic and not _is_own(topic)
+
+
+def _is_own(topic: str) -> bool:
+    return topic in OWN_TOPICS or topic.endswith(ROSTER_TOPICS)
 
 
 def patterns(mapping: Mapping) -> tuple[AnyPattern, ...]:
@@ -117,19 +122,37 @@ def match(
     Names are rejected one by one: those beyond `max_matches`, those that make no valid route, and
     those whose route does not go together with others.
     """
-    known = [next((m for m in before if m.pattern == p), Matches(p)) for p in patterns(mapping)]
-    matches = [_matches(old, found) for old in known]
+    known = [_known(pattern, before) for pattern in patterns(mapping)]
+    matches = [_matches(old, found, resolve) for old in known]
     _reject_conflicts(mapping, matches, known, resolve)
     _reject_loops(mapping, matches, resolve, distro)
     return matches
 
 
-def _matches(before: Matches, found: Found) -> Matches:
+def _known(pattern: AnyPattern, before: Sequence[Matches]) -> Matches:
+    """Return what a pattern matched before a reload, which may have moved or changed it."""
+    same = [each for each in before if each.pattern == pattern]
+    same += [each for each in before if str(each.pattern) == str(pattern)]
+    known = Matches(pattern)
+    old = same[0] if same else known
+    if old.pattern is pattern:
+        return old
+    for name in old.routes:
+        with suppress(ValueError):  # it is rejected when it is found again
+            route = pattern.route_for(name)
+            if route is not None:
+                known.routes[name] = route
+    return known
+
+
+def _matches(before: Matches, found: Found, resolve: Resolve) -> Matches:
     matches = Matches(before.pattern)
     names = _candidates(before.pattern, found)
     for name in (*(name for name in before.routes if name in names), *sorted(names)):
         if name in matches.routes:
             continue
+        if len(matches.routes) >= before.pattern.max_matches and len(matches.rejected) >= LISTED:
+            break  # no more can be carried, nor listed
         try:
             route = before.routes.get(name) or before.pattern.route_for(name)
         except ValueError as error:
@@ -137,11 +160,18 @@ def _matches(before: Matches, found: Found) -> Matches:
             continue
         if route is None:
             continue
-        if len(matches.routes) < before.pattern.max_matches:
+        if _is_made_by_sender(route, before.pattern) and _is_own(resolve(route.topic)):
+            matches.reject(name, f'{route.topic} is a topic of ROS or of bridges themselves')
+        elif len(matches.routes) < before.pattern.max_matches:
             matches.routes[name] = route
         else:
             matches.reject(name, too_many(before.pattern))
     return matches
+
+
+def _is_made_by_sender(route: Route, pattern: AnyPattern) -> bool:
+    """Return whether the topic is one that the mapping does not name."""
+    return isinstance(route, RedisToRos) and route.topic != pattern.template.topic
 
 
 def too_many(pattern: AnyPattern) -> str:

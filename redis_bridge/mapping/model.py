@@ -214,7 +214,8 @@ class FramePrefix:
 class RosToRedis:
     """A route from one topic to one or more Redis names."""
 
-    where: str  # 'fleet.yaml:9: ros_to_redis[0]', for errors and logs
+    # 'fleet.yaml:9: ros_to_redis[0]', for errors and logs. In another place it is the same route.
+    where: str = dataclasses.field(compare=False)
     topic: str
     sinks: tuple[SinkConfig, ...]  # in the order key, hash, stream, channel
     type: str | None = None  # 'pkg/msg/Name'; None: discovered from the graph
@@ -235,7 +236,7 @@ class RosToRedis:
 class RedisToRos:
     """A route from one Redis name to one topic."""
 
-    where: str
+    where: str = dataclasses.field(compare=False)
     source: SourceConfig
     topic: str
     type: str

@@ -57,6 +57,11 @@ def variables_in(template: str) -> set[str]:
     return {place['tag'] or place['plain'] or '' for place in places if not place['stray']}
 
 
+def anonymous(template: str) -> str:
+    """Return a template in which captures have no names, as those of another route may differ."""
+    return re.sub(r'\{\w+\}', '{}', template)
+
+
 def expand(template: str, variables: Mapping[str, str], *, is_topic: bool = False) -> str:
     """Return a template with its variables: `{x}` becomes the value of x, `{{x}}` that in braces.
 
@@ -147,14 +152,14 @@ class NamePattern:
         return self._regex.fullmatch(name) is not None
 
     def match(self, name: str) -> dict[str, str] | None:
-        """Return what a name has in the place of each capture; None if it does not match.
-
-        Raises ValueError if that is no part of a ROS name.
-        """
+        """Return what a name has in the place of each capture; None if it does not match."""
         match = self._regex.fullmatch(name)
         if match is None:
             return None
-        for capture, value in zip(self.captures, match.groups()):
-            if problem := capture.problem(value):
-                raise ValueError(problem)
         return {capture.name: value for capture, value in zip(self.captures, match.groups())}
+
+    def check(self, captured: Mapping[str, str]) -> None:
+        """Raise ValueError if what was captured is no part of a ROS name."""
+        for capture in self.captures:
+            if problem := capture.problem(captured[capture.name]):
+                raise ValueError(problem)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeVar
 
-from redis_bridge.mapping import loops, matching, topic_names
+from redis_bridge.mapping import loops, matching, patterns, topic_names
 from redis_bridge.mapping import redis_url as urls
 from redis_bridge.mapping.loops import RouteWarning, place
 from redis_bridge.mapping.model import (
@@ -287,6 +287,7 @@ def _warnings(mapping: Mapping, distro: str) -> Iterator[RouteWarning]:
     yield from _on_each(mapping.redis_to_ros, _big_json_in)
     yield from _on_each(mapping.redis_to_ros, _unguarded_commands)
     yield from _on_each(mapping.redis_to_ros, _repeated_commands)
+    yield from _on_each(mapping.redis_to_ros, _literal_stars)
     yield from _plaintext(mapping)
     yield from _few_sentinels(mapping)
     yield from _on_each(mapping.ros_to_redis, _own_logs)
@@ -380,6 +381,16 @@ def _repeated_commands(route: RedisToRos) -> _Found:
         )
 
 
+def _literal_stars(route: RedisToRos) -> _Found:
+    source = route.source
+    if '*' in source.name:
+        yield (
+            'literal star',
+            f"{source.kind} {source.name} is one {source.kind} with a '*' in its name: if the "
+            'star stands for any name, write {name:*}',
+        )
+
+
 def _plaintext(mapping: Mapping) -> Iterator[RouteWarning]:
     url = urls.parse(mapping.redis.url)
     if url.is_plaintext_elsewhere:
@@ -414,15 +425,26 @@ def _own_logs(route: RosToRedis) -> _Found:
 
 def _shared_channels(mapping: Mapping) -> Iterator[RouteWarning]:
     writers: dict[str, RosToRedis] = {}
+    captures = {each.template.where: each.names.captures for each in mapping.outbound_patterns}
 
     def shared(route: RosToRedis) -> _Found:
         for sink in route.sinks:
-            first = route if sink.redis_type else writers.setdefault(sink.name, route)
+            if sink.redis_type:
+                continue
+            name = f'{sink.kind} {sink.name}'
+            why = 'each route numbers its own messages, so readers will report gaps'
+            first = writers.setdefault(patterns.anonymous(sink.name), route)
             if first is not route:
+                yield f'shared {sink.kind}', f'{name} is also written by {first.where}: {why}'
+            used = patterns.variables_in(sink.name)
+            missing = [
+                f'{{{c.name}}}' for c in captures.get(route.where, ()) if c.name not in used
+            ]
+            if missing:
                 yield (
-                    f'shared {sink.kind}',
-                    f'{sink.kind} {sink.name} is also written by {first.where}: each route '
-                    'numbers its own messages, so readers will report gaps',
+                    f'{sink.kind} of all matches',
+                    f'{name} is written by all topics that match: {why}; put '
+                    f'{" and ".join(missing)} into its name',
                 )
 
     return _on_each(mapping.ros_to_redis, shared)

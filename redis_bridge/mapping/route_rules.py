@@ -194,10 +194,19 @@ def _names(route: RouteReader) -> _Found:
             expand = sample.expand_topic if steps == ('topic',) else sample.expand
             name = expand(template)
         except ValueError as error:
-            yield steps, str(error)
+            yield steps, f'{error}{_pattern_hint(route, steps, template)}'
             continue
         if text := problem(name):
             yield steps, text + (f' (from {template!r})' if name != template else '')
+
+
+def _pattern_hint(route: RouteReader, steps: Path, template: str) -> str:
+    """Return how to write a pattern, if a template may be meant as one."""
+    known = {*route.variables, *(capture.name for capture in route.captures)}
+    unknown = sorted(filter(str.isidentifier, patterns.variables_in(template) - known))
+    if not unknown or route.matched != (steps, template):
+        return ''
+    return f'; to match any name, write {{{unknown[0]}:*}}'
 
 
 def _captures(route: RouteReader) -> _Found:
@@ -241,6 +250,13 @@ def _excluded(route: RouteReader) -> _Found:
             sample.excluded(text)
         except ValueError as error:
             yield ('exclude', index), str(error)
+            continue
+        if route.is_outbound and not text.startswith('/'):
+            yield (
+                ('exclude', index),
+                "topics that match are full names: expected one that begins with '/', "
+                f'got {text!r}',
+            )
 
 
 def _field_paths(route: RouteReader) -> _Found:
@@ -504,12 +520,13 @@ def inbound_pattern(route: RouteReader, where: str) -> RoutePattern[RedisToRos]:
 # --- patterns ----------------------------------------------------------------------------------
 def _pattern(route: RouteReader, make: Callable[[RouteReader], R]) -> RoutePattern[R]:
     """Return a valid pattern; `make` builds the route of a name that matches."""
-    excluded = route.raw.get('exclude', ())
+    pattern, excluded = route.pattern(), route.raw.get('exclude', ())
 
     def build(name: str, captured: MappingOf[str, str]) -> R | None:
         matched = route.with_values(captured)
-        if any(matched.excluded(text).match(name) is not None for text in excluded):
+        if any(matched.excluded(text).may_match(name) for text in excluded):
             return None
+        pattern.check(captured)
         for steps, template, problem in matched.templates():
             is_topic = steps == ('topic',)
             made = matched.expand_topic(template) if is_topic else matched.expand(template)
@@ -518,7 +535,7 @@ def _pattern(route: RouteReader, make: Callable[[RouteReader], R]) -> RoutePatte
         return make(matched)
 
     return RoutePattern(
-        names=route.pattern(),
+        names=pattern,
         template=make(route),
         exclude=tuple(map(route.expand, excluded)),
         max_matches=int(route.raw.get('max_matches', MAX_MATCHES)),

@@ -18,6 +18,7 @@ from redis_bridge.bridge.bridge import Bridge
 from redis_bridge.bridge.pattern_routes import DEAF_TO
 from redis_bridge.bridge.route_set import Changes
 from redis_bridge.mapping import topic_names
+from redis_bridge.mapping.matching import LISTED
 from redis_bridge.ports import Received
 
 LOG = logging.getLogger('test')
@@ -151,13 +152,16 @@ def test_a_sender_creates_no_topic_that_the_mapping_does_not_describe(world, cap
     )
 
 
-def test_max_matches_bounds_a_flood_of_names(world):
+def test_max_matches_bounds_a_flood_of_names(world, caplog):
+    caplog.set_level(logging.INFO, LOG.name)
     for number_ in range(3 * DEAF_TO):
         world.hear(f'r{number_}:cmd_vel', command(0.5))
     assert len(world.redis.sources) == 3
     state = world.state['channel {name}:cmd_vel -> /{name}/cmd_vel']
     assert 'r3:cmd_vel: 3 names match already: raise max_matches' in state
     assert state.endswith('more)')
+    assert caplog.text.count('names match\n') == 3  # and not with each name that is rejected
+    assert caplog.text.count('is not carried') == LISTED
     world.hear('r0:cmd_vel', command(0.25))
     (publisher,) = [p for p in world.ros.publishers.values() if p.name == '/r0/cmd_vel']
     assert len(publisher.published) == 2
@@ -214,7 +218,7 @@ def test_a_registry_that_cannot_be_read_is_the_state_of_patterns_of_keys(world):
     assert 'NOPERM' not in state['channel {name}:cmd_vel -> /{name}/cmd_vel']
 
 
-def test_a_match_that_fails_is_reported_for_its_name_and_all_others_run(world):
+def test_a_match_that_fails_is_reported_for_its_name_and_all_others_run(world, caplog):
     world.ros.messages.pop(NUMBER.name)
     world.redis.registered(frozenset({('key', 'r1:rate')}))
     eventually(
@@ -225,6 +229,9 @@ def test_a_match_that_fails_is_reported_for_its_name_and_all_others_run(world):
     )
     world.hear('r1:cmd_vel', command(0.5))
     assert world.reader('r1:cmd_vel') is not None
+    assert [each for each in caplog.messages if 'r1:rate' in each] == [
+        f'key r1:rate -> /r1/rate: is not carried: {NUMBER.name}: not installed'
+    ]
     world.ros.messages[NUMBER.name] = NUMBER
     world.redis.registered(frozenset({('key', 'r1:rate'), ('key', 'r2:rate')}))
     eventually(lambda: world.reader('r1:rate') is not None)
@@ -246,6 +253,50 @@ def test_a_reload_keeps_the_matches_of_patterns_that_stay(world):
     world.bridge.change(world.mapping(without))
     assert world.topics == ['/fixed']
     assert world.ros.patterns is None
+
+
+def test_a_reload_frees_channels_that_another_route_was_in_the_way_of(world):
+    route = f"""  - channel: "r2:cmd_vel"
+    topic: /r2/cmd_vel
+    type: {TWIST.name}
+    encoding: json
+    stop: {{after_ms: 60000, repeat: 1}}
+"""
+    pattern = 'channel {name}:cmd_vel -> /{name}/cmd_vel'
+    world.bridge.change(world.mapping(MAPPING + route))
+    (request,) = world.redis.channels
+    request.heard(['r2:cmd_vel'])
+    assert 'r2:cmd_vel' in world.state[pattern]
+    world.bridge.change(world.mapping(MAPPING))
+    assert world.reader('r2:cmd_vel') is None
+    world.hear('r2:cmd_vel', command(0.5))
+    assert world.reader('r2:cmd_vel') is not None
+    assert world.state[pattern] == 'open'
+    world.hear('r1:cmd_vel', command(0.5))
+    assert world.state[pattern] == 'open'
+
+
+def test_a_channel_that_was_rejected_is_carried_once_nothing_is_in_its_way(world):
+    writes = f"""
+version: 1
+ros_to_redis:
+  - topic: "/{{name:*}}/said"
+    to: {{channel: {{name: "{{name}}:said", encoding: json}}}}
+redis_to_ros:
+  - {{channel: "{{name:*}}:said", topic: "/{{name}}/heard", type: {NUMBER.name}, encoding: text}}
+"""
+    world.bridge.change(world.mapping(writes))
+    world.find_topics('/r1/said')
+    eventually(lambda: '/r1/said' in world.topics)
+    (request,) = world.redis.channels
+    request.heard(['r1:said'])
+    pattern = 'channel {name}:said -> /{name}/heard'
+    assert 'r1:said' in world.state[pattern]
+    world.find_topics()
+    eventually(lambda: '/r1/said' not in world.topics)
+    world.hear('r1:said', b'1')
+    assert world.reader('r1:said') is not None
+    assert world.state[pattern] == 'open'
 
 
 def test_at_the_end_nothing_is_looked_for(tmp_path):

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from mappings import load
 
 from redis_bridge.mapping import topic_names
-from redis_bridge.mapping.matching import Found, match
+from redis_bridge.mapping.matching import LISTED, Found, match
 
 ODOM = """
   - topic: "/{name:*}/odom"
@@ -100,6 +102,30 @@ def test_excluded_names_may_hold_captures_and_patterns(tmp_path):
     ]
 
 
+def test_a_reload_keeps_the_matches_of_a_pattern_that_has_another_place_in_the_file(tmp_path):
+    limited = ODOM + '    max_matches: 1\n'
+    matching = Matching(tmp_path, limited).find('/r2/odom')
+    other = '  - {topic: /other, to: {key: other}}\n'
+    matching.mapping = Matching(tmp_path, other + limited).mapping
+    matching.find('/r1/odom', '/r2/odom')
+    assert matching.routes == ['/r2/odom -> key r2:odom']
+    (route,) = matching.matches[0].routes.values()
+    assert route.where.endswith('ros_to_redis[1]')
+    assert matching.rejected.keys() == {'/r1/odom'}
+
+
+def test_a_reload_that_changes_a_pattern_keeps_the_names_that_came_first(tmp_path):
+    limited = ODOM + '    max_matches: 2\n'
+    matching = Matching(tmp_path, limited).find('/r3/odom').find('/r2/odom', '/r3/odom')
+    matching.mapping = Matching(tmp_path, limited + '    max_rate_hz: 5\n').mapping
+    matching.find('/r1/odom', '/r2/odom', '/r3/odom')
+    assert matching.routes == ['/r3/odom -> key r3:odom', '/r2/odom -> key r2:odom']
+    assert all(route.max_rate_hz == 5 for route in matching.matches[0].routes.values())
+    matching.mapping = Matching(tmp_path, limited + '    exclude: [/r3/odom]\n').mapping
+    matching.find('/r1/odom', '/r2/odom', '/r3/odom')
+    assert matching.routes == ['/r2/odom -> key r2:odom', '/r1/odom -> key r1:odom']
+
+
 def test_names_beyond_max_matches_are_rejected_and_the_first_ones_stay(tmp_path):
     limited = ODOM + '    max_matches: 2\n'
     matching = Matching(tmp_path, limited).find('/r2/odom').find('/r1/odom', '/r2/odom')
@@ -109,6 +135,23 @@ def test_names_beyond_max_matches_are_rejected_and_the_first_ones_stay(tmp_path)
         '/r0/odom': '2 names match already: raise max_matches, or leave some out with exclude'
     }
     assert matching.find('/r0/odom', '/r1/odom').rejected == {}
+
+
+def test_a_flood_of_names_costs_no_more_than_those_that_are_carried_or_listed(tmp_path):
+    matching = Matching(tmp_path, ODOM + '    max_matches: 2\n')
+    (pattern,) = matching.mapping.outbound_patterns
+    built = []
+
+    def build(name, captured):
+        built.append(name)
+        return pattern.build(name, captured)
+
+    counted = replace(pattern, build=build)
+    matching.mapping = replace(matching.mapping, outbound_patterns=(counted,))
+    matching.find(*(f'/r{number}/odom' for number in range(1000)))
+    assert len(matching.routes) == 2
+    assert len(matching.rejected) == LISTED
+    assert len(built) == 2 + LISTED
 
 
 def test_channels_keys_and_streams_match_their_own_kind(tmp_path):
@@ -137,6 +180,38 @@ def test_a_capture_that_is_no_ros_token_is_rejected(tmp_path):
         'and underscores, and does not begin with a digit'
         for name, value in (('4wd:cmd_vel', '4wd'), ('tb3-1:cmd_vel', 'tb3-1'))
     }
+
+
+def test_names_that_are_left_out_are_not_reported(tmp_path):
+    channels = ['tb3-1:cmd_vel', 'tb3-2:cmd_vel', '4wd:cmd_vel', 'r1:cmd_vel']
+    excluding = COMMANDS + '    exclude: ["tb3-{any:*}:cmd_vel", "4wd:cmd_vel"]\n'
+    matching = Matching(tmp_path, '', excluding).find(channels=channels)
+    assert matching.routes == ['channel r1:cmd_vel -> /r1/cmd_vel']
+    assert matching.rejected == {}
+    all_ = Matching(tmp_path, '', COMMANDS + '    exclude: ["{any:*}:cmd_vel"]\n')
+    assert all_.find(channels=channels).rejected == {}
+
+
+def test_a_sender_reaches_no_topic_of_ros_or_of_bridges_themselves(tmp_path):
+    inbound = '  - {channel: "x:{rest:**}", topic: "{rest}", type: std_msgs/msg/String}'
+    names = ('rosout', 'clock', 'tf', 'redis_bridge/robots')
+    channels = [f'x:{name}' for name in names]
+    matching = Matching(tmp_path, '', inbound).find(channels=[*channels, 'x:_4wd/tf'])
+    assert matching.routes == ['channel x:_4wd/tf -> _4wd/tf']
+    assert matching.rejected == {
+        f'x:{name}': f'{name} is a topic of ROS or of bridges themselves' for name in names
+    }
+
+
+def test_a_topic_that_the_mapping_names_may_be_one_of_ros_itself(tmp_path):
+    inbound = """
+  - {key: "{name:*}:tf_static", topic: /tf_static, type: tf2_msgs/msg/TFMessage}
+"""
+    stored = [('key', 'r1:tf_static'), ('key', 'r2:tf_static')]
+    assert Matching(tmp_path, '', inbound).find(stored=stored).routes == [
+        'key r1:tf_static -> /tf_static',
+        'key r2:tf_static -> /tf_static',
+    ]
 
 
 def test_a_topic_name_that_becomes_too_long_is_rejected(tmp_path):

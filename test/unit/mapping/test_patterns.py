@@ -113,7 +113,7 @@ def test_a_pattern_of_redis_names_has_parts_between_colons(template, name, captu
 @pytest.mark.parametrize('value', ['4wd', 'tb3-1', 'ä', 'r1 ', 'r1\n'])
 def test_a_capture_that_is_no_part_of_a_ros_name_is_an_error(value):
     with pytest.raises(ValueError, match='which is no part of a ROS name'):
-        NamePattern.of('{name:*}:x', {}).match(f'{value}:x')
+        NamePattern.of('{name:*}:x', {}).check({'name': value})
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,22 @@ WARNINGS = [
         'be published to Redis',
     ),
     (
+        'redis_to_ros: [{channel: "*:say", topic: /say, type: std_msgs/String}]',
+        "m.yaml:2: redis_to_ros[0]: channel *:say is one channel with a '*' in its name: if the "
+        'star stands for any name, write {name:*}',
+    ),
+    (
+        'ros_to_redis: [{topic: "/{a:*}/{b:*}", to: {channel: "{a}"}}]',
+        'm.yaml:2: ros_to_redis[0]: channel {a} is written by all topics that match: each route '
+        'numbers its own messages, so readers will report gaps; put {b} into its name',
+    ),
+    (
+        'ros_to_redis:\n- {topic: "/{a:*}/x", to: {channel: "{a}"}}\n'
+        '- {topic: "/{b:*}/y", to: {channel: "{b}"}}',
+        'm.yaml:4: ros_to_redis[1]: channel {b} is also written by m.yaml:3: ros_to_redis[0]: '
+        'each route numbers its own messages, so readers will report gaps',
+    ),
+    (
         'ros_to_redis:\n- {topic: /a, to: {channel: c}}\n- {topic: /b, to: {channel: c}}',
         'm.yaml:4: ros_to_redis[1]: channel c is also written by m.yaml:3: ros_to_redis[0]: each '
         'route numbers its own messages, so readers will report gaps',

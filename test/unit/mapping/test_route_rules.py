@@ -110,6 +110,16 @@ ERRORS = [
         'put {a} into its name',
     ),
     (
+        outbound('topic: "/{a}/x", to: {channel: c}'),
+        "m.yaml:3: ros_to_redis[0].topic: unknown variable {a} in '/{a}/x' (known: robot); to "
+        'match any name, write {a:*}',
+    ),
+    (
+        inbound('channel: "{a}:x", topic: /x, type: std_msgs/msg/String'),
+        "m.yaml:3: redis_to_ros[0].channel: unknown variable {a} in '{a}:x' (known: robot); to "
+        'match any name, write {a:*}',
+    ),
+    (
         outbound('topic: "/{a:*}/x", to: {channel: "{b}"}'),
         "m.yaml:3: ros_to_redis[0].to.channel: unknown variable {b} in '{b}' (known: a, robot)",
     ),
@@ -121,6 +131,11 @@ ERRORS = [
     (
         outbound('topic: "/{a:*}/x", exclude: ["/{c}/x"], to: {channel: "{a}"}'),
         "m.yaml:3: ros_to_redis[0].exclude[0]: unknown variable {c} in '/{c}/x' (known: a, robot)",
+    ),
+    (
+        outbound('topic: "/{a:*}/x", exclude: ["{a}/x", /b/x], to: {channel: "{a}"}'),
+        'm.yaml:3: ros_to_redis[0].exclude[0]: topics that match are full names: expected one '
+        "that begins with '/', got '{a}/x'",
     ),
     (
         inbound('channel: "{a:*}{b:*}", topic: "/{a}/{b}", type: std_msgs/msg/String'),
