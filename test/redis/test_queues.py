@@ -349,6 +349,13 @@ def workers_of(db) -> set[str]:
     return {name.decode() for name in names}
 
 
+def work(queue) -> None:
+    """Do one task: before Redis 7.2, a worker that never had one is not known to the server."""
+    queue.put({'n': 0})
+    (task,) = queue.claim(0)
+    assert queue.done(task)
+
+
 @pytest.mark.usefixtures('soon_forgotten')
 def test_workers_that_died_without_tasks_are_forgotten(db, queue, worker):
     for _ in range(3):
@@ -357,8 +364,8 @@ def test_workers_that_died_without_tasks_are_forgotten(db, queue, worker):
         eventually(lambda: ('done', 1, 1) in one.lines)  # noqa: B023
         one.kill()
     assert taken(queue) == []
-    assert workers_of(db) == {'me', 'worker'}
-    eventually(lambda: taken(queue) == [] and workers_of(db) == {'me'}, RETURN_S + 5)
+    assert 'worker' in workers_of(db)
+    eventually(lambda: taken(queue) == [] and 'worker' not in workers_of(db), RETURN_S + 5)
     queue.put({'n': 2})
     assert len(taken(queue)) == 1
 
@@ -366,7 +373,7 @@ def test_workers_that_died_without_tasks_are_forgotten(db, queue, worker):
 @pytest.mark.usefixtures('soon_forgotten')
 def test_without_the_right_nobody_is_forgotten_and_all_goes_on(redis_server, db, queue):
     with Client(redis_server.url, origin='idle') as client:
-        assert taken(client.queue('tasks')) == []
+        work(client.queue('tasks'))
         db.execute_command('ACL', 'SETUSER', 'ann', 'on', '>pw', '~*', '+@all', '-xgroup')
         url = redis_server.url.replace('redis://', 'redis://ann:pw@')
         with Client(url, origin='ann') as limited:
@@ -374,15 +381,15 @@ def test_without_the_right_nobody_is_forgotten_and_all_goes_on(redis_server, db,
             timer = threading.Timer(1.5 * RETURN_S, queue.put, [{'n': 1}])
             timer.start()
             assert next(tasks).value == {'n': 1}
-        assert workers_of(db) == {'idle', 'ann', '(returned)'}
+        assert {'idle', 'ann'} <= workers_of(db)
 
 
 @pytest.mark.usefixtures('soon_forgotten')
 def test_a_worker_that_was_forgotten_goes_on(redis_server, db, queue):
     with Client(redis_server.url, origin='idle') as client:
         idle = client.queue('tasks', return_after_ms=RETURN_MS)
-        assert taken(idle) == []
-        eventually(lambda: taken(queue) == [] and workers_of(db) == {'me'}, RETURN_S + 5)
+        work(idle)
+        eventually(lambda: taken(queue) == [] and 'idle' not in workers_of(db), RETURN_S + 5)
         queue.put({'n': 1})
         (task,) = idle.claim(0)
         assert idle.done(task)
@@ -395,7 +402,7 @@ def test_a_task_that_a_worker_takes_while_it_is_forgotten_is_not_lost(
     forget = Worker._forget
     with Client(redis_server.url, origin='idle') as client:
         idle = client.queue('tasks', return_after_ms=RETURN_MS)
-        assert taken(idle) == []
+        work(idle)
 
         def forget_late(self, *how) -> None:
             queue.put({'n': 1})
