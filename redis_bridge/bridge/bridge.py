@@ -35,7 +35,6 @@ class Bridge:
         resolve: Resolve,
         distro: str,
     ) -> None:
-        self._log = log
         self._ros = ros
         self._redis = redis
         self._timers = Timers('rates', log)

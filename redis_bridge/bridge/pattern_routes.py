@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -138,7 +137,7 @@ class PatternRoutes:
             for pattern in mapping.inbound_patterns
             if (subscription := _subscription(pattern)) is not None
         }
-        asks_stored = any(p.template.source.redis_type for p in mapping.inbound_patterns)
+        asks_stored = matching.asks_for_stored(mapping)
         with self._lock:  # what nobody looks for may come and go unnoticed
             if not asks_topics:
                 self._found = self._found._replace(topics=frozenset())
@@ -196,9 +195,10 @@ class PatternRoutes:
             if has_room or channel in matches.routes:
                 return True
             reason = matching.too_many(matches.pattern)
-        old = replace(matches, rejected={**matches.rejected})
+        is_listed = channel in matches.rejected
         matches.reject(channel, reason)
-        self._log_changes(old, matches)
+        if not is_listed and channel in matches.rejected:
+            self._log_rejected(matches, channel)
         return False
 
     # --- the log ---------------------------------------------------------------------------------
@@ -206,8 +206,11 @@ class PatternRoutes:
         if now.routes.keys() != before.routes.keys():
             self._log.info('%s: %d names match', now.pattern, len(now.routes))
         for name in now.rejected.keys() - before.rejected.keys():
-            reason = now.rejected[name]
-            self._log.warning('%s: %s is not carried: %s', now.pattern, name, reason)
+            self._log_rejected(now, name)
+
+    def _log_rejected(self, matches: Matches, name: str) -> None:
+        reason = matches.rejected[name]
+        self._log.warning('%s: %s is not carried: %s', matches.pattern, name, reason)
 
 
 def _pairs(before: Sequence[Matches], now: Sequence[Matches]) -> Iterator[tuple[Matches, Matches]]:

@@ -46,7 +46,6 @@ R = TypeVar('R', OutboundRoute, InboundRoute)
 class _Wanted(NamedTuple):
     """What a route is made from; a running route is left alone while `made_from` stays equal."""
 
-    where: str
     # The route, with the route in the other direction if they share a key.
     made_from: tuple[Route, Route | None]
     is_match: bool  # of a pattern
@@ -182,7 +181,7 @@ class RouteSet:
                 if want.is_match:
                     failed[name] = str(error)
                 else:
-                    problems.append(Problem(want.where, None, '', str(error)))
+                    problems.append(Problem(want.made_from[0].where, None, '', str(error)))
         if problems:
             self._last_values = last_values
             self._close(list(opened.values()))
@@ -327,7 +326,7 @@ def _by_id(
         other = RedisToRos if isinstance(route, RosToRedis) else RosToRedis
         key = _key_name(route)
         partner = by_key.get((other, key)) if key is not None else None
-        want = _Wanted(route.where, (route, partner), is_match)
+        want = _Wanted((route, partner), is_match)
         there = same_text.get(str(route), {})
         same = (name for name, one in there.items() if one.made_from == want.made_from)
         kept = next(same, None)

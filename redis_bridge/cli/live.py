@@ -45,11 +45,6 @@ class _Entry(NamedTuple):
     problems: dict[str, str]  # why what is not carried is not, by name
 
 
-def asks_for_stored(mapping: Mapping) -> bool:
-    """Return whether a mapping has patterns of keys or streams, which are in Redis."""
-    return any(pattern.template.source.redis_type for pattern in mapping.inbound_patterns)
-
-
 def stored(mapping: Mapping) -> Stored:
     """Return the keys and streams that senders have registered; raises RedisError."""
     from redis_bridge.client.calls import Calls

@@ -194,11 +194,12 @@ def _live(
 ) -> int:
     """Print what a mapping would carry in the graph; return the exit status."""
     from redis_bridge.cli import live
+    from redis_bridge.mapping import matching
 
     if doubt := look.wait():
         print(f'warning: {doubt}', file=sys.stderr)
     known = None
-    if live.asks_for_stored(mapping):
+    if matching.asks_for_stored(mapping):
         try:
             known = live.stored(mapping)
         except RedisError as error:

@@ -109,6 +109,11 @@ def patterns(mapping: Mapping) -> tuple[AnyPattern, ...]:
     return (*mapping.outbound_patterns, *mapping.inbound_patterns)
 
 
+def asks_for_stored(mapping: Mapping) -> bool:
+    """Return whether a mapping has patterns of keys or streams, whose names are in Redis."""
+    return any(pattern.template.source.redis_type for pattern in mapping.inbound_patterns)
+
+
 def match(
     mapping: Mapping,
     found: Found,

@@ -281,7 +281,7 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
             ])  # fmt: skip
             for done, reply in zip(some, replies):
                 if is_readonly(reply):
-                    raise reply  # the primary is to be told
+                    raise reply  # the next connection finds the primary
                 self._unacknowledged.popleft()
                 done.member.release(done.entry)
                 if done.entry.fields is not None:

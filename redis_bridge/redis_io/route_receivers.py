@@ -39,10 +39,7 @@ class _ForRoute:
 
     def set_problem(self, text: str | None) -> None:
         """See `source.SourceReceiver`."""
-        if text is None:
-            self._log.info('%s: can be read', self._name)
-        else:
-            self._log.warning('%s: cannot be read: %s', self._name, text)
+        _log_problem(self._log, self._name, text)
 
     def on_disconnect(self) -> None:
         """See `source.SourceReceiver`."""
@@ -132,10 +129,7 @@ class PatternForRoutes:
 
     def set_problem(self, text: str | None) -> None:
         """See `source.SourceReceiver`."""
-        if text is None:
-            self._log.info('channels %s: can be read', self._glob)
-        else:
-            self._log.warning('channels %s: cannot be read: %s', self._glob, text)
+        _log_problem(self._log, f'channels {self._glob}', text)
 
     def on_disconnect(self) -> None:
         """See `source.SourceReceiver`."""
@@ -210,3 +204,10 @@ class GroupForRoute(_ForRoute):
         batch = [received for each in deliveries if (received := self._received(*each))]
         if batch:
             self._receiver.receive(batch)
+
+
+def _log_problem(log: logging.Logger, name: str, text: str | None) -> None:
+    if text is None:
+        log.info('%s: can be read', name)
+    else:
+        log.warning('%s: cannot be read: %s', name, text)

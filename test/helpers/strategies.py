@@ -136,3 +136,15 @@ def encode_cdr(message: Message, value: dict, padding: bytes = b'\0') -> bytes:
 
     write(message, value)
     return b'\0\1\0\0' + bytes(out)
+
+
+# Bytes of a serialized message to be changed, behind its header: where, and into what.
+CHANGES = st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), min_size=1, max_size=4)
+
+
+def changed(cdr: bytes, changes: list[tuple[int, int]]) -> bytes:
+    """Return a serialized message with some of its bytes changed."""
+    payload = bytearray(cdr)
+    for at, byte in changes:
+        payload[4 + at % (len(payload) - 4)] = byte
+    return bytes(payload)

@@ -385,17 +385,22 @@ def test_a_hundred_robots_that_come_at_once_are_all_there_after_one_beat(members
     assert listener.events == []
 
 
-def test_one_whose_claim_is_taken_while_it_enters_stays_out(members, db, monkeypatch):
-    db.hdel(FLEET, 'r0')
-    member = members[0]
+def claim_late(monkeypatch, db, member, boot):
+    """Have a bridge take the claim of r0 right before the next transaction of a member."""
     pipe = member.connection.pipe
 
     def pipe_late(commands):
         if commands[0] == ('MULTI',):
-            db.hset(robot_key('r0'), 'boot', 'another')
+            db.hset(robot_key('r0'), 'boot', boot)
         return pipe(commands)
 
     monkeypatch.setattr(member.connection, 'pipe', pipe_late)
+
+
+def test_one_whose_claim_is_taken_while_it_enters_stays_out(members, db, monkeypatch):
+    db.hdel(FLEET, 'r0')
+    member = members[0]
+    claim_late(monkeypatch, db, member, 'another')
     member.roster.beat(member.connection)
     assert 'r0' not in roster(db)
 
@@ -428,14 +433,7 @@ def test_a_robot_that_comes_back_while_its_loss_is_decided_is_not_lost(
     db.delete(robot_key('r0'))
     eventually(lambda: db.zcount(FLEET_DUE, '-inf', time.time()) == 100)
     watcher = members[1]
-    pipe = watcher.connection.pipe
-
-    def pipe_late(commands):
-        if commands[0] == ('MULTI',):
-            db.hset(robot_key('r0'), 'boot', 'b-r0')
-        return pipe(commands)
-
-    monkeypatch.setattr(watcher.connection, 'pipe', pipe_late)
+    claim_late(monkeypatch, db, watcher, 'b-r0')
     watcher.look_quickly()
     assert roster(db)['r0'].event == ONLINE
     assert db.zscore(FLEET_DUE, 'r0') is not None

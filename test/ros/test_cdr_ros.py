@@ -13,8 +13,7 @@ import msgpack
 import pytest
 from frames_walk import rename_all
 from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
-from strategies import encode_cdr, plain_values, same
+from strategies import CHANGES, changed, encode_cdr, plain_values, same
 
 from redis_bridge.errors import PayloadError
 from redis_bridge.messages import cdr_read, cdr_write
@@ -161,15 +160,9 @@ def test_mutated_cdr_is_rejected_or_read_as_rclpy_reads_it(name):
     read, check = cdr_read.reader(message), cdr_read.checker(message)
 
     @lasting
-    @given(
-        plain_values(message),
-        st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), min_size=1, max_size=4),
-    )
+    @given(plain_values(message), CHANGES)
     def survive(value, changes):
-        payload = bytearray(encode_cdr(message, value))
-        for at, byte in changes:
-            payload[4 + at % (len(payload) - 4)] = byte
-        payload = bytes(payload)
+        payload = changed(encode_cdr(message, value), changes)
         try:
             ours = read(payload)
         except PayloadError:

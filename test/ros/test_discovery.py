@@ -258,7 +258,7 @@ def test_many_topics_at_rest_cost_few_questions():
 
 
 class Carrying:
-    """The core in small: carries what is found as soon as it is told."""
+    """The core in small: carries what is found as soon as it is found."""
 
     def __init__(self, graph, pattern='/pattern/.*'):
         self.ros = RosSide(graph.node, LOG, has_gid=has_publisher_gid())

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from message_types import FRAMES, LINE, MESSAGE_TYPES, TF_MESSAGE
 from random_types import random_message
-from strategies import encode_cdr, plain_values, same
+from strategies import CHANGES, changed, encode_cdr, plain_values, same
 
 from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.messages import cdr_read, cdr_write
@@ -96,15 +96,9 @@ def test_mutated_cdr_is_rejected_or_renamed_as_it_is_read(message):
     renamed = renamer(message, rename)
 
     @sometimes
-    @given(
-        plain_values(message),
-        st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), min_size=1, max_size=4),
-    )
+    @given(plain_values(message), CHANGES)
     def survive(value, changes):
-        payload = bytearray(encode_cdr(message, value))
-        for at, byte in changes:
-            payload[4 + at % (len(payload) - 4)] = byte
-        payload = bytes(payload)
+        payload = changed(encode_cdr(message, value), changes)
         try:
             value = read(payload)
         except PayloadError:
