@@ -21,7 +21,8 @@ from redis_bridge.protocol.descriptions import NameDescription
 from redis_bridge.protocol.meta import Meta
 
 Payload = bytes | dict[str, bytes]  # a dict of fields for a hash
-SENTINEL_ROLE = 'sentinel '  # roles that begin so are spare, as long as nothing else waits
+SENTINEL_ROLE, CLUSTER_ROLE = 'sentinel ', 'cluster node '
+SPARE_ROLES = (SENTINEL_ROLE, CLUSTER_ROLE)  # that begin so, as long as nothing else waits
 WAITING = 'waiting for a publisher'  # a topic's state
 
 

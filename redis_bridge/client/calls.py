@@ -17,11 +17,11 @@ import redis
 
 from redis_bridge.errors import RedisError
 from redis_bridge.mapping.model import RedisSettings
-from redis_bridge.redis_io.address import Timing
+from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection import Command, Connection
-from redis_bridge.redis_io.resp import Reply, is_readonly
-from redis_bridge.redis_io.topology import address_of
+from redis_bridge.redis_io.resp import Reply, is_readonly, is_redirected
+from redis_bridge.redis_io.topology import topology_of
 
 LOG = logging.getLogger('redis_bridge.client')
 CLOCK_FRESH_S = 1.0
@@ -37,8 +37,8 @@ class Calls:
     """
 
     def __init__(self, settings: RedisSettings, timing: Timing = Timing()) -> None:  # noqa: B008
-        self._make_address = partial(address_of, settings, 'redis_bridge:client', timing, LOG)
-        self.address = self._make_address()
+        self._make_topology = partial(topology_of, settings, 'redis_bridge:client', timing, LOG)
+        self.topology = self._make_topology()
         self._lock = threading.RLock()
         self._connection: Connection | None = None
         self._clock = Clock()
@@ -49,7 +49,12 @@ class Calls:
         with self._lock:
             self._hang_up()
             self.address.close(time.monotonic())
-            self.address = self._make_address()
+            self.topology = self._make_topology()
+
+    @property
+    def address(self) -> Address:
+        """What leads to all names."""
+        return self.topology.address
 
     def call(self, *command: Any) -> Reply:
         """Send a command and return its reply."""
@@ -89,17 +94,20 @@ class Calls:
         with contextlib.suppress(redis.exceptions.NoPermissionError):
             self._clock.measure(connection)
 
-    def use(self, use: Callable[[Connection], T]) -> T:
-        """Return what a function returns that has the connection for itself meanwhile."""
+    def use(self, use: Callable[[Connection], T], at: str | None = None) -> T:
+        """Return what a function returns that has the connection for itself meanwhile.
+
+        :param at: the name that it uses, for transactions.
+        """
         with self._lock:
             try:
                 if self._connection is not None and _is_stale(self._connection):
                     self._hang_up()
                 if self._connection is None:
-                    self._connection = Connection(self.address.connection(), self.address)
+                    self._connection = self.address.open()
                     self._connection.connect()
                     self._clock_read_at = -CLOCK_FRESH_S
-                return use(self._connection)
+                return use(self._connection if at is None else self._connection.at(at))
             except BaseException as error:
                 # After Ctrl-C an outstanding reply would be taken for the next one's.
                 self._hang_up()
@@ -116,7 +124,8 @@ class Calls:
 def is_connection_loss(error: RedisError) -> bool:
     """Return whether a call failed because Redis cannot be reached; it may be tried again."""
     cause = error.__cause__
-    return isinstance(cause, (redis.ConnectionError, redis.TimeoutError, OSError))
+    is_lost = isinstance(cause, (redis.ConnectionError, redis.TimeoutError, OSError))
+    return is_lost or is_redirected(cause)
 
 
 def _is_stale(connection: Connection) -> bool:

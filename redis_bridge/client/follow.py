@@ -12,17 +12,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
 import redis
 
 from redis_bridge.client.stored import Event, entry
 from redis_bridge.errors import PayloadError
-from redis_bridge.redis_io.address import Address
 from redis_bridge.redis_io.channel_source import ChannelReceiver, ChannelSource
 from redis_bridge.redis_io.health import Health
-from redis_bridge.redis_io.key_source import KeyReceiver, KeySource, Value
-from redis_bridge.redis_io.source import R, Setup, Source
+from redis_bridge.redis_io.key_source import KeyReceiver, KeySource, LastValues, Value
+from redis_bridge.redis_io.source import R, Setup
+from redis_bridge.redis_io.spread import Spread
 from redis_bridge.redis_io.stream_source import Entry, StreamReceiver, StreamSource
+from redis_bridge.redis_io.topology import Topology
 
 WAITING = 1000  # events that may wait for the consumer; beyond, the server's buffers fill
 CHECK_S = 0.02
@@ -45,14 +47,31 @@ class Notice(NamedTuple):
 class Follower:
     """Follows names until it is closed; lost connections are restored."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, topology: Topology) -> None:
         self._queue = Queue[Event]()
-        self._health = QueueHealth(self._queue)
-        self._connect_s = address.timing.connect_s + address.timing.reply_s
-        setup = Setup(address, self._health)
-        self._channels = _Feed[ChannelReceiver](lambda: ChannelSource('channels', setup))
-        self._keys = _Feed[KeyReceiver](lambda: KeySource('keys', setup))
-        self._streams = _Feed[StreamReceiver](lambda: StreamSource('streams', setup))
+        self._health = health = QueueHealth(self._queue)
+        timing = topology.address.timing
+        self._connect_s = timing.connect_s + timing.reply_s
+        last: LastValues = WeakKeyDictionary()
+        self._channels = _Feed[ChannelReceiver](
+            Spread(
+                'channels', topology.node_of,
+                lambda role, at: ChannelSource(role, Setup(at, health)),
+            )
+        )  # fmt: skip
+        self._keys = _Feed[KeyReceiver](
+            Spread(
+                'keys', topology.node_of,
+                lambda role, at: KeySource(role, Setup(at, health), last),
+            )
+        )  # fmt: skip
+        self._streams = _Feed[StreamReceiver](
+            Spread(
+                'streams', topology.reader_of,
+                lambda role, at: StreamSource(role, Setup(at, health)),
+            )
+        )  # fmt: skip
+        topology.on_change(self._spread_anew)
 
     def follow(self, watched: Iterable[tuple[str, str]]) -> None:
         """Follow (name, kind) pairs too; returns once all are read.
@@ -93,22 +112,23 @@ class Follower:
     def close(self) -> None:
         """End the threads and close their connections; closing twice is harmless."""
         self._queue.close()
-        threads = [
-            feed.source.thread
-            for feed in (self._channels, self._keys, self._streams)
-            if feed.source is not None
-        ]
+        feeds = (self._channels, self._keys, self._streams)
+        threads = [thread for feed in feeds for thread in feed.source.threads()]
         for thread in threads:
             thread.finish()
             thread.interrupt()
         for thread in threads:
             thread.close(time.monotonic() + 1.0)
 
-    def _wait(self, source: Source[R], receivers: Sequence[R]) -> None:
+    def _spread_anew(self) -> None:
+        for feed in (self._channels, self._keys, self._streams):
+            feed.source.spread_anew()
+
+    def _wait(self, source: Spread[R], receivers: Sequence[R]) -> None:
         """Wait until each receiver is read or has a problem; raises redis.ConnectionError."""
         deadline = time.monotonic() + self._connect_s
         while not source.wait_until_known(receivers, time.monotonic() + CHECK_S):
-            problem = self._health.failure(source.role)
+            problem = next(filter(None, map(self._health.failure, source.roles())), None)
             if problem is None and time.monotonic() >= deadline:
                 problem = 'no answer'
             if problem is not None:
@@ -116,23 +136,20 @@ class Follower:
 
 
 class _Feed(Generic[R]):
-    """One source, made when its first name is followed, and who reads what there."""
+    """The sources of one kind, and who reads what there."""
 
-    def __init__(self, make: Callable[[], Source[R]]) -> None:
-        self._make = make
-        self.source: Source[R] | None = None
+    def __init__(self, source: Spread[R]) -> None:
+        self.source = source
         self._wanted: dict[str, list[R]] = {}
 
     def follow(
         self,
         joining: Sequence[tuple[str, R]],
-        wait: Callable[[Source[R], Sequence[R]], None],
+        wait: Callable[[Spread[R], Sequence[R]], None],
     ) -> list[redis.ResponseError]:
         """Follow names too; return why some cannot be read. If it raises, none is followed."""
         if not joining:
             return []
-        if self.source is None:
-            self.source = self._make()
         before = self._wanted
         self._wanted = {name: list(receivers) for name, receivers in before.items()}
         for name, receiver in joining:

@@ -52,6 +52,7 @@ class Lease:
         self._on_close = on_close
         self._renew_s = ttl_ms / 1000 / RENEWALS
         self._calls = Calls(settings, Timing(min(2.0, self._renew_s), min(5.0, self._renew_s)))
+        self._use = partial(self._calls.use, at=leases.lease_keys(name).holder)
         self._claim = LeaseClaim(
             name, secrets.token_hex(8), ttl_ms, origin, socket.gethostname(), os.getpid()
         )
@@ -114,7 +115,7 @@ class Lease:
         self._changed.set()
         try:
             if self._is_known:
-                self._calls.use(self._claim.release)
+                self._use(self._claim.release)
         except RedisError as error:
             LOG.warning('lease %s: not released, it ends by itself: %s', self.name, error)
         finally:
@@ -131,7 +132,7 @@ class Lease:
             try:
                 now = self._calls.now()
                 self._is_known = True
-                if self._calls.use(partial(self._claim.try_take, now=now)):
+                if self._use(partial(self._claim.try_take, now=now)):
                     return
             except RedisError as error:
                 if not self._is_known or not is_connection_loss(error):
@@ -165,7 +166,7 @@ class Lease:
         pause_s = self._renew_s
         while not self._ended.wait(pause_s) and not self.lost.is_set():
             try:
-                if not self._calls.use(self._claim.renew):
+                if not self._use(self._claim.renew):
                     break
                 pause_s = self._renew_s
             except RedisError as error:

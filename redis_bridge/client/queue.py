@@ -103,6 +103,7 @@ class Queue:
         self.name = name
         self._settings = settings
         self._calls = calls
+        self._use = partial(calls.use, at=name)
         self._lookup = lookup
         self._beat_s = return_after_ms / 1000 / BEATS
         self._put = put
@@ -157,7 +158,7 @@ class Queue:
 
     def done(self, task: Task) -> bool:
         """Remove a task; False if it was removed before, because it was returned meanwhile."""
-        return self._calls.use(partial(self._worker.done, id_=task.id.encode()))
+        return self._use(partial(self._worker.done, id_=task.id.encode()))
 
     def fail(self, task: Task, reason: str | Exception) -> bool:
         """Have a task tried again, by anybody; after the third try it goes to `<name>:dead`.
@@ -165,18 +166,16 @@ class Queue:
         :param reason: what went wrong, for whoever looks at the dead tasks.
         :returns: False if it is not ours any more: nothing was done.
         """
-        return self._calls.use(
-            partial(self._worker.fail, id_=task.id.encode(), reason=str(reason))
-        )
+        return self._use(partial(self._worker.fail, id_=task.id.encode(), reason=str(reason)))
 
     def status(self, most: int = 100) -> QueueStatus:
         """Return what waits, is claimed, or is dead.
 
         :param most: so many dead tasks are listed.
         """
-        waiting = self._calls.use(self._worker.count_waiting)
-        pending = self._calls.use(self._worker.claimed)
-        total, letters = self._calls.use(partial(self._worker.dead, most=most))
+        waiting = self._use(self._worker.count_waiting)
+        pending = self._use(self._worker.claimed)
+        total, letters = self._use(partial(self._worker.dead, most=most))
         claimed = [
             ClaimedTask(task.id.decode(), task.worker, task.tries, task.idle_ms / 1000)
             for task in pending
@@ -190,7 +189,7 @@ class Queue:
 
         :raises NotFoundError: there is none with this id.
         """
-        new = self._calls.use(partial(self._worker.requeue, id_=dead_id))
+        new = self._use(partial(self._worker.requeue, id_=dead_id))
         if new is None:
             raise NotFoundError(f'queue {self.name!r} has no dead task {dead_id!r}')
         return new.decode()
@@ -202,7 +201,7 @@ class Queue:
             reader, self._reader = self._reader, None
         if reader is not None:
             try:
-                reader.use(self._worker.leave)
+                reader.use(self._worker.leave, at=self.name)
             except RedisError as error:
                 LOG.warning('queue %s: tasks are returned later: %s', self.name, error)
             reader.close()
@@ -224,7 +223,7 @@ class Queue:
             left_s = LOOK_S if end is None else max(0.0, end - time.monotonic())
             block_ms = int(min(LOOK_S, left_s) * 1000)
             try:
-                taken = reader.use(partial(self._take, block_ms=block_ms))
+                taken = reader.use(partial(self._take, block_ms=block_ms), at=self.name)
                 pause_s = RETRY_S[0]
             except RedisError as error:
                 if not is_connection_loss(error):
@@ -259,7 +258,7 @@ class Queue:
                 if is_last:
                     LOG.warning('queue %s: task %s: %s', self.name, taken.id.decode(), error)
                     give_up = partial(self._worker.fail, reason=str(error), for_good=True)
-                    self._calls.use(partial(give_up, id_=taken.id))
+                    self._use(partial(give_up, id_=taken.id))
         return None
 
     def _value(self, id_: bytes, fields: list[bytes]) -> Any:
@@ -281,7 +280,7 @@ class Queue:
         while not self._closing.wait(self._beat_s):
             if self._worker.has_tasks():
                 try:
-                    self._calls.use(self._worker.beat)
+                    self._use(self._worker.beat)
                 except RedisError as error:
                     LOG.warning('queue %s: %s', self.name, error)
 

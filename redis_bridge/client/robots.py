@@ -17,6 +17,7 @@ from redis_bridge.protocol import keys, robot_status
 from redis_bridge.protocol.descriptions import NameInfo, marks_of
 from redis_bridge.protocol.fleet import LOST, RobotEvent
 from redis_bridge.protocol.robot_status import Robot
+from redis_bridge.redis_io.connection import Connection
 from redis_bridge.redis_io.fleet_watch import FleetWatch, read_roster
 from redis_bridge.redis_io.resp import code_of, pairs
 
@@ -144,13 +145,20 @@ class RobotWatch:
 
 
 def _robot_keys(calls: Calls) -> list[bytes]:
+    return calls.use(_scan)
+
+
+def _scan(connection: Connection) -> list[bytes]:
     found: set[bytes] = set()
-    cursor = b'0'
-    while True:
-        cursor, batch = calls.call('SCAN', cursor, 'MATCH', keys.robot_key('*'), 'COUNT', 1000)
-        found.update(batch)
-        if cursor == b'0':
-            return sorted(found)
+    for part in connection.parts():
+        cursor = b'0'
+        while True:
+            scan = ('SCAN', cursor, 'MATCH', keys.robot_key('*'), 'COUNT', 1000)
+            cursor, batch = part.call(*scan)
+            found.update(batch)
+            if cursor == b'0':
+                break
+    return sorted(found)
 
 
 def _why(calls: Calls, error: redis.ResponseError) -> str:

@@ -11,16 +11,19 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from redis_bridge.errors import BridgeError, did_you_mean
 
-_SCHEMES = ('redis', 'rediss', 'unix', 'redis+sentinel', 'rediss+sentinel')
-_LATER_SCHEMES = ('redis+cluster', 'rediss+cluster')
+_SCHEMES = (
+    'redis', 'rediss', 'unix', 'redis+sentinel', 'rediss+sentinel', 'redis+cluster',
+    'rediss+cluster',
+)  # fmt: skip
 _PORT = 6379
 _SENTINEL_PORT = 26379
 _NOT_A_URL = (
-    'expected a url such as redis://host:6379/0, rediss://host:6379/0, unix:///path?db=0 or '
-    'redis+sentinel://host1:26379,host2:26379/mymaster/0 '
+    'expected a url such as redis://host:6379/0, rediss://host:6379/0, unix:///path?db=0, '
+    'redis+sentinel://host1:26379,host2:26379/mymaster/0 or redis+cluster://host1:6379,host2:6379 '
     '(percent-encode special characters in a user name or password)'
 )
 _SENTINEL = 'redis+sentinel://host1:26379,host2:26379/mymaster/0'
+_CLUSTER = 'redis+cluster://host1:6379,host2:6379'
 
 Host = tuple[str, int]  # name or address, port
 
@@ -34,7 +37,7 @@ class RedisUrl:
     """Where a Redis server is, and who connects."""
 
     scheme: str  # one of _SCHEMES
-    hosts: tuple[Host, ...] = ()  # the server or, behind service, the sentinels; none for unix
+    hosts: tuple[Host, ...] = ()  # the server, the sentinels, or nodes of the cluster
     path: str = ''  # of the socket, for unix
     service: str = ''  # the name by which sentinels know the primary
     database: int = 0
@@ -45,6 +48,11 @@ class RedisUrl:
     def is_sentinel(self) -> bool:
         """Whether the hosts are sentinels, which know where the primary is."""
         return bool(self.service)
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether the hosts are nodes of a Redis Cluster, each of which knows all others."""
+        return self.scheme.endswith('+cluster')
 
     @property
     def is_tls(self) -> bool:
@@ -58,7 +66,8 @@ class RedisUrl:
             return f'unix://{self.path}' + (f'?db={self.database}' if self.database else '')
         service = f'/{quote(self.service, safe="")}' if self.is_sentinel else ''
         hosts = ','.join(map(host_text, self.hosts))
-        return f'{self.scheme}://{hosts}{service}/{self.database}'
+        database = '' if self.is_cluster else f'/{self.database}'
+        return f'{self.scheme}://{hosts}{service}{database}'
 
     @property
     def is_plaintext_elsewhere(self) -> bool:
@@ -75,12 +84,11 @@ def host_text(host: Host) -> str:
 def parse(url: str) -> RedisUrl:
     """Return the parts of a URL; raises RedisUrlError with a text that shows nothing of it."""
     scheme, separator, _ = url.partition('://')
-    if separator and scheme in _LATER_SCHEMES:
-        raise RedisUrlError(f'{scheme}:// is not yet supported')
     if not separator or scheme not in _SCHEMES:
-        near = did_you_mean(scheme, _SCHEMES + _LATER_SCHEMES) if separator else ''
+        near = did_you_mean(scheme, _SCHEMES) if separator else ''
         raise RedisUrlError(_NOT_A_URL + near)
     is_unix, is_sentinel = scheme == 'unix', scheme.endswith('+sentinel')
+    is_cluster = scheme.endswith('+cluster')
     try:
         parts = urlsplit(url)
         userinfo, _, listed = parts.netloc.rpartition('@')
@@ -94,10 +102,13 @@ def parse(url: str) -> RedisUrl:
         raise RedisUrlError('expected unix:///path/of/the/socket, with three slashes')
     if parts.fragment or any(map(str.isspace, url)) or not (is_unix or hosts):
         raise RedisUrlError(_NOT_A_URL)
-    if len(hosts) > 1 and not is_sentinel:
-        raise RedisUrlError(f'{scheme}:// takes one host; several are sentinels: {_SENTINEL}')
+    if len(hosts) > 1 and not (is_sentinel or is_cluster):
+        raise RedisUrlError(
+            f'{scheme}:// takes one host; several are sentinels, {_SENTINEL}, or nodes of a '
+            f'cluster, {_CLUSTER}'
+        )
     if len(set(hosts)) < len(hosts):
-        raise RedisUrlError('a host is listed twice: list each sentinel once')
+        raise RedisUrlError('a host is listed twice: list each one once')
     names = [] if is_unix else parts.path.strip('/').split('/')
     service = unquote(names.pop(0)) if is_sentinel else ''
     if is_sentinel and not service:
@@ -110,6 +121,8 @@ def parse(url: str) -> RedisUrl:
             'expected the number of a database at the end of the url, as in '
             + (_SENTINEL if is_sentinel else 'redis://host:6379/0')
         )
+    if is_cluster and int(database):
+        raise RedisUrlError(f'a cluster has database 0 alone, as in {_CLUSTER}: got {database}')
     if query:
         raise RedisUrlError('a url takes no option but db: use the keys of the redis section')
     return RedisUrl(

@@ -9,7 +9,8 @@ PROTOCOL = 1  # version of the payloads and of these keys; a field of the type a
 PREFIX = 'redis_bridge:'
 FLEET = f'{PREFIX}fleet'  # the channel with each change of the roster, and a hash of the last ones
 NAMES = f'{PREFIX}names'  # the hash of registered keys and streams; see `registry`
-FLEET_DUE = f'{PREFIX}fleet:due'  # the sorted set of robots that are online; see `fleet`
+# The sorted set of robots that are online; see `fleet`. It is in the slot of the roster.
+FLEET_DUE = f'{PREFIX}{{{FLEET}}}:due'
 
 
 def type_key(type_name: str) -> str:

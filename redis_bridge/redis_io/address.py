@@ -19,6 +19,8 @@ from redis import connection as redis_connection
 from redis_bridge.errors import RedisError
 from redis_bridge.mapping import redis_url
 from redis_bridge.mapping.model import RedisSettings, Tls
+from redis_bridge.redis_io.connection import Connection
+from redis_bridge.redis_io.resp import Moved
 
 CLASSES = {
     'redis': redis_connection.Connection,
@@ -69,8 +71,11 @@ class Address:
     """Makes unconnected redis-py connections from settings, whichever redis-py is installed.
 
     Raises RedisError for settings that can never work. This one leads to one server, and what it
-    says of its standing holds for that; `sentinel` has the one of a primary that may move.
+    says of its standing holds for that; `sentinel` and `cluster` have those of primaries that may
+    move.
     """
+
+    label = ''  # tells it from others of a cluster
 
     def __init__(self, settings: RedisSettings, client_name: str, timing: Timing) -> None:
         url = parse_url(settings)
@@ -79,6 +84,7 @@ class Address:
         if settings.sentinel is not None and not url.is_sentinel:
             raise RedisError(f'redis.sentinel: needs a redis+sentinel:// url, got {url.scheme}://')
         self.timing = timing
+        self._scheme = url.scheme
         self._class = CLASSES[url.scheme.partition('+')[0]]
         self._password_file = settings.password_file
         self._secrets = {url.password} if url.password else set()
@@ -120,12 +126,39 @@ class Address:
         """
         return self._class(**self._options_now())
 
+    def open(self) -> Connection:
+        """Return a new connection to be used, not yet connected; raises as `connection` does."""
+        return Connection(self.connection(), self)
+
+    def slot_of(self, name: str) -> int | None:
+        """Return the slot of a name; None if there are none, and transactions take any names."""
+        return None
+
+    def visit(self, host: redis_url.Host) -> Connection:
+        """Return a new connection to another node of the cluster; it is connected."""
+        raise redis.ConnectionError(f'{self.where} is no cluster')
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether its clock is the one by which ages are measured."""
+        return True
+
+    def is_needed(self) -> bool:
+        """Return whether it holds any names."""
+        return True
+
     # --- its standing: see `connection.Standing` -------------------------------------------------
     def why_unsure(self) -> str | None:
         return None
 
     def primary_for_s(self) -> float:
         return math.inf
+
+    def note_moved(self, error: Moved) -> None:
+        hint = self._scheme.partition('+')[0] + '+cluster'
+        raise redis.ConnectionError(
+            f'{self.where} is a node of a Redis Cluster: use {hint}:// and the same host'
+        )
 
     def add_follower(self, follower: Follower) -> None:
         """Hasten it when the primary moves, as long as it lives."""

@@ -85,6 +85,9 @@ class _Subscriber(Source[R], Generic[R, N]):
         if not self._wanted:
             self._subscribed.clear()
 
+    def _note_came(self, names: Iterable[bytes]) -> None:
+        self._interrupted.update(names)
+
     def _reconcile(self, connection: Connection) -> None:
         """Issue the difference between the names wanted and those asked for."""
         wanted = self._wanted

@@ -88,9 +88,10 @@ class Claim:
 
     def look(self, connection: Connection) -> bool:
         """Ask who holds the claim; return whether it is up to us to `take` it."""
-        connection.require_primary()
+        at = connection.at(self._key)
+        at.require_primary()
         asked_at = _now()
-        self._note(_holder(connection.call(*self._question())), asked_at)
+        self._note(_holder(at.call(*self._question())), asked_at)
         return self._is_free or self._is_other_gone()
 
     def take(self, connection: Connection, fields: Mapping[str, str]) -> None:
@@ -98,49 +99,52 @@ class Claim:
 
         :param fields: they include the one that names us as the holder.
         """
-        replace = [('DEL', self._key), *self._write(self._key, fields), ('DEL', self._spare_key)]
+        at = connection.at(self._key)
+        replace = [('DEL', self._key), *self._write(self._key, fields)]
         is_complete = self._fields <= fields.keys()
         renew = self._write(self._key, fields) if is_complete else replace
         while True:
-            connection.require_primary()
+            at.require_primary()
             asked_at = _now()
-            holder = self._watch(connection)
+            holder = self._watch(at)
             self._note(holder, asked_at)
             if self._is_free and self._free_since is None:
                 self._free_since = _now()
             if not (is_ours := holder.owner == self._owner) and not self._may_take():
                 if not self._is_free:
-                    connection.call('UNWATCH')
+                    at.call('UNWATCH')
                 self._accepted(connection.pipe(self._write(self._spare_key, fields)))
                 return
             change = renew if is_ours else replace
             asked_at = _now()
-            replies = connection.pipe([('MULTI',), *change, ('EXEC',)])
+            replies = at.pipe([('MULTI',), *change, ('EXEC',)])
             self._free_since = None  # EXEC ends the watch, whatever it answers
             if not self._accepted(replies):
                 if self.term() is not None:  # nobody else can take it now
                     self._confirm(asked_at)
                 if is_ours:  # a server that is out of memory does that
-                    connection.pipe([self._expiry(self._key)])
+                    at.pipe([self._expiry(self._key)])
                 return
             if replies[-1] is not None:  # None: somebody wrote the hash in between
                 self._fields = set(fields)
                 self._confirm(asked_at)
+                if change is replace:
+                    connection.pipe([('DEL', self._spare_key)])
                 return
 
-    def release(self, connection: Connection, farewell: Sequence[Command] = ()) -> None:
-        """Give the claim up, unless it is another's; `farewell` is carried out only if it is ours.
-
-        It is carried out with the release or, if the server rejects it, not at all.
-        """
+    def release(self, connection: Connection) -> bool:
+        """Give the claim up, unless it is another's; return whether it was ours."""
         self.end()
-        connection.call('UNWATCH')
-        is_ours = self._watch(connection).owner == self._owner
-        release = ('DEL', self._key, self._spare_key) if is_ours else ('DEL', self._spare_key)
-        said = farewell if is_ours else ()
-        *_, ended = connection.pipe([('MULTI',), release, *said, ('EXEC',)])
-        if said and isinstance(ended, redis.ResponseError):
-            self.release(connection)
+        at = connection.at(self._key)
+        at.call('UNWATCH')
+        is_ours = self._watch(at).owner == self._owner
+        if is_ours:
+            *_, ended = at.pipe([('MULTI',), ('DEL', self._key), ('EXEC',)])
+            is_ours = isinstance(ended, list)
+        else:
+            at.call('UNWATCH')
+        connection.pipe([('DEL', self._spare_key)])
+        return is_ours
 
     def end(self) -> None:
         """Note that the claim is not renewed any more."""

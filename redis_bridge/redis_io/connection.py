@@ -14,19 +14,22 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import redis
 
-from redis_bridge.redis_io.address import Timing
 from redis_bridge.redis_io.resp import (
     CHUNK,
     Message,
+    Moved,
     Reader,
     Reply,
     as_message,
     raise_if_error,
 )
+
+if TYPE_CHECKING:
+    from redis_bridge.redis_io.address import Timing
 
 Command = Sequence[object]  # of strings, numbers and bytes
 LARGE_BYTES = 16 << 10  # a value beyond this is sent without a copy
@@ -71,10 +74,14 @@ class Waker:
 class CommandPrefix(bytes):
     """The first words of commands, packed once for all of them; see `pack_prefix`."""
 
+    name: object  # the Redis name in it
+
 
 def pack_prefix(words: Command, count: int) -> CommandPrefix:
-    """Return the first words of commands of `count` words."""
-    return CommandPrefix(b''.join([b'*%d\r\n' % count, *map(_pack_word, words)]))
+    """Return the first words of commands of `count` words, the second of which is the name."""
+    prefix = CommandPrefix(b''.join([b'*%d\r\n' % count, *map(_pack_word, words)]))
+    prefix.name = words[1]
+    return prefix
 
 
 def _pack_word(word: object) -> bytes:
@@ -115,6 +122,9 @@ class Standing(Protocol):
     def primary_for_s(self) -> float:
         """Return for how many seconds it has been the primary, at least."""
 
+    def note_moved(self, error: Moved) -> None:
+        """Learn that another server holds a name; raises ConnectionError if that is no cluster."""
+
 
 class Connection:
     """One connection to the server; used by one thread, but for `interrupt`.
@@ -122,6 +132,8 @@ class Connection:
     All methods raise redis.ConnectionError if the server closed the connection, wants a login or
     has yet to load its data, redis.TimeoutError if it is silent instead of a reply or within one,
     redis.InvalidResponse for what is no reply. The connection is useless afterwards.
+
+    `cluster.ClusterConnection` is one that leads to many servers.
     """
 
     def __init__(self, redis_py: Any, standing: Standing | None = None) -> None:
@@ -130,10 +142,26 @@ class Connection:
         self._reader = Reader()
         self._poll: select.poll | None = None
         self._is_drained = False  # the socket had no more, when it was read last
+        self.is_broken = False  # and useless
 
     def connect(self) -> None:
         """Connect, log in, select the database."""
         self._redis_py.connect()
+
+    def at(self, name: str) -> Connection:
+        """Return the connection to the server that holds a name: for transactions, for reading.
+
+        It lives as long as this one.
+        """
+        return self
+
+    def parts(self) -> list[Connection]:
+        """Return a connection to each server; together they hold all names."""
+        return [self]
+
+    def lose_broken(self) -> bool:
+        """Go on without the servers that failed; return whether there are others."""
+        return False
 
     def primary_for_s(self) -> float:
         """See `Standing`; infinite for a server that no other can replace."""
@@ -147,15 +175,27 @@ class Connection:
 
     def send(self, commands: Iterable[Command]) -> None:
         """Send commands without waiting for their replies."""
-        self._redis_py.send_packed_command(pack(commands), check_health=False)
+        try:
+            self._redis_py.send_packed_command(pack(commands), check_health=False)
+        except (redis.RedisError, OSError):
+            self.is_broken = True
+            raise
 
     def reply(self) -> Reply:
         """Return the next reply; a rejected command's is a ResponseError, not raised."""
         while (reply := self._reader.gets()) is False:
             self._receive_reply()
-        if isinstance(reply, redis.ConnectionError):
-            raise reply
+        if isinstance(reply, redis.RedisError):
+            self._take_error(reply)
         return reply
+
+    def _take_error(self, error: redis.RedisError) -> None:
+        """Raise what concerns the connection; let others know which server holds a name."""
+        if isinstance(error, redis.ConnectionError):
+            self.is_broken = True
+            raise error
+        if isinstance(error, Moved) and self._standing is not None:
+            self._standing.note_moved(error)
 
     def reply_in_parts(self, size: int) -> Iterator[Reply]:
         """Yield the next reply, one to XREAD in parts: each time that `size` bytes came.
@@ -169,8 +209,8 @@ class Connection:
                 if part := self._reader.take_entries():
                     yield part
             came += self._receive_reply()
-        if isinstance(reply, redis.ConnectionError):
-            raise reply
+        if isinstance(reply, redis.RedisError):
+            self._take_error(reply)
         yield reply
 
     def replies(self, most: int) -> list[Message | Reply]:
@@ -234,6 +274,7 @@ class Connection:
         if came := self._receive(self._socket().recv):
             return came
         seconds = self._redis_py.socket_timeout
+        self.is_broken = True
         raise redis.TimeoutError(f'no answer within {seconds:g} s')
 
     def _receive(self, read: Callable[[int], bytes]) -> int:
@@ -244,8 +285,10 @@ class Connection:
         except NOTHING_YET:
             return 0
         except OSError as error:
+            self.is_broken = True
             raise redis.ConnectionError(f'the connection broke: {error}') from error
         if not data:
+            self.is_broken = True
             raise redis.ConnectionError('the server closed the connection')
         # What comes over TLS comes in records, however much more there is.
         self._is_drained = len(data) < most and not isinstance(self._socket(), ssl.SSLSocket)
@@ -255,6 +298,7 @@ class Connection:
     def _socket(self) -> socket.socket:
         sock: socket.socket | None = self._redis_py._sock  # no version has a public way to it
         if sock is None:
+            self.is_broken = True
             raise redis.ConnectionError('the connection was closed')
         return sock
 

@@ -68,7 +68,7 @@ class ConnectionThread:
 
     def connect(self) -> Connection:
         """Return one more connection that lives as long as the session, from within it."""
-        connection = Connection(self._address.connection(), self._address)
+        connection = self._address.open()
         self._connections.append(connection)
         connection.connect()
         return connection

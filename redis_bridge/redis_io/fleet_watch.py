@@ -78,16 +78,17 @@ class FleetWatch:
 
     def _session(self, thread: ConnectionThread, connection: Connection) -> None:
         reads = thread.connect()  # one that is subscribed cannot
-        connection.call('SUBSCRIBE', keys.FLEET)
-        self._compare(connection, reads)
+        channel = connection.at(keys.FLEET)
+        channel.call('SUBSCRIBE', keys.FLEET)
+        self._compare(channel, reads)
         thread.mark_connected()
         compare_at = time.monotonic() + COMPARE_S
         while self._is_wanted and not thread.closing.is_set():
             if time.monotonic() >= compare_at:
-                self._compare(connection, reads)
+                self._compare(channel, reads)
                 compare_at = time.monotonic() + COMPARE_S
-            if connection.wait(compare_at - time.monotonic(), thread.waker):
-                self._read(connection)
+            if channel.wait(compare_at - time.monotonic(), thread.waker):
+                self._read(channel)
 
     def _compare(self, connection: Connection, reads: Connection) -> None:
         with contextlib.suppress(redis.exceptions.NoPermissionError):

@@ -67,19 +67,19 @@ class Handle:
         self._probe: tuple[PendingWrite, Probe] | None = None
         self.problem: str | None = None  # why the server rejected the last write
         self._label = f'{config.kind} {config.name}'
-        self._queue = queue
+        self.queue = queue  # another one if the name moves to another server
 
     def __str__(self) -> str:
         return self._label
 
     def write(self, writes: Sequence[Write], *, flush: bool = True) -> None:
-        self._queue.put(self, writes, flush=flush)
+        self.queue.put(self, writes, flush=flush)
 
     def flush(self) -> None:
-        self._queue.flush()
+        self.queue.flush()
 
     def renew(self) -> bool:
-        return self._queue.renew(self)
+        return self.queue.renew(self)
 
     def holds(self) -> bool:
         return not self.is_lost
@@ -101,10 +101,10 @@ class Handle:
     def state(self) -> str:
         if self.problem is not None:
             return f'error: {self}: {self.problem}'
-        return self._queue.state_of(self)
+        return self.queue.state_of(self)
 
     def close(self) -> None:
-        self._queue.release(self)
+        self.queue.release(self)
 
 
 @dataclass(eq=False, slots=True)

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import redis
 
 from redis_bridge.mapping.model import LeaseConfig
+from redis_bridge.protocol.leases import lease_keys
 from redis_bridge.redis_io.address import Address
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection import Connection
@@ -138,15 +139,18 @@ class HeldLeases:
         for lease in self._leases.values():
             if lease.claim is not None:
                 with suppress(redis.ResponseError):  # of this one; all others are released
-                    lease.claim.release(connection)
+                    lease.claim.release(_at(connection, lease))
                 lease.claim = None
 
     def _serve(self, lease: _Lease, connection: Connection) -> float:
         """Do what is due for one lease; what the server rejects concerns no other lease."""
         problem = None
         try:
-            due = self._step(lease, connection)
-        except redis.ResponseError as error:
+            due = self._step(lease, _at(connection, lease))
+        except redis.RedisError as error:
+            is_away = isinstance(error, (redis.ConnectionError, redis.TimeoutError))
+            if is_away and not connection.lose_broken():
+                raise
             problem = self._thread.redact(error)
             often_s = lease.config.ttl_ms / 1000 / RENEWALS
             due = time.monotonic() + min(RETRY_MAX_S, often_s / 2)
@@ -191,3 +195,8 @@ class HeldLeases:
             lease.is_wanted = lease.is_taken = False
         claim.release(connection)
         lease.claim = None
+
+
+def _at(connection: Connection, lease: _Lease) -> Connection:
+    """Return the connection to where a lease is."""
+    return connection.at(lease_keys(lease.config.name).holder)

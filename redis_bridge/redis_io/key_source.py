@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import redis
 
@@ -43,13 +44,19 @@ class KeyReceiver(SourceReceiver, Protocol):
         """Take the value, None if it is gone; `is_initial` if it was there at the connect."""
 
 
-class KeySource(Source[KeyReceiver]):
-    """Two connections that follow keys and hashes."""
+LastValues = WeakKeyDictionary[KeyReceiver, 'Value | None']  # the last value that each one has
 
-    def __init__(self, role: str, setup: Setup) -> None:
+
+class KeySource(Source[KeyReceiver]):
+    """Two connections that follow keys and hashes.
+
+    :param last: what sources share that receivers may move between.
+    """
+
+    def __init__(self, role: str, setup: Setup, last: LastValues | None = None) -> None:
         super().__init__(role, setup)
         self._applied: Mapping[bytes, Sequence[KeyReceiver]] | None = None
-        self._last: dict[KeyReceiver, Value | None] = {}  # the last value that each one has
+        self._last: LastValues = WeakKeyDictionary() if last is None else last
         self._current: set[KeyReceiver] = set()  # whose value was read in this session
 
     def _session(self, connection: Connection) -> None:
@@ -80,7 +87,6 @@ class KeySource(Source[KeyReceiver]):
             return
         self._applied = wanted
         receivers = self._forget_unwanted()
-        self._last = {r: value for r, value in self._last.items() if r in receivers}
         self._current &= receivers
         if tracking.want(wanted):
             self._read(values, wanted)

@@ -144,18 +144,23 @@ class Presence:
             if self._claim.term() is None:  # nothing else, so that the claim's watch goes on
                 after_beat = []
             elif after_beat:  # one at a time, because on a slow link each takes long
-                after_beat.pop(0)(connection)
+                _tend(connection, after_beat.pop(0))
                 continue
             else:
-                self._roster.look(connection, accepts_writes=self._claim.rejected is None)
-                if self._descriptions.apply(connection):
-                    self._thread.closing.wait(PAUSE_S)
+                _tend(connection, self._look_after)
             connection.pause(min(look_at, beat_at) - time.monotonic(), self._thread.waker)
-        self._claim.release(connection, self._roster.leave())
+        if self._claim.release(connection):
+            self._roster.leave(connection)
+
+    def _look_after(self, connection: Connection) -> None:
+        """Report robots that are lost, describe names."""
+        self._roster.look(connection, accepts_writes=self._claim.rejected is None)
+        if self._descriptions.apply(connection):
+            self._thread.closing.wait(PAUSE_S)
 
     def _beat(self, connection: Connection) -> None:
         """Take or renew the claim, with the status of now."""
-        self._clock.measure(connection)
+        _tend(connection, self._clock.measure)
         fields = {
             **self._current_status(),
             **robot_status.claim_fields(
@@ -205,3 +210,12 @@ class Presence:
         if reason not in self._denied:
             self._denied.add(reason)
             self._log.warning('%s: cannot be written: %s', key, self._thread.redact(error))
+
+
+def _tend(connection: Connection, work: Callable[[Connection], None]) -> None:
+    """Do what the claim does not depend on: of a cluster, another node may be away."""
+    try:
+        work(connection)
+    except (redis.ConnectionError, redis.TimeoutError):
+        if not connection.lose_broken():
+            raise

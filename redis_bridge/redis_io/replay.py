@@ -60,6 +60,20 @@ class ReplayBuffer:
             self._size -= old.size + WRITE_OVERHEAD
             self._newest_evicted[old.handle.name] = old.entry_id or FIRST
 
+    def take(self, name: str) -> list[PendingWrite]:
+        """Give away the entries of a stream, in their order."""
+        taken = [entry for entry in self._entries if entry.handle.name == name]
+        self._entries = deque(entry for entry in self._entries if entry.handle.name != name)
+        self._size -= sum(entry.size + WRITE_OVERHEAD for entry in taken)
+        self._newest_evicted.pop(name, None)
+        return taken
+
+    def adopt(self, entries: Iterable[PendingWrite]) -> None:
+        """Keep entries that another buffer gave away."""
+        both = sorted([*self._entries, *entries], key=lambda entry: entry.acknowledged_at)
+        self._entries = deque(both)
+        self._size = sum(entry.size + WRITE_OVERHEAD for entry in both)
+
     def by_stream(self) -> dict[str, list[PendingWrite]]:
         """Return all entries, those of a stream in their order."""
         streams: dict[str, list[PendingWrite]] = {}

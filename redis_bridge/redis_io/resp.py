@@ -27,10 +27,28 @@ Message = tuple[bytes | tuple[bytes, bytes], bytes]
 NAME, SIZE = rb'\$\d+\r\n([^\r]*)\r\n', rb'\$(\d{1,12})\r\n'
 MESSAGE = re.compile(rb'\*3\r\n\$7\r\nmessage\r\n' + NAME + SIZE)
 PATTERN_MESSAGE = re.compile(rb'\*4\r\n\$8\r\npmessage\r\n' + NAME + NAME + SIZE)
+REDIRECTIONS = ('MOVED', 'ASK', 'TRYAGAIN', 'CLUSTERDOWN')
 STRING, INTEGER, BULK, ARRAY, ERROR = b'+:$*-'
 
+
 # Those that matter to callers. redis-py has more, and cuts these codes off the text.
+class Moved(redis.ResponseError):
+    """Another server holds the name: `MOVED 3999 10.0.0.5:6379`; also ASK, which holds once."""
+
+    @property
+    def host(self) -> tuple[str, int]:
+        """Where to ask; the name is '' for that of the server that answered."""
+        name, _, port = str(self).split(' ')[2].rpartition(':')
+        return name.strip('[]'), int(port)
+
+
+class Ask(Moved):
+    """Another server has the name already, while its slot is being moved there."""
+
+
 ERRORS: dict[str, type[redis.RedisError]] = {
+    'MOVED': Moved,
+    'ASK': Ask,
     'LOADING': redis.BusyLoadingError,
     'NOAUTH': redis.AuthenticationError,
     'NOPERM': redis.exceptions.NoPermissionError,  # alone among these a ResponseError
@@ -41,6 +59,11 @@ ERRORS: dict[str, type[redis.RedisError]] = {
 def code_of(error: Exception) -> str:
     """Return the code that a server's error begins with, such as WRONGTYPE."""
     return str(error).split(' ', 1)[0]
+
+
+def is_redirected(reply: Reply) -> bool:
+    """Return whether a node of a cluster does not, or not now, carry out the command itself."""
+    return isinstance(reply, redis.ResponseError) and code_of(reply) in REDIRECTIONS
 
 
 def is_readonly(reply: Reply) -> bool:

@@ -65,7 +65,9 @@ class Restorer:
         asked = [
             (handle, value, handle.probe(value))
             for handle in some
-            if (value := handle.last) is not None and not handle.writes
+            if (value := handle.last) is not None
+            and not handle.writes
+            and handle.queue is self._queue
         ]
         replies = iter(connection.pipe([c for *_, probe in asked for c in probe.commands]))
         for handle, value, probe in asked:

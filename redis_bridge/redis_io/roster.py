@@ -4,8 +4,8 @@
 """A bridge's part in the roster: it reports its own robot, and other robots that are lost.
 
 Each bridge that has its name looks for robots whose time is over, which mostly costs one command.
-WATCH and MULTI let one of them report a loss, and only if the robot has not come back. The claim
-on a robot's name decides whether it is there; the roster only follows.
+WATCH and MULTI let one of them report a loss, and only if the robot is not in the roster again.
+The claim on a robot's name decides whether it is there; the roster only follows.
 """
 
 from __future__ import annotations
@@ -88,30 +88,25 @@ class Roster:
             if self._accepted(replies) and found:
                 self._report_lost(connection, found)
 
-    def leave(self) -> list[Command]:
-        """Return what reports that we left in order, to be sent with the release of the claim."""
-        if self._entry is None:
-            return []
-        event = self._entry.then(OFFLINE, self._clock.now())
-        self._entry = None
-        return _changes([event], gone=[self._robot])
+    def leave(self, connection: Connection) -> None:
+        """Report that we left in order, after the release of the claim."""
+        if self._entry is not None:
+            event = self._entry.then(OFFLINE, self._clock.now())
+            self._entry = None
+            self._executed(connection, _changes([event], gone=[self._robot]))
 
     def _enter(self, connection: Connection) -> None:
         """Put ourselves into the roster; the next beat does, if our claim changes meanwhile.
 
         The roster itself is not watched, or of a fleet that starts at once few would succeed.
-        While our claim is there, nobody else writes our entry.
+        While our claim is there, nobody else writes our entry; who has it after us writes its own.
         """
-        robot_key = keys.robot_key(self._robot)
-        replies = connection.pipe([
-            ('WATCH', robot_key), ('HGET', robot_key, OWNER), ('HGETALL', keys.FLEET),
-        ])  # fmt: skip
+        owner_of: Command = ('HGET', keys.robot_key(self._robot), OWNER)
+        replies = connection.pipe([owner_of, ('HGETALL', keys.FLEET)])
         if not self._accepted(replies):
-            connection.call('UNWATCH')
             return
-        _, owner, found = replies
+        owner, found = replies
         if owner != self._boot.encode():
-            connection.call('UNWATCH')
             return
         now = self._clock.now()
         roster = fleet.events_of(pairs(found))
@@ -146,17 +141,14 @@ class Roster:
 
     def _report_lost(self, connection: Connection, robots: Collection[bytes]) -> None:
         """Report those whose claim is gone, unless another bridge does or they come back."""
+        at = connection.at(keys.FLEET)
+        replies = at.pipe([('WATCH', keys.FLEET), ('HMGET', keys.FLEET, *robots)])
         claims = [keys.robot_key('').encode() + robot for robot in robots]
-        replies = connection.pipe([
-            ('EXISTS', *claims),  # so that what ran out is deleted before it is watched
-            ('WATCH', keys.FLEET, *claims),
-            ('HMGET', keys.FLEET, *robots),
-            *(('EXISTS', claim) for claim in claims),
-        ])  # fmt: skip
-        if not self._accepted(replies):
-            connection.call('UNWATCH')
+        exist = connection.pipe([('EXISTS', claim) for claim in claims])
+        if not self._accepted([*replies, *exist]):
+            at.call('UNWATCH')
             return
-        _, _, found, *exist = replies
+        _, found = replies
         gone = [robot for robot, is_there in zip(robots, exist) if not is_there]
         entries = fleet.events_of(dict(zip(robots, found)))
         now = self._clock.now()
@@ -168,11 +160,11 @@ class Roster:
         if gone:
             self._executed(connection, _changes(lost, gone=gone))
         else:
-            connection.call('UNWATCH')
+            at.call('UNWATCH')
 
     def _executed(self, connection: Connection, commands: Collection[Command]) -> bool:
         """Carry out what was decided on; return False if somebody changed it meanwhile."""
-        replies = connection.pipe([('MULTI',), *commands, ('EXEC',)])
+        replies = connection.at(keys.FLEET).pipe([('MULTI',), *commands, ('EXEC',)])
         return self._accepted(replies) and replies[-1] is not None
 
     def _accepted(self, replies: Collection[Reply]) -> bool:

@@ -15,9 +15,7 @@ import math
 import threading
 import time
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
-from weakref import WeakSet
 
 import redis
 
@@ -25,10 +23,11 @@ from redis_bridge.errors import did_you_mean
 from redis_bridge.mapping.model import Login, RedisSettings
 from redis_bridge.mapping.redis_url import Host, host_text
 from redis_bridge.ports import SENTINEL_ROLE
-from redis_bridge.redis_io.address import Address, Follower, Timing, parse_url
+from redis_bridge.redis_io.address import Address, Timing, parse_url
 from redis_bridge.redis_io.connection import Connection, Pings
 from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.health import Health
+from redis_bridge.redis_io.moving import MovingAddress
 from redis_bridge.redis_io.resp import pairs, raise_if_error
 
 SWITCHED, ANSWERS_AGAIN = '+switch-master', '-sdown'  # what sentinels publish
@@ -148,11 +147,13 @@ class Sentinel:
             self._is_heard = False
 
 
-class PrimaryAddress(Address):
+class PrimaryAddress(MovingAddress):
     """Makes connections to the primary, and breaks them when another server takes its place.
 
     Threads that listen to the sentinels run from the first connection until `close`.
     """
+
+    why_replica = 'a replica, though sentinels call it primary'
 
     def __init__(
         self, settings: RedisSettings, client_name: str, timing: Timing, log: logging.Logger
@@ -188,11 +189,9 @@ class PrimaryAddress(Address):
         self._asking = threading.Lock()  # held while one thread asks for all
         self._asked_at = -math.inf  # monotonic, when that ended last
         self._problem: str | None = None  # why nothing was found then
-        self._lock = threading.Lock()  # over what follows
+        self._state = threading.Lock()  # over what follows
         self._primary: Primary | None = None
         self._primary_since = math.inf  # monotonic
-        self._made: WeakSet[Any] = WeakSet()  # connections of redis-py
-        self._followers: WeakSet[Follower] = WeakSet()
 
     # --- see `Address` --------------------------------------------------------------------------
     def connection(self) -> Any:
@@ -202,14 +201,11 @@ class PrimaryAddress(Address):
         `Address.connection` does.
         """
         self._start()
-        host, port = primary = self._find()
-        made = self._class(**{
-            **self._options_now(), 'host': host, 'port': port,
-            'redis_connect_func': partial(self._log_in, primary),
-        })  # fmt: skip
-        with self._lock:
-            self._made.add(made)
-        return made
+        return self.connection_to(self._find())
+
+    def leads_to(self) -> Host | None:
+        primary = self._primary
+        return None if primary is None else primary.host
 
     def why_unsure(self) -> str | None:
         sentinels = self._sentinels
@@ -225,10 +221,6 @@ class PrimaryAddress(Address):
     def primary_for_s(self) -> float:
         return time.monotonic() - self._primary_since
 
-    def add_follower(self, follower: Follower) -> None:
-        with self._lock:
-            self._followers.add(follower)
-
     def states(self) -> dict[str, str]:
         return {f'{SENTINEL_ROLE}{each.where}': each.state() for each in self._sentinels}
 
@@ -243,7 +235,7 @@ class PrimaryAddress(Address):
     # --- what sentinels call --------------------------------------------------------------------
     def note(self, primary: Primary) -> None:
         """Take what a sentinel knows, unless it is older; leave the old primary for a new one."""
-        with self._lock:
+        with self._state:
             known = self._primary
             if known is not None and primary.epoch < known.epoch:
                 return
@@ -251,24 +243,13 @@ class PrimaryAddress(Address):
             has_moved = known is None or known.host != primary.host
             self._primary = primary
             self._primary_since = since if has_moved else min(self._primary_since, since)
-            left = [
-                made for made in self._made if has_moved and (made.host, made.port) != primary.host
-            ]
             if has_moved:
                 was = '' if known is None else f', no longer {host_text(known.host)}'
                 text = f'{host_text(primary.host)}{was}'
                 self._log.info('the primary of %s is %s', self._service, text)
-        for made in left:
-            Connection(made).interrupt()
         if has_moved:
+            self.leave_others()
             self.hasten_all()
-
-    def hasten_all(self) -> None:
-        """Have everybody connect now who waits for that."""
-        with self._lock:
-            followers = list(self._followers)
-        for follower in followers:
-            follower.hasten()
 
     # --- finding it -----------------------------------------------------------------------------
     def _start(self) -> None:
@@ -318,23 +299,8 @@ class PrimaryAddress(Address):
                 self.note(found)
                 return None
         if len(older) * 2 > len(self._addresses):  # they were set up anew
-            with self._lock:
+            with self._state:
                 self._primary = None
             self.note(max(older))
             return None
         return f'no primary of {self._service} is known: {"; ".join(problems)}'
-
-    def _log_in(self, primary: Host, redis_py: Any) -> None:
-        """Log in at a server, and make sure that it is the primary still."""
-        where = host_text(primary)
-        try:
-            redis_py.on_connect()
-            redis_py.send_command('ROLE')
-            role = redis_py.read_response()[0]
-        except redis.RedisError as error:
-            raise type(error)(f'{where}: {error}') from error
-        if role != b'master':
-            raise redis.ConnectionError(f'{where}: a replica, though sentinels call it primary')
-        known = self._primary
-        if known is None or known.host != primary:
-            raise redis.ConnectionError(f'{where}: another server is the primary by now')

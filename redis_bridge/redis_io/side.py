@@ -10,7 +10,9 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Hashable
+from functools import partial
 from typing import Generic, NamedTuple
+from weakref import WeakKeyDictionary
 
 from redis_bridge.counters import Counters
 from redis_bridge.errors import RedisError
@@ -34,7 +36,7 @@ from redis_bridge.redis_io.fleet_watch import FleetWatch
 from redis_bridge.redis_io.group_source import GroupReceiver, GroupSource
 from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.held_leases import HeldLeases
-from redis_bridge.redis_io.key_source import KeyReceiver, KeySource
+from redis_bridge.redis_io.key_source import KeyReceiver, KeySource, LastValues
 from redis_bridge.redis_io.presence import Presence
 from redis_bridge.redis_io.registry import Registry
 from redis_bridge.redis_io.route_receivers import (
@@ -45,8 +47,9 @@ from redis_bridge.redis_io.route_receivers import (
     StreamForRoute,
 )
 from redis_bridge.redis_io.source import R, Setup, Source
+from redis_bridge.redis_io.spread import Spread
 from redis_bridge.redis_io.stream_source import StreamReceiver, StreamSource
-from redis_bridge.redis_io.topology import Topology, address_of
+from redis_bridge.redis_io.topology import topology_of
 from redis_bridge.redis_io.writer import Writer
 
 __all__ = ['RedisSide', 'Timing']
@@ -74,35 +77,46 @@ class RedisSide:
         boot = secrets.token_hex(4)  # identifies this start of the bridge
         self.origin = f'{robot}/{boot}'
         self._log = log
-        self._address = address = address_of(settings, f'redis_bridge:{robot}', timing, log)
-        self._topology = Topology(address)
+        self._topology = topology = topology_of(settings, f'redis_bridge:{robot}', timing, log)
+        self._address = topology.address
         self._clock = Clock()
-        self._health = Health(log, address.where)
+        self._health = Health(log, self._address.where)
         self._presence = Presence(
-            robot, boot, presence, address, self._clock,
+            robot, boot, presence, topology.quick, self._clock,
             health=self._health, log=log, on_change=self._on_change,
         )  # fmt: skip
-        self._writers = {
-            (node, False): self._writer(node, False) for node in self._topology.nodes()
-        }
-        setup = Setup(address, self._health, self._presence)
-        self._channels = _Sources[ChannelReceiver](lambda role: ChannelSource(str(role), setup))
-        self._patterns = _Sources[PatternForRoutes](
-            lambda role: PatternSource[PatternForRoutes](str(role), setup)
+        self._writers: dict[tuple[Address, bool], Writer] = {}
+        self._writer_of(keys.robot_key(robot), False)  # there is one, whatever the routes are
+        node_of, reader_of = topology.node_of, topology.reader_of
+        self._channels = _Sources[ChannelReceiver](
+            node_of, lambda role, name, at: ChannelSource(name, self._setup(at))
         )
-        self._keys = _Sources[KeyReceiver](lambda role: KeySource(str(role), setup))
-        self._streams = _Sources[StreamReceiver](lambda role: StreamSource(str(role), setup))
+        # A message reaches all nodes; each pattern has one, whatever it matches.
+        self._patterns = _Sources[PatternForRoutes](
+            lambda pattern: node_of(keys.NAMES),
+            lambda role, name, at: PatternSource[PatternForRoutes](name, self._setup(at)),
+        )
+        last: LastValues = WeakKeyDictionary()
+        self._keys = _Sources[KeyReceiver](
+            node_of, lambda role, name, at: KeySource(name, self._setup(at), last)
+        )
+        self._streams = _Sources[StreamReceiver](
+            reader_of, lambda role, name, at: StreamSource(name, self._setup(at))
+        )
         self._groups = _Sources[GroupReceiver](
-            lambda role: GroupSource(
-                str(role), setup, group=role.group or '', consumer=robot, log=log
-            )
+            reader_of,
+            lambda role, name, at: GroupSource(
+                name, self._setup(at), group=role.group or '', consumer=robot, log=log
+            ),
         )
         self._sources = (
             self._channels, self._patterns, self._keys, self._streams, self._groups,
         )  # fmt: skip
         self._roster: FleetWatch | None = None
         self._leases = (
-            HeldLeases(leases, address, self._clock, self.origin, health=self._health, log=log)
+            HeldLeases(
+                leases, topology.quick, self._clock, self.origin, health=self._health, log=log
+            )
             if leases
             else None
         )
@@ -112,6 +126,7 @@ class RedisSide:
         self._lock = threading.Lock()  # over what is wanted
         self._is_started = False
         self._closed = False
+        topology.on_change(self._spread_anew)
 
     def now(self) -> float:
         return self._clock.now()
@@ -122,18 +137,37 @@ class RedisSide:
     def open_sink(
         self, config: SinkConfig, counters: Counters, *, is_mirrored: bool = False
     ) -> Sink:
-        where = (self._topology.node_of(config.name), config.durability != 'memory')
+        is_durable = config.durability != 'memory'
         with self._lock:
-            if where not in self._writers:
-                self._writers[where] = self._writer(*where)
-                if self._is_started:
-                    self._writers[where].start()
-            return self._writers[where].open_sink(config, counters, is_mirrored=is_mirrored)
+            writer = self._writer_of(config.name, is_durable)
+            return writer.open_sink(config, counters, is_mirrored=is_mirrored)
 
-    def _writer(self, node: Address, is_durable: bool) -> Writer:
-        """Return a new writer; one that waits for replicas or disks holds up no other."""
-        role = 'writer (durable)' if is_durable else 'writer'
-        return Writer(role, node, self._presence, self._clock, self._health, self._log)
+    def _writer_of(self, name: str, is_durable: bool) -> Writer:
+        """Return the writer of a name; one that waits for replicas or disks holds up no other."""
+        node = self._topology.node_of(name)
+        writer = self._writers.get((node, is_durable))
+        if writer is None:
+            about = ', '.join(filter(None, ['durable' if is_durable else '', node.label]))
+            role = f'writer ({about})' if about else 'writer'
+            writer = self._writers[node, is_durable] = Writer(
+                role, node, self._presence, self._clock, self._health, self._log
+            )
+            if self._is_started:
+                writer.start()
+        return writer
+
+    def _setup(self, address: Address) -> Setup:
+        return Setup(address, self._health, self._presence)
+
+    def _spread_anew(self) -> None:
+        """Have each name written and read at the server that holds it now."""
+        with self._lock:
+            if self._closed:
+                return
+            for (_, is_durable), writer in list(self._writers.items()):
+                writer.hand_over(partial(self._writer_of, is_durable=is_durable))
+            for sources in self._sources:
+                sources.spread_anew()
 
     def want(self, sources: Collection[SourceRequest]) -> None:
         """Read exactly these names from now on; sources that stay keep their place.
@@ -331,11 +365,16 @@ class _Name(NamedTuple):
 
 
 class _Sources(Generic[R]):
-    """The sources of one kind, one per role; those without names read nothing."""
+    """The sources of one kind, one per role and server; those without names read nothing."""
 
-    def __init__(self, make: Callable[[_Role], Source[R]]) -> None:
+    def __init__(
+        self,
+        place_of: Callable[[str], Address],
+        make: Callable[[_Role, str, Address], Source[R]],
+    ) -> None:
+        self._place_of = place_of
         self._make = make
-        self._by_role: dict[_Role, Source[R]] = {}
+        self._by_role: dict[_Role, Spread[R]] = {}
         self._receivers: dict[_Name, R] = {}
         self._wanted: dict[_Name, R] = {}
 
@@ -362,17 +401,22 @@ class _Sources(Generic[R]):
             names.setdefault(name.role, {}).setdefault(name.name, []).append(receiver)
         for role, by_name in names.items():
             if role not in self._by_role:
-                self._by_role[role] = self._make(role)
+                self._by_role[role] = Spread(str(role), self._place_of, partial(self._make, role))
             self._by_role[role].want(by_name)
+
+    def spread_anew(self) -> None:
+        """See `spread.Spread`."""
+        for spread in self._by_role.values():
+            spread.spread_anew()
 
     def on_gate_change(self) -> None:
         """See `source.Source`."""
-        for source in self._by_role.values():
-            source.on_gate_change()
+        for spread in self._by_role.values():
+            spread.on_gate_change()
 
     def threads(self) -> list[ConnectionThread]:
         """Return the threads of all roles."""
-        return [source.thread for source in self._by_role.values()]
+        return [thread for spread in self._by_role.values() for thread in spread.threads()]
 
 
 def _check_groups(requests: Collection[SourceRequest]) -> None:

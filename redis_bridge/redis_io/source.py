@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import redis
@@ -16,7 +16,7 @@ from redis_bridge.redis_io.address import Address
 from redis_bridge.redis_io.connection import Connection
 from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.health import Health
-from redis_bridge.redis_io.resp import code_of
+from redis_bridge.redis_io.resp import code_of, is_redirected
 
 RETRY_S = 5.0  # after which a name that could not be read is tried again
 
@@ -95,12 +95,15 @@ class Source(Generic[R]):
             on_disconnect=self._on_disconnect, is_idle=lambda: not self._wanted,
         )  # fmt: skip
 
-    def want(self, names: Mapping[str, Sequence[R]]) -> None:
+    def want(self, names: Mapping[str, Sequence[R]], came: Collection[str] = ()) -> None:
         """Read exactly these names from now on; receivers that stay miss nothing.
 
         A batch that is under way may still reach a receiver that is not wanted any more.
+
+        :param came: those of the names that another source has read until now.
         """
         with self._lock:
+            self._note_came(name.encode() for name in came)
             self._wanted = {
                 name.encode(): tuple(receivers) for name, receivers in names.items() if receivers
             }
@@ -122,6 +125,14 @@ class Source(Generic[R]):
         with self._known:
             return self._known.wait_for(
                 lambda: asked <= self._errors.keys(), max(0.0, deadline - time.monotonic())
+            )
+
+    def wait_until_left(self, receivers: Iterable[R], deadline: float) -> bool:
+        """Return whether, by then, nothing more is handed on to these, which it does not read."""
+        left = set(receivers)
+        with self._known:
+            return self._known.wait_for(
+                lambda: left.isdisjoint(self._errors), max(0.0, deadline - time.monotonic())
             )
 
     def error_of(self, receiver: R) -> redis.ResponseError | None:
@@ -158,6 +169,8 @@ class Source(Generic[R]):
 
     def _report(self, receiver: R, error: redis.ResponseError | None) -> None:
         """Note whether a receiver's name can be read; it learns what changed."""
+        if is_redirected(error):  # another source reads it in a moment
+            return
         with self._known:
             old = self._errors.get(receiver)
             self._errors[receiver] = error
@@ -173,7 +186,11 @@ class Source(Generic[R]):
         wanted = set(self._all())
         with self._known:
             self._errors = {r: error for r, error in self._errors.items() if r in wanted}
+            self._known.notify_all()
         return wanted
+
+    def _note_came(self, names: Iterable[bytes]) -> None:
+        """Learn of names that another source has read until now."""
 
     def _on_disconnect(self) -> None:
         for receiver in self._all():

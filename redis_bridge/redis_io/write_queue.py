@@ -102,6 +102,31 @@ class WriteQueue:
         with self._lock:
             self._open.discard(handle)
 
+    def opened(self) -> list[Handle]:
+        """Return the open handles."""
+        with self._lock:
+            return list(self._open)
+
+    def move(self, handle: Handle, other: WriteQueue) -> None:
+        """Give a handle to another queue, with what waits; nothing of it may be under way."""
+        with self._lock:
+            self._open.discard(handle)
+            waiting = [dataclasses.replace(write) for write in handle.writes]
+            while handle.writes:
+                taken = handle.writes[0]
+                self._remove(taken)
+                taken.order = 0  # its queue passes over it
+            handle.is_renewing = False
+            for write in self._transient:
+                if write.handle is handle:
+                    write.order = 0
+            lost = [write for write in self._again if write.handle is handle]
+            self._again = deque(write for write in self._again if write.handle is not handle)
+            handle.queue = other
+        with other._lock:
+            other._adopt(handle, waiting, lost)
+        other._wake()
+
     def streams(self) -> dict[str, IdSource]:
         """Return the ids of all streams that are open or have entries on their way."""
         with self._lock:
@@ -174,8 +199,11 @@ class WriteQueue:
 
     def _put(self, handle: Handle, writes: list[PendingWrite], *, flush: bool = True) -> None:
         with self._lock:
+            has_moved = handle.queue is not self  # since just now
             is_closed = self._is_closed or (self._is_standby and not handle.keeps_latest)
-            if is_closed or not (self._is_connected or writes[0].is_kept()):
+            if has_moved:
+                pass
+            elif is_closed or not (self._is_connected or writes[0].is_kept()):
                 for write in writes:
                     write.drop('closed' if is_closed else 'disconnected')
             elif handle.keeps_latest and handle.writes and writes[0].payload is not None:
@@ -185,7 +213,9 @@ class WriteQueue:
             must_wake = self._is_asleep and flush
             self._is_asleep = self._is_asleep and not flush
             is_behind = len(self._kept) + len(self._transient) > BATCH_COMMANDS
-        if must_wake:
+        if has_moved:
+            handle.queue._put(handle, writes, flush=flush)
+        elif must_wake:
             self._wake()
         elif is_behind and self._batch_taken.is_set():
             self._batch_taken.clear()
@@ -207,9 +237,10 @@ class WriteQueue:
             self._is_connected = self._is_asleep = False
             while write := self._take_oldest(is_paused=True):
                 write.drop('disconnected')
-            self._put_back(unfinished)
+            moved = self._put_back(unfinished)
             is_restored = not self._again
             self._again.clear()  # the replay buffer has them, and the next connection decides
+        _hand_back(moved)
         return is_restored
 
     def take(self, *, is_paused: bool = False) -> list[PendingWrite]:
@@ -235,7 +266,8 @@ class WriteQueue:
     def put_back(self, writes: Iterable[PendingWrite]) -> None:
         """Queue again, in front and in their order, what was taken and is to be tried again."""
         with self._lock:
-            self._put_back(writes)
+            moved = self._put_back(writes)
+        _hand_back(moved)
 
     def settle(self, written: Iterable[PendingWrite], now: float) -> list[PendingWrite]:
         """Count writes that the server took; return those that it took for the first time.
@@ -282,7 +314,7 @@ class WriteQueue:
         with self._lock:
             handle.is_lost = True
             last = handle.last
-            if last is None or handle.writes or handle.is_mirrored:
+            if last is None or handle.writes or handle.is_mirrored or handle.queue is not self:
                 return
             if not handle.has_expired(time.monotonic()):
                 self._append(handle, [_again(last, handle.valid_at)])
@@ -334,6 +366,20 @@ class WriteQueue:
                 write.drop('closed')
 
     # --- under the lock -------------------------------------------------------------------------
+    def _adopt(
+        self, handle: Handle, waiting: list[PendingWrite], lost: list[PendingWrite]
+    ) -> None:
+        """Take over a handle of another queue."""
+        self._open.add(handle)
+        if handle.ids is not None:
+            self._ids.setdefault(handle.name, handle.ids)
+        for write in waiting:
+            if self._is_connected or write.is_kept():
+                self._append(handle, [write])
+            else:
+                write.drop('disconnected')
+        self._again.extend(lost)
+
     def _append(self, handle: Handle, writes: list[PendingWrite]) -> None:
         for write in writes:
             self._order += 1
@@ -406,10 +452,14 @@ class WriteQueue:
             oldest.drop('outbox_full')
             oldest.order = 0  # its queue passes over it
 
-    def _put_back(self, writes: Iterable[PendingWrite]) -> None:
+    def _put_back(self, writes: Iterable[PendingWrite]) -> list[PendingWrite]:
+        """Queue writes again; return those of handles that were moved meanwhile, newest first."""
+        moved = []
         for write in sorted(writes, key=lambda write: write.order, reverse=True):
             handle = write.handle
-            if write.acknowledged_at and handle.ids is not None:
+            if handle.queue is not self:
+                moved.append(write)
+            elif write.acknowledged_at and handle.ids is not None:
                 self._again.appendleft(write)
             elif not write.is_kept():
                 write.drop('disconnected')
@@ -420,6 +470,13 @@ class WriteQueue:
                 handle.writes.appendleft(write)
                 self._add(handle, [write])
         self._drop_excess()
+        return moved
+
+
+def _hand_back(moved: Iterable[PendingWrite]) -> None:
+    """Queue writes, newest first, again where their handles are now."""
+    for write in moved:
+        write.handle.queue.put_back([write])
 
 
 def _again(last: PendingWrite, valid_at: float) -> PendingWrite:

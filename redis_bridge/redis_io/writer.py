@@ -11,15 +11,17 @@ rejects the same entry a second time. What a server that came back has lost is w
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import redis
 
 from redis_bridge.counters import Counters
 from redis_bridge.log_once import LogOnChange
 from redis_bridge.mapping.model import SinkConfig
+from redis_bridge.mapping.redis_url import Host
 from redis_bridge.ports import Sink
 from redis_bridge.protocol.stream_ids import IdSource
 from redis_bridge.redis_io.address import Address
@@ -29,7 +31,7 @@ from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.handle import Handle, PendingWrite
 from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.replay import Recovery, StreamState, count_event, count_stored
-from redis_bridge.redis_io.resp import Reply, code_of
+from redis_bridge.redis_io.resp import Ask, Moved, Reply, code_of, is_redirected
 from redis_bridge.redis_io.restore import Restorer
 from redis_bridge.redis_io.source import Gate
 from redis_bridge.redis_io.transaction import ABORTED, all_or_none, replies
@@ -40,6 +42,7 @@ from redis_bridge.redis_io.write_queue import WriteQueue
 BIG_BYTES = 256 << 10
 BIG_ATTEMPTS = 3
 SERVER = 'Redis'  # as the subject of problems that concern all names
+REDIRECT_PAUSE_S = 0.02  # after a server that another one has named did not take a write either
 DURABLE_MS = 1000  # how long a batch may wait for its replica or its fsync
 
 # The server cannot now, but will; what it rejected is written again.
@@ -75,8 +78,11 @@ class Writer:
         self.role = role
         self._gate = gate
         self._clock = clock
+        self._address = address
         self._health = health
         self._log = log
+        self._at_work = threading.Lock()  # held while writes are under way
+        self._visits: dict[Host, Connection] = {}  # to servers that were named by another one
         self._timing = timing = address.timing
         self._in_flight: deque[PendingWrite] = deque()  # sent, not yet answered
         self._doubtful: deque[PendingWrite] = deque()  # rejected as not new; perhaps stored
@@ -86,7 +92,10 @@ class Writer:
         self._pause_s = timing.retry_first_s
         self._problems: dict[str, LogOnChange] = {}  # by subject
         self._stores_nothing: str | None = None  # the code of the reason, though it is connected
-        self._thread = ConnectionThread(role, address, self._session, health=health)
+        self._thread = ConnectionThread(
+            role, address, self._session, health=health,
+            is_idle=lambda: not address.is_needed() and not self._queue,
+        )  # fmt: skip
         self._queue = WriteQueue(self._thread.waker.set, self._state_of)
         self._recovery = Recovery(self._queue, log)
         self._restorer = Restorer(self._queue, self._report_rejected, timing.check_s, log)
@@ -94,6 +103,21 @@ class Writer:
     def open_sink(self, config: SinkConfig, counters: Counters, *, is_mirrored: bool) -> Sink:
         """Return the sink for a Redis name."""
         return self._queue.open(config, counters, is_mirrored=is_mirrored)
+
+    def hand_over(self, writer_of: Callable[[str], Writer]) -> None:
+        """Give the sinks whose names are another writer's to that one, with what waits."""
+        with self._at_work:
+            for handle in self._queue.opened():
+                writer = writer_of(handle.name)
+                if writer is not self:
+                    self._queue.move(handle, writer._queue)
+                    writer.adopt(self._recovery.buffer.take(handle.name))
+        self._thread.waker.set()  # it may be idle from now on
+
+    def adopt(self, entries: list[PendingWrite]) -> None:
+        """Take over entries of a stream that were acknowledged lately."""
+        with self._at_work:
+            self._recovery.buffer.adopt(entries)
 
     def start(self) -> None:
         """Start the thread."""
@@ -135,30 +159,38 @@ class Writer:
 
     # --- the thread -----------------------------------------------------------------------------
     def _session(self, connection: Connection) -> None:
-        self._clock.measure(connection)
-        self._queue.connect(self._recovery.find_lost(connection))
+        if self._address.keeps_time:
+            self._clock.measure(connection)
+        with self._at_work:
+            self._queue.connect(self._recovery.find_lost(connection))
         self._answered_at = time.monotonic()
         try:
             self._thread.mark_connected()
             self._restorer.begin_anew()
             self._write_all(connection)
         finally:
-            self._on_disconnect()
+            with self._at_work:
+                self._on_disconnect()
+            for visit in self._visits.values():
+                visit.close()
+            self._visits.clear()
 
     def _write_all(self, connection: Connection) -> None:
         ping_at = time.monotonic() + self._timing.ping_s
         while True:
             is_open = self._gate.term() is not None
-            is_due = is_open and time.monotonic() >= self._restorer.due_at
-            if is_due and not self._thread.closing.is_set():
-                self._restorer.check(connection)
             is_paused = self._is_paused()
-            batch = self._queue.take(is_paused=is_paused) if is_open else []
+            is_due = is_open and time.monotonic() >= self._restorer.due_at
+            with self._at_work:
+                if is_due and not self._thread.closing.is_set():
+                    self._restorer.check(connection)
+                batch = self._queue.take(is_paused=is_paused) if is_open else []
+                for part in self._parts(batch):
+                    self._write(connection, part)
             if batch:
-                self._write(connection, batch)
                 self._answered_at = time.monotonic()
                 ping_at = self._answered_at + self._timing.ping_s
-            elif self._thread.closing.is_set() and (is_open or not self._queue):
+            elif self._is_done(is_open):
                 return
             elif time.monotonic() >= ping_at:
                 connection.pipe([('PING',)])  # an error is an answer too
@@ -170,6 +202,22 @@ class Writer:
                     until = min(until, self._paused_until)
                 if connection.wait(until - time.monotonic(), self._thread.waker):
                     raise redis.ConnectionError(f'unexpected reply {connection.reply()!r:.60}')
+
+    def _is_done(self, is_open: bool) -> bool:
+        if self._thread.closing.is_set():
+            return is_open or not self._queue
+        return not self._address.is_needed() and not self._queue
+
+    def _parts(self, batch: list[PendingWrite]) -> list[list[PendingWrite]]:
+        """Return a batch in parts: what is watched, because it expires apart, takes one slot each."""
+        slots: dict[int | None, list[PendingWrite]] = {}
+        for write in batch:
+            if write.handle.expires_apart:
+                slots.setdefault(self._address.slot_of(write.handle.name), []).append(write)
+        if len(slots) < 2:
+            return [batch] if batch else []
+        others = [write for write in batch if not write.handle.expires_apart]
+        return [part for part in (others, *slots.values()) if part]
 
     def _write(self, connection: Connection, batch: list[PendingWrite]) -> None:
         """Send a batch, and decide on each write by its reply."""
@@ -183,9 +231,12 @@ class Writer:
                 expiring.append(write)
             else:
                 alone.append(write)
+        blocks: list[list[PendingWrite]] = []
         if entries:
-            entries = self._with_ids(entries)
+            blocks = self._by_slot(self._with_ids(entries))
+            entries = [write for block in blocks for write in block]
         self._in_flight += (*alone, *expiring, *entries)
+        redirected: list[tuple[PendingWrite, Moved]] = []
         durable: dict[str, Command] = {}
         written: list[PendingWrite] = []
         gone: list[Handle] = []  # the names that were to be renewed
@@ -200,10 +251,11 @@ class Writer:
             if entries:
                 kept = {write.handle.durability for write in entries} - {'memory'}
                 durable = {how: DURABLE_COMMANDS[how] for how in kept}
-                commands += all_or_none([write.command() for write in entries])
+                for block in blocks:
+                    commands += all_or_none([write.command() for write in block])
                 commands += durable.values()
             connection.send(commands)
-            for reply in _answers(connection, len(alone), len(expiring), len(entries)):
+            for reply in _answers(connection, len(alone), len(expiring), map(len, blocks)):
                 write = self._in_flight.popleft()
                 if not isinstance(reply, redis.ResponseError):
                     written.append(write)
@@ -213,11 +265,14 @@ class Writer:
                     self._doubtful.append(write)
                 elif reply is ABORTED:
                     self._retry(write)
+                elif isinstance(reply, Moved):
+                    redirected.append((write, reply))
                 elif write.is_kept() and code_of(reply) in RETRY:
                     stores_nothing = self._pause_writes(reply)
                     self._retry(write)
                 else:
                     self._reject(write, reply)
+            self._redirect(redirected, written)
             for how in durable:
                 self._check_durability(how, connection.reply(), written)
             while self._doubtful:
@@ -234,6 +289,49 @@ class Writer:
             self._queue.put_back(again)
         if stores_nothing == 'READONLY':
             raise redis.ConnectionError(f'READONLY: {HINTS["READONLY"]}')
+
+    def _by_slot(self, entries: list[PendingWrite]) -> list[list[PendingWrite]]:
+        """Return the entries that one transaction may write each."""
+        slots: dict[int | None, list[PendingWrite]] = {}
+        for write in entries:
+            slots.setdefault(self._address.slot_of(write.handle.name), []).append(write)
+        return list(slots.values())
+
+    def _redirect(
+        self, redirected: list[tuple[PendingWrite, Moved]], written: list[PendingWrite]
+    ) -> None:
+        """Write at the servers that were named instead, until the names are another writer's."""
+        failed: set[Handle] = set()
+        for write, named in redirected:
+            if write.handle in failed:  # so that their order is kept
+                self._to_retry.append(write)
+                continue
+            try:
+                reply = self._visit(named, write)
+            except (redis.RedisError, OSError):
+                if (visit := self._visits.pop(named.host, None)) is not None:
+                    visit.close()
+                write.failed_attempts += 1
+                reply = named
+            if not isinstance(reply, redis.ResponseError):
+                written.append(write)
+            elif is_redirected(reply) or 'equal or smaller' in str(reply):
+                failed.add(write.handle)
+                self._to_retry.append(write)
+                self._paused_until = max(self._paused_until, time.monotonic() + REDIRECT_PAUSE_S)
+            else:
+                self._reject(write, reply)
+
+    def _visit(self, named: Moved, write: PendingWrite) -> Reply:
+        """Return the reply of the server that another one has named."""
+        if named.host not in self._visits:
+            self._visits[named.host] = self._address.visit(named.host)
+        visit = self._visits[named.host]
+        asking: list[Command] = [('ASKING',)] if isinstance(named, Ask) else []
+        reply = visit.pipe([*asking, write.command()])[-1]
+        if write.handle.expires_apart and not isinstance(reply, redis.ResponseError):
+            reply = visit.pipe([*asking, write.expiry()])[-1]
+        return reply
 
     def _watched(self, connection: Connection, expiring: list[PendingWrite]) -> list[PendingWrite]:
         """Return the writes whose names are no keys of another type, and remain so until then.
@@ -292,8 +390,9 @@ class Writer:
             self._queue.lose(write)
 
     def _retry(self, write: PendingWrite) -> None:
-        """Have a write tried again that the server has certainly not taken."""
-        write.entry_id = None
+        """Have a write tried again that the server has not taken this time."""
+        if not write.failed_attempts:  # else an earlier attempt may have stored it
+            write.entry_id = None
         self._to_retry.append(write)
 
     def _is_paused(self) -> bool:
@@ -377,6 +476,9 @@ class Writer:
         if state is not None and any(write.failed_attempts for write in entries):
             stored = count_stored(connection, entries, state)
         self._doubtful = deque(write for write in self._doubtful if write.handle.name != name)
+        if is_redirected(info):  # it is for another writer to find out
+            self._to_retry += entries
+            return
         written += entries[:stored]
         for write in entries[stored:]:
             if state is None:
@@ -387,7 +489,9 @@ class Writer:
                 self._retry(write)
 
 
-def _answers(connection: Connection, alone: int, expiring: int, entries: int) -> Iterator[Reply]:
+def _answers(
+    connection: Connection, alone: int, expiring: int, blocks: Iterable[int]
+) -> Iterator[Reply]:
     """Yield one reply to each write of a batch, in the order in which they were sent."""
     for _ in range(alone):
         yield connection.reply()
@@ -395,5 +499,5 @@ def _answers(connection: Connection, alone: int, expiring: int, entries: int) ->
         both = replies(connection, 2 * expiring)
         for written, expires in zip(both, both):
             yield written if isinstance(written, redis.ResponseError) else expires
-    if entries:
+    for entries in blocks:
         yield from replies(connection, entries)

@@ -14,7 +14,7 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 from redis_bridge.log_once import LogOnChange
-from redis_bridge.ports import SENTINEL_ROLE, RouteReport
+from redis_bridge.ports import SPARE_ROLES, RouteReport
 
 EVERY_S = 1.0
 
@@ -77,7 +77,7 @@ class Diagnostics:
         level = DiagnosticStatus.ERROR
         if not bad:
             level = DiagnosticStatus.OK
-        elif all(role.startswith(SENTINEL_ROLE) for role in bad):  # if too many are, others wait
+        elif all(role.startswith(SPARE_ROLES) for role in bad):  # if too many are, others wait
             level = DiagnosticStatus.WARN
         message = '; '.join(f'{role}: {text}' for role, text in bad.items())
         return self._status('Redis', level, message or 'connected', states)
