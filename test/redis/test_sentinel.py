@@ -23,12 +23,13 @@ from mappings import inbound, load
 from message_types import SCALAR
 from processes import end_all
 from rivals import Rival
-from sentinels import SERVICE, SentinelGroup, is_replica, url_by
+from sentinels import SERVICE, SentinelGroup, url_by
 from servers import (
     Proxy,
     Recorder,
     all_connected,
     free_port,
+    is_replica,
     make_certificate,
     request,
     tls_program,
