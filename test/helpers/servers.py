@@ -284,10 +284,10 @@ def _answers(client: redis.Redis) -> bool:
 def leave_claim(url: str, robot: str) -> None:
     """Leave the claim of a bridge that crashed on this machine: the next one need not wait.
 
-    A claim that is there stays; without a server (or with sentinels), or without the right,
+    A claim that is there stays; without a server (or with several), or without the right,
     nothing is left.
     """
-    if '+sentinel' in url:
+    if '+' in url.partition('://')[0]:
         return
     boot_id, namespace, *_ = own_process().split()
     gone = {OWNER: 'gone', PROCESS: f'{boot_id} {namespace} {NO_PID} 0'}
