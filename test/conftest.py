@@ -18,6 +18,7 @@ from servers import Proxy, Server, leave_claim, programs
 from redis_bridge.mapping.model import Heartbeat, LeaseConfig, RedisSettings
 from redis_bridge.redis_io.side import RedisSide, Timing
 
+LOG = logging.getLogger('redis_bridge.test')
 QUICK = Timing(
     connect_s=0.5, reply_s=1.0, ping_s=0.1, pings=3, retry_first_s=0.02, retry_max_s=0.1,
     denied_max_s=0.2, block_ms=100, check_s=0.2,
@@ -94,7 +95,7 @@ def redis_side_at() -> Iterator[object]:
             RedisSide(
                 RedisSettings(url=url, **settings),
                 robot,
-                log=logging.getLogger('redis_bridge.test'),
+                log=LOG,
                 presence=presence,
                 leases=leases,
                 timing=timing,
@@ -105,3 +106,26 @@ def redis_side_at() -> Iterator[object]:
     yield make
     for endpoints in made:
         endpoints.close(flush_s=0.1)
+
+
+@pytest.fixture
+def started_side_at() -> Iterator[object]:
+    """Give a function that starts RedisSide at a URL of several servers, with usual deadlines."""
+    made: list[RedisSide] = []
+
+    def start(url: str, **settings: object) -> RedisSide:
+        made.append(
+            RedisSide(
+                RedisSettings(url=url, **settings),
+                'robot1',
+                log=LOG,
+                presence=Heartbeat(every_ms=300, ttl_ms=1500),
+                timing=Timing(reply_s=2.0, retry_max_s=1.0),
+            )
+        )
+        made[-1].start(dict)
+        return made[-1]
+
+    yield start
+    for side in made:
+        side.close(flush_s=0.1)

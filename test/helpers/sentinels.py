@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import redis
-from servers import Server
+from servers import FileServer, Server, plain_client
 from support import eventually
 
 SERVICE = 'mymaster'
@@ -19,44 +18,6 @@ DOWN_AFTER_MS = (800, 800, 2000)
 FAILOVER_S = 20.0  # within which a failover is expected
 # Sentinels look and talk more often than they do by default, so that tests take seconds.
 QUICK = {'info-period': 300, 'publish-period': 200, 'ask-period': 200}
-
-
-class FileServer(Server):
-    """A server with a configuration file, where it keeps over restarts what sentinels set.
-
-    :param tls: the folder of its certificate, if it talks nothing but TLS.
-    """
-
-    def __init__(
-        self,
-        program: str,
-        folder: Path,
-        *lines: str,
-        flags: tuple[str, ...] = (),
-        tls: Path | None = None,
-    ) -> None:
-        super().__init__(program, folder)
-        self._tls = tls
-        ports = (f'port {self.port}',) if tls is None else (
-            'port 0', f'tls-port {self.port}', f'tls-cert-file {tls}/ca.pem',
-            f'tls-key-file {tls}/key.pem', f'tls-ca-cert-file {tls}/ca.pem',
-            'tls-auth-clients no', 'tls-replication yes',
-        )  # fmt: skip
-        self._lines = (*ports, 'bind 127.0.0.1', f'dir {folder}', *lines)
-        self._flags = flags
-
-    @property
-    def kwargs(self) -> dict[str, object]:
-        """What redis.Redis takes to connect."""
-        tls = {} if self._tls is None else {'ssl': True, 'ssl_ca_certs': f'{self._tls}/ca.pem'}
-        return {**super().kwargs, **tls}
-
-    def command(self) -> list[str]:
-        """Return what starts it."""
-        file = self.folder / 'server.conf'
-        if not file.exists():
-            file.write_text('\n'.join(self._lines) + '\n')
-        return [self.program, str(file), *self._flags]
 
 
 class SentinelGroup:
@@ -132,7 +93,7 @@ class SentinelGroup:
             state = self.state(sentinel)
             if state['flags'] != 'master' or state['num-other-sentinels'] != 2:
                 return False
-            with _client(sentinel) as client:
+            with plain_client(sentinel) as client:
                 replicas = client.sentinel_slaves(SERVICE)
             if [(one['flags'], one['master-link-status']) for one in replicas] != [
                 ('slave', 'ok')
@@ -142,7 +103,7 @@ class SentinelGroup:
 
     def state(self, sentinel: Server) -> dict:
         """Return what a sentinel says of the primary."""
-        with _client(sentinel) as client:
+        with plain_client(sentinel) as client:
             return client.sentinel_master(SERVICE)
 
     def primary(self) -> Server:
@@ -153,7 +114,7 @@ class SentinelGroup:
 
     def fail_over(self) -> None:
         """Begin a planned failover."""
-        with _client(self.sentinels[0]) as client:
+        with plain_client(self.sentinels[0]) as client:
             client.execute_command('SENTINEL', 'FAILOVER', SERVICE)
 
     def await_failover(self, old: Server) -> None:
@@ -161,7 +122,7 @@ class SentinelGroup:
         eventually(lambda: self.primary() is not old, FAILOVER_S)
 
     def _hurry(self, sentinel: Server) -> None:
-        with _client(sentinel) as client:
+        with plain_client(sentinel) as client:
             for name, value in QUICK.items():
                 with contextlib.suppress(redis.ResponseError):  # only from Redis 7.0 on
                     client.execute_command('SENTINEL', 'DEBUG', name, value)
@@ -170,16 +131,3 @@ class SentinelGroup:
 def url_by(*ports: int) -> str:
     """Return the URL of the primary by sentinels at these ports."""
     return f'redis+sentinel://{",".join(f"127.0.0.1:{port}" for port in ports)}/{SERVICE}/0'
-
-
-def is_replica(server: Server) -> bool:
-    """Return whether a server has become a replica."""
-    with _client(server) as db:
-        return db.execute_command('ROLE')[0] == b'slave'
-
-
-@contextlib.contextmanager
-def _client(server: Server) -> Iterator[redis.Redis]:
-    with server.client() as client:
-        yield client
-        client.connection_pool.disconnect()  # redis-py 4 leaves it to the collector

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import shutil
@@ -14,7 +15,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -29,6 +30,7 @@ from redis_bridge.redis_io.process import own_process
 from redis_bridge.redis_io.side import RedisSide
 
 NO_PID = (1 << 22) + 1  # beyond what Linux gives
+_PORTS = itertools.cycle(random.sample(range(20_000, 32_000), 12_000))
 
 
 class Recorder:
@@ -118,12 +120,12 @@ def tls_program(give_up: Callable[[str], None]) -> str:
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that is free now.
+    """Return a port of the loopback interface that is free now; a process gets each one once.
 
     It is none of those that the system gives to connections, so that none takes it meanwhile.
     """
     while True:
-        port = random.randrange(20_000, 32_000)
+        port = next(_PORTS)
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(('127.0.0.1', port))
             return port
@@ -197,6 +199,10 @@ class Server:
             self._process.wait()
             self._process = None
 
+    def runs(self) -> bool:
+        """Return whether it was started, and not killed."""
+        return self._process is not None
+
     def restart(self) -> None:
         """Kill the server and start it again on the same port."""
         self.kill()
@@ -214,6 +220,58 @@ class Server:
         self.kill()
 
 
+class FileServer(Server):
+    """A server with a configuration file, where sentinels write what they set.
+
+    :param tls: the folder of its certificate, if it talks nothing but TLS.
+    """
+
+    def __init__(
+        self,
+        program: str,
+        folder: Path,
+        *lines: str,
+        flags: tuple[str, ...] = (),
+        tls: Path | None = None,
+    ) -> None:
+        super().__init__(program, folder)
+        self._tls = tls
+        ports = (f'port {self.port}',) if tls is None else (
+            'port 0', f'tls-port {self.port}', f'tls-cert-file {tls}/ca.pem',
+            f'tls-key-file {tls}/key.pem', f'tls-ca-cert-file {tls}/ca.pem',
+            'tls-auth-clients no', 'tls-replication yes',
+        )  # fmt: skip
+        self._lines = (*ports, 'bind 127.0.0.1', f'dir {folder}', *lines)
+        self._flags = flags
+
+    @property
+    def kwargs(self) -> dict[str, object]:
+        """What redis.Redis takes to connect."""
+        tls = {} if self._tls is None else {'ssl': True, 'ssl_ca_certs': f'{self._tls}/ca.pem'}
+        return {**super().kwargs, **tls}
+
+    def command(self) -> list[str]:
+        """Return what starts it."""
+        file = self.folder / 'server.conf'
+        if not file.exists():
+            file.write_text('\n'.join(self._lines) + '\n')
+        return [self.program, str(file), *self._flags]
+
+
+@contextlib.contextmanager
+def plain_client(server: Server) -> Iterator[redis.Redis]:
+    """Give a client of a server, and close it."""
+    with server.client() as client:
+        yield client
+        client.connection_pool.disconnect()  # redis-py 4 leaves it to the collector
+
+
+def is_replica(server: Server) -> bool:
+    """Return whether a server has become a replica."""
+    with plain_client(server) as db:
+        return db.execute_command('ROLE')[0] == b'slave'
+
+
 def _answers(client: redis.Redis) -> bool:
     try:
         return bool(client.ping())
@@ -226,10 +284,10 @@ def _answers(client: redis.Redis) -> bool:
 def leave_claim(url: str, robot: str) -> None:
     """Leave the claim of a bridge that crashed on this machine: the next one need not wait.
 
-    A claim that is there stays; without a server (or with sentinels), or without the right,
+    A claim that is there stays; without a server (or with several), or without the right,
     nothing is left.
     """
-    if '+sentinel' in url:
+    if '+' in url.partition('://')[0]:
         return
     boot_id, namespace, *_ = own_process().split()
     gone = {OWNER: 'gone', PROCESS: f'{boot_id} {namespace} {NO_PID} 0'}
@@ -253,8 +311,7 @@ class Proxy:
         self.port = self._listener.getsockname()[1]
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._lock = threading.Lock()
-        self._flowing = threading.Event()
-        self._flowing.set()
+        self._gates: dict[str, threading.Event] = {}  # by who connects; '': everybody
         self._lose_reply_to: bytes | None = None
         self.lost_replies = 0
         self.delay_s = 0.0
@@ -271,13 +328,16 @@ class Proxy:
         """Let the next bytes with `command` through, and cut the connection before the reply."""
         self._lose_reply_to = command
 
-    def stall(self) -> None:
-        """Let nothing through, either way, and keep the connections open."""
-        self._flowing.clear()
+    def stall(self, source: str = '') -> None:
+        """Let nothing through, either way, and keep the connections open.
 
-    def flow(self) -> None:
+        :param source: of connections from this address alone.
+        """
+        self._gate(source).clear()
+
+    def flow(self, source: str = '') -> None:
         """Undo `stall`."""
-        self._flowing.set()
+        self._gate(source).set()
 
     def lead_to(self, port: int) -> None:
         """Lead to another server from now on, as an address that moves does."""
@@ -296,10 +356,20 @@ class Proxy:
         """Break all connections and take no more."""
         _break(self._listener)
         self._listener.close()
-        self.flow()
+        with self._lock:
+            gates = list(self._gates.values())
+        for gate in gates:
+            gate.set()
         self.cut()
         for thread in self._threads:
             thread.join(5)
+
+    def _gate(self, source: str) -> threading.Event:
+        with self._lock:
+            if source not in self._gates:
+                self._gates[source] = threading.Event()
+                self._gates[source].set()
+            return self._gates[source]
 
     def _accept(self) -> None:
         while True:
@@ -333,8 +403,10 @@ class Proxy:
         losing: threading.Event,
     ) -> None:
         with contextlib.suppress(OSError):
+            gates = [self._gate(whose) for whose in ('', pair[0].getpeername()[0])]
             while data := source.recv(1 << 16):
-                self._flowing.wait()
+                for gate in gates:
+                    gate.wait()
                 time.sleep(self.delay_s if to_server else self.delay_s + self.delay_back_s)
                 if to_server and self._lose_reply_to and self._lose_reply_to in data:
                     self._lose_reply_to = None

@@ -6,57 +6,27 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import redis
-from fakes import FakeRos
-from mappings import inbound, load
-from message_types import SCALAR
+from guarded import AFTER_MS, seconds_to_stop
 from processes import end_all
 from rivals import Rival
-from sentinels import SERVICE, SentinelGroup, is_replica, url_by
-from servers import (
-    Proxy,
-    Recorder,
-    all_connected,
-    free_port,
-    make_certificate,
-    request,
-    tls_program,
-)
+from sentinels import SERVICE, SentinelGroup, url_by
+from servers import Proxy, all_connected, free_port, is_replica, make_certificate, tls_program
 from support import eventually
+from traffic import Commander, Traffic, bridge_connections
 
 from redis_bridge import Client
-from redis_bridge.bridge.bridge import Bridge
 from redis_bridge.cli.main import main
-from redis_bridge.counters import Counters
 from redis_bridge.errors import RedisError
-from redis_bridge.mapping import topic_names
-from redis_bridge.mapping.model import (
-    ChannelSinkConfig,
-    ChannelSourceConfig,
-    Heartbeat,
-    KeySinkConfig,
-    KeySourceConfig,
-    Login,
-    RedisSettings,
-    StreamSinkConfig,
-    StreamSourceConfig,
-    Tls,
-)
-from redis_bridge.messages import cdr_write
-from redis_bridge.ports import Write
-from redis_bridge.protocol.meta import Meta
-from redis_bridge.redis_io.side import RedisSide, Timing
+from redis_bridge.mapping.model import Login, Tls
 
 LOG = logging.getLogger('redis_bridge.test')
 FOUND_S = (
@@ -76,212 +46,6 @@ def calm_group(server_program: str, tmp_path_factory) -> Iterator[SentinelGroup]
     """Give one for all tests without a failover."""
     with SentinelGroup(server_program, tmp_path_factory.mktemp('calm')) as group:
         yield group
-
-
-@pytest.fixture
-def side_at() -> Iterator[Callable[..., RedisSide]]:
-    """Give a function that starts the Redis side of a bridge."""
-    made: list[RedisSide] = []
-
-    def start(url: str, **settings: Any) -> RedisSide:
-        side = RedisSide(
-            RedisSettings(url, **settings),
-            'robot1',
-            log=LOG,
-            presence=Heartbeat(every_ms=300, ttl_ms=1500),
-            timing=Timing(reply_s=2.0, retry_max_s=1.0),
-        )
-        made.append(side)
-        side.start(dict)
-        return side
-
-    yield start
-    for side in made:
-        side.close(flush_s=0.1)
-
-
-class Out:
-    """A sink with numbered samples."""
-
-    def __init__(self, side: RedisSide, config: Any) -> None:
-        self.name = config.name
-        self.counters = Counters()
-        self._side = side
-        self._sink = side.open_sink(config, self.counters)
-
-    def write(self, number: int) -> None:
-        meta = Meta(self._side.origin, number, self._side.now())
-        self._sink.write([Write(b'%d' % number, meta)])
-
-    def dropped(self) -> int:
-        return sum(self.counters.snapshot()['dropped'].values())
-
-
-class Timed(Recorder):
-    """A receiver that notes when each number came."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.numbers: list[int] = []
-        self.at: list[float] = []
-
-    def receive(self, arrivals: list[Any]) -> None:
-        super().receive(arrivals)
-        for arrival in arrivals:
-            self.numbers.append(json.loads(arrival.payload)['n'])
-            self.at.append(time.monotonic())
-
-
-class Heard:
-    """What a client's watch of a channel yields."""
-
-    def __init__(self, client: Client, name: str) -> None:
-        self.numbers: list[int] = []
-        self.notices: list[Any] = []
-        self._watch = client.watch(name, kind='channel', raw=True, on_notice=self.notices.append)
-        self._thread = threading.Thread(target=self._read)
-        self._thread.start()
-
-    def _read(self) -> None:
-        for update in self._watch:
-            self.numbers.append(int(update.value))
-
-    def close(self) -> None:
-        self._watch.close()
-        self._thread.join()
-
-
-class Traffic:
-    """Numbered messages both ways, all the time, and the checks of what became of them."""
-
-    def __init__(self, side: RedisSide, url: str) -> None:
-        eventually(lambda: side.why_closed() is None)
-        self.side = side
-        self.client = Client(url)
-        self.outs = [
-            Out(side, config)
-            for config in (
-                StreamSinkConfig('out:s', encoding='json'),
-                StreamSinkConfig('out:r', encoding='json', durability='replicated'),
-                KeySinkConfig('out:k', encoding='json'),
-                ChannelSinkConfig('out:c', encoding='json'),
-            )
-        ]
-        self.ins = {
-            'channel': Timed(), 'stream': Timed(), 'key': Timed(), 'group': Timed(),
-        }  # fmt: skip
-        configs = {
-            'channel': ChannelSourceConfig('in:c'),
-            'stream': StreamSourceConfig('in:s', 'new'),
-            'key': KeySourceConfig('in:k'),
-            'group': StreamSourceConfig('in:g', 'group', 'g'),
-        }
-        side.want([request(configs[kind], self.ins[kind]) for kind in configs])
-        self.heard = Heard(self.client, 'out:c')
-        eventually(lambda: all_connected(side))
-        self.sent = 0
-        self.acknowledged: dict[str, list[int]] = {kind: [] for kind in self.ins}
-        self._ended = threading.Event()
-        self._threads = [threading.Thread(target=work) for work in (self._write, self._publish)]
-        for thread in self._threads:
-            thread.start()
-
-    def _write(self) -> None:
-        while not self._ended.wait(0.01):
-            self.sent += 1
-            for out in self.outs:
-                out.write(self.sent)
-
-    def _publish(self) -> None:
-        number = 0
-        names = {'channel': 'in:c', 'stream': 'in:s', 'key': 'in:k', 'group': 'in:g'}
-        kinds = {'channel': 'channel', 'stream': 'stream', 'key': 'key', 'group': 'stream'}
-        while not self._ended.wait(0.01):
-            number += 1
-            for kind, name in names.items():
-                try:
-                    heard = self.client.publish(name, {'n': number}, kind=kinds[kind])
-                except RedisError:
-                    continue
-                if heard:
-                    self.acknowledged[kind].append(number)
-
-    def flows(self) -> None:
-        """Wait until something new comes out of everything."""
-        before = {kind: len(each.numbers) for kind, each in self.ins.items()}
-        heard, sent = len(self.heard.numbers), self.sent
-        carried = [out.counters.snapshot()['carried'] for out in self.outs]
-        eventually(
-            lambda: (
-                all(len(self.ins[kind].numbers) > before[kind] + 20 for kind in self.ins)
-                and len(self.heard.numbers) > heard + 20
-                and all(
-                    out.counters.snapshot()['carried'] > was + 20
-                    for out, was in zip(self.outs, carried)
-                )
-                and self.sent > sent
-            ),
-            FOUND_S * 2,
-        )
-
-    def end(self) -> None:
-        """Send no more."""
-        self._ended.set()
-        for thread in self._threads:
-            thread.join()
-
-    def close(self) -> None:
-        """End all threads."""
-        self.end()
-        self.heard.close()
-        self.client.close()
-
-    def longest_pauses_s(self, since: float) -> dict[str, float]:
-        """Return the longest time without arrivals that ended after a moment, by kind."""
-        return {
-            kind: round(max(
-                later - earlier
-                for earlier, later in zip(each.at, each.at[1:])
-                if later > since
-            ), 2)
-            for kind, each in self.ins.items()
-        }  # fmt: skip
-
-    def check(self, db: redis.Redis) -> None:
-        """Check all numbers against what the primary has by now."""
-        memory, replicated, key, channel = self.outs
-        everything = list(range(1, self.sent + 1))
-        for out in (memory, replicated):  # restored from what the bridge remembers
-            eventually(lambda out=out: stored(db, out.name) == everything)
-            assert out.dropped() == 0
-        eventually(lambda: db.get(key.name) == b'%d' % self.sent)
-        heard = self.heard.numbers
-        eventually(lambda: heard[-1] == self.sent)
-        assert heard == sorted(set(heard))
-        if len(heard) + channel.dropped() < self.sent:
-            assert 'gap' in [notice.event for notice in self.heard.notices]
-        for kind, each in self.ins.items():
-            last = self.acknowledged[kind][-1]
-            eventually(lambda each=each, last=last: each.numbers[-1] >= last)
-            missing = set(self.acknowledged[kind]) - set(each.numbers)
-            if kind == 'key':  # it may step back to what the new primary has
-                assert all(one != other for one, other in zip(each.numbers, each.numbers[1:]))
-            else:
-                assert each.numbers == sorted(set(each.numbers)), kind
-            assert kind in ('key', 'group') or not missing or each.gaps, (kind, missing)
-        there = {json.loads(fields[b'data'])['n'] for _, fields in db.xrange('in:g')}
-        assert there <= set(self.ins['group'].numbers)
-
-
-def stored(db: redis.Redis, name: str) -> list[int]:
-    return [int(fields[b'data']) for _, fields in db.xrange(name)]
-
-
-def bridge_connections(server: Any) -> list[str]:
-    with server.client() as db:
-        names = [one['name'] for one in db.client_list()]
-        db.connection_pool.disconnect()
-    return [name for name in names if name.startswith('redis_bridge:')]
 
 
 def kill(group: SentinelGroup) -> None:
@@ -326,13 +90,13 @@ def restart_all(group: SentinelGroup) -> None:
     'fault', [kill, stop, plan, demote, restart_all], ids=lambda f: f.__name__
 )
 def test_nothing_is_lost_unreported_or_doubled_over_a_failover(
-    fault, group, side_at, record_property
+    fault, group, started_side_at, record_property
 ):
     first = Proxy(group.sentinels[0].port)
     url = url_by(first.port, *(sentinel.port for sentinel in group.sentinels[1:]))
-    side = side_at(url)
+    side = started_side_at(url)
     with contextlib.closing(first), contextlib.closing(Traffic(side, url)) as traffic:
-        traffic.flows()
+        traffic.flows(FOUND_S * 2)
         unheard = f'sentinel 127.0.0.1:{first.port}'
         if fault is kill:
             first.stall()
@@ -340,8 +104,8 @@ def test_nothing_is_lost_unreported_or_doubled_over_a_failover(
         old = group.primary()
         begun = time.monotonic()
         fault(group)
-        traffic.flows()
-        pauses = traffic.longest_pauses_s(begun)
+        traffic.flows(FOUND_S * 2)
+        pauses = traffic.lanes[0].longest_pauses_s(begun)
         record_property('longest_pauses_s', pauses)
         LOG.info('%s: longest pauses %s', fault.__name__, pauses)
         assert max(pauses.values()) < FOUND_S, pauses
@@ -353,17 +117,17 @@ def test_nothing_is_lost_unreported_or_doubled_over_a_failover(
             old.thaw()
             eventually(lambda: is_replica(old))
             assert bridge_connections(old) == []
-            traffic.flows()
+            traffic.flows(FOUND_S * 2)
         traffic.end()
         with group.primary().client() as db:
             traffic.check(db)
             db.connection_pool.disconnect()
 
 
-def test_a_bridge_waits_while_a_failover_could_go_unnoticed(calm_group, side_at):
+def test_a_bridge_waits_while_a_failover_could_go_unnoticed(calm_group, started_side_at):
     proxies = [Proxy(sentinel.port) for sentinel in calm_group.sentinels]
     try:
-        side = side_at(url_by(*(proxy.port for proxy in proxies)))
+        side = started_side_at(url_by(*(proxy.port for proxy in proxies)))
         eventually(lambda: side.why_closed() is None)
         proxies[0].stall()
         eventually(lambda: list(side.states().values()).count('connected') < len(side.states()))
@@ -382,60 +146,15 @@ def test_a_bridge_waits_while_a_failover_could_go_unnoticed(calm_group, side_at)
 
 
 def test_the_dead_man_stops_the_robot_long_before_a_failover_ends(group, tmp_path):
-    route = 'channel: c, topic: /speed, type: pkg/Scalar, encoding: json'
-    text = inbound(
-        f'{route}, stop: {{after_ms: 300, message: {{}}}}',
-        'presence: {every_ms: 300, ttl_ms: 1500}',
-    )
-    mapping = load(tmp_path, text, redis_url=group.url)
-    side = RedisSide(
-        mapping.redis, mapping.robot, log=LOG, presence=mapping.presence, timing=Timing()
-    )
-    ros = FakeRos(SCALAR)
-    stop = cdr_write.writer(SCALAR)({'data': 0.0})
-    bridge = Bridge(mapping, ros, side, log=LOG, resolve=topic_names.resolver(), distro='kilted')
-    with bridge, Client(group.url) as client:
-        (publisher,) = ros.publishers.values()
-
-        def command() -> int:
-            client.publish('c', {'data': 1.0})
-            return len(publisher.published) > 5
-
-        eventually(command, every=0.02)
-        group.primary().freeze()
-        begun = time.monotonic()
-        eventually(lambda: stop in publisher.published, every=0.005)
-        assert time.monotonic() - begun < 0.3 + 0.3
-    side.close()
+    took_s = seconds_to_stop(tmp_path, group.url, lambda: group.primary().freeze())
+    assert took_s < AFTER_MS / 1000 + 0.3
 
 
 # --- one bridge per name -------------------------------------------------------------------------
-class Commander:
-    """Publishes numbers to the primary's channel, as the sentinels name it."""
-
-    def __init__(self, url: str) -> None:
-        self._client = Client(url)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._send)
-        self._thread.start()
-
-    def _send(self) -> None:
-        number = 0
-        while not self._ended.wait(0.01):
-            number += 1
-            with contextlib.suppress(RedisError):
-                self._client.publish('c', number, kind='channel', encoding='text')
-
-    def close(self) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._client.close()
-
-
 def test_never_do_two_bridges_with_one_name_work_on_both_sides_of_a_failover(group, tmp_path):
     where = SimpleNamespace(url=group.url)
     made: list[Rival] = []
-    commander = Commander(group.url)
+    commander = Commander(group.url, 'c')
     try:
         made.append(Rival(where, tmp_path))
         made[0].goes_on()
@@ -513,7 +232,9 @@ def test_a_client_works_with_one_of_three_sentinels(calm_group):
         assert client.get('k') == {'a': 1}
 
 
-def test_servers_and_sentinels_have_logins_of_their_own(server_program, tmp_path, side_at, capsys):
+def test_servers_and_sentinels_have_logins_of_their_own(
+    server_program, tmp_path, started_side_at, capsys
+):
     server_file, sentinel_file = tmp_path / 'server.txt', tmp_path / 'sentinels.txt'
     server_file.write_text('hunter2\n')
     sentinel_file.write_text('hunter3\n')
@@ -525,7 +246,7 @@ def test_servers_and_sentinels_have_logins_of_their_own(server_program, tmp_path
         password='hunter2',
         sentinel_password='hunter3',
     ) as group:
-        side = side_at(
+        side = started_side_at(
             group.url,
             password_file=str(server_file),
             sentinel=Login(password_file=str(sentinel_file)),
@@ -553,12 +274,12 @@ def test_servers_and_sentinels_have_logins_of_their_own(server_program, tmp_path
             assert f'127.0.0.1:{port}: ' in text
 
 
-def test_tls_reaches_servers_and_sentinels(tmp_path, side_at):
+def test_tls_reaches_servers_and_sentinels(tmp_path, started_side_at):
     give_up = pytest.fail if os.environ.get('CI') else pytest.skip  # CI installs what is needed
     program = tls_program(give_up)
     make_certificate(tmp_path)
     with SentinelGroup(program, tmp_path / 'group', tls=tmp_path) as group:
-        side = side_at(group.url, tls=Tls(ca=str(tmp_path / 'ca.pem')))
+        side = started_side_at(group.url, tls=Tls(ca=str(tmp_path / 'ca.pem')))
         eventually(lambda: all_connected(side))
         old = group.primary()
         group.fail_over()
