@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import redis
 from redis.crc import key_slot
 from servers import FileServer, Proxy, free_port, plain_client
 from support import eventually
@@ -203,6 +204,16 @@ class ClusterGroup:
         """The URL of the cluster."""
         url = url_by(*(node.seen_ports[0] for node in self.nodes))
         return url if self._tls is None else url.replace('redis', 'rediss', 1)
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[redis.RedisCluster]:
+        """Give a plain client of the cluster, and close it."""
+        node = next(node for node in self.nodes if node.answers())
+        client = redis.RedisCluster(**{**node.kwargs, 'port': node.seen_ports[0]})
+        yield client
+        for each in client.get_nodes():
+            each.redis_connection.connection_pool.disconnect()
+        client.close()
 
     def primaries(self) -> list[ClusterNode]:
         """Return the nodes that own slots."""
