@@ -346,7 +346,7 @@ class Cluster:
         self._slots: dict[int, SlotAddress] = {}
         self._reactions: list[WeakMethod[Callable[[], None]]] = []
         self._epoch = -1
-        self._map: Reply = None  # the reply to CLUSTER SLOTS that counts now
+        self._map: dict[Host, list[Span]] | None = None  # what the primaries hold
         self._seeds = url.hosts
         self._nodes = {host: Node(host, first, log) for host in url.hosts}
         self._next = 0  # counts the looks
@@ -459,13 +459,13 @@ class Cluster:
     def _take(self, epoch: int, asked: Host, slots: Reply) -> None:
         """Take a map of slots; let everybody follow who is concerned."""
         self._epoch = epoch
-        if slots == self._map:
-            return
-        is_first, self._map = self._map is None, slots
         spans: dict[Host, list[Span]] = {}
-        for first, last, (name, port, *_), *_ in slots:
+        for first, last, (name, port, *_) in sorted(row[:3] for row in slots):
             host = (name.decode() if name else asked[0], int(port))
             spans.setdefault(host, []).append((first, last))
+        if spans == self._map:
+            return
+        is_first, self._map = self._map is None, spans
         self._assign(spans)
         self._follow_nodes({*spans})
         moving = [*self._shards, *self._slots.values()]
