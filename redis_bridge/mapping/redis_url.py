@@ -117,6 +117,8 @@ def parse(url: str) -> RedisUrl:
         )
     database = query.pop('db', '') or '/'.join(names) or '0'
     if not (database.isascii() and database.isdecimal() and len(database) < 10):
+        if is_cluster:
+            raise RedisUrlError(f'expected no database at the end of the url, as in {_CLUSTER}')
         raise RedisUrlError(
             'expected the number of a database at the end of the url, as in '
             + (_SENTINEL if is_sentinel else 'redis://host:6379/0')

@@ -4,9 +4,9 @@
 """The roster in Redis: which robots are online, and each change of that.
 
 The channel `redis_bridge:fleet` carries a JSON object per change, and the hash of the same name
-has the last one of each robot. The sorted set `redis_bridge:fleet:due` has the robots that are
-online, with the time at which the claim of each runs out unless it is renewed (seconds since 1970
-by the Redis server's clock).
+has the last one of each robot. The sorted set `redis_bridge:{redis_bridge:fleet}:due`, which is in
+the same slot of a Redis Cluster, has the robots that are online, with the time at which the claim
+of each runs out unless it is renewed (seconds since 1970 by the Redis server's clock).
 """
 
 from __future__ import annotations

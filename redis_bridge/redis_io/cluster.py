@@ -55,6 +55,7 @@ PATIENCE_S = 0.5
 AWAY_S = 2.0  # for which such a node is not tried again
 REDIRECTIONS = 5
 REDIRECT_PAUSE_S = 0.05
+DOWN = 'is down: slots have no primary, or a primary hears too few others'
 PLACE_OF_TIME = keys.FLEET  # the primary that holds this name keeps the time for all
 
 
@@ -346,12 +347,13 @@ class Cluster:
         self._slots: dict[int, SlotAddress] = {}
         self._reactions: list[WeakMethod[Callable[[], None]]] = []
         self._epoch = -1
-        self._map: Reply = None  # the reply to CLUSTER SLOTS that counts now
+        self._map: dict[Host, list[Span]] | None = None  # what the primaries hold
         self._seeds = url.hosts
         self._nodes = {host: Node(host, first, log) for host in url.hosts}
         self._next = 0  # counts the looks
         self._ask_first: Host | None = None  # a server that was named as the holder of a slot
         self._log = log
+        self._state = LogOnChange(log, 'the cluster')
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._has_looked = threading.Event()
@@ -395,6 +397,8 @@ class Cluster:
 
     def why_unknown(self) -> str:
         """Return why no primaries are known."""
+        if any(node.is_down for node in self._nodes.values()):
+            return f'the cluster {DOWN}'
         problems = (f'{node}: {node.problem}' for node in self._nodes.values() if node.problem)
         return f'no node of the cluster answers: {"; ".join(problems) or "closed"}'
 
@@ -441,6 +445,8 @@ class Cluster:
         if len(older) * 2 > len(nodes):  # the cluster was made anew
             epoch, node, slots = max(older, key=lambda each: each[0])
             self._take(epoch, node.host, slots)
+        elif any(node.is_down for node in nodes):
+            self._state.update(DOWN, logging.WARNING)
 
     def _in_turn(self) -> list[Node]:
         """Return the nodes in the order to ask: those that did not answer come last.
@@ -459,13 +465,14 @@ class Cluster:
     def _take(self, epoch: int, asked: Host, slots: Reply) -> None:
         """Take a map of slots; let everybody follow who is concerned."""
         self._epoch = epoch
-        if slots == self._map:
-            return
-        is_first, self._map = self._map is None, slots
+        self._state.update('is up')
         spans: dict[Host, list[Span]] = {}
-        for first, last, (name, port, *_), *_ in slots:
+        for first, last, (name, port, *_) in sorted(row[:3] for row in slots):
             host = (name.decode() if name else asked[0], int(port))
             spans.setdefault(host, []).append((first, last))
+        if spans == self._map:
+            return
+        is_first, self._map = self._map is None, spans
         self._assign(spans)
         self._follow_nodes({*spans})
         moving = [*self._shards, *self._slots.values()]
@@ -532,7 +539,8 @@ class Node:
 
     def __init__(self, host: Host, address: Shard, log: logging.Logger) -> None:
         self.host = host
-        self.problem: str | None = None
+        self.problem: str | None = None  # why it does not answer
+        self.is_down = False  # it answers, and says so of the cluster
         self._address = address
         self._connection: Connection | None = None
         self._state = LogOnChange(log, f'{CLUSTER_ROLE}{self}')
@@ -541,7 +549,7 @@ class Node:
         return host_text(self.host)
 
     def ask(self) -> tuple[int, Reply] | None:
-        """Return the epoch of the cluster, and the reply to CLUSTER SLOTS; None if it is away."""
+        """Return the epoch of the cluster, and the reply to CLUSTER SLOTS; None if it cannot."""
         try:
             if self._connection is None:
                 self._connection = self._address.visit(self.host)
@@ -550,13 +558,9 @@ class Node:
                 self._connection.pipe([('CLUSTER', 'INFO'), ('CLUSTER', 'SLOTS')]),
             )
             about = parse_info(info)
-            if about.get(b'cluster_state') != b'ok':
-                raise redis.ConnectionError(
-                    'it says that the cluster is down: too few primaries answer it, or slots '
-                    'have none'
-                )
         except (redis.RedisError, OSError) as error:
             self.close()
+            self.is_down = False
             text = self._address.redact(error)
             if isinstance(error, redis.ResponseError) and code_of(error) == 'ERR':
                 text = 'it is no node of a cluster: use redis:// for a single server'
@@ -565,7 +569,9 @@ class Node:
             return None
         self.problem = None
         self._state.update('answers')
-        return int(about[b'cluster_current_epoch']), slots
+        # One that is cut off from most others says this too, and does not know who took its place.
+        self.is_down = about.get(b'cluster_state') != b'ok'
+        return None if self.is_down else (int(about[b'cluster_current_epoch']), slots)
 
     def close(self) -> None:
         """Close its connection, which `ask` opens again."""

@@ -85,6 +85,9 @@ class RedisSide:
             robot, boot, presence, topology.quick, self._clock,
             health=self._health, log=log, on_change=self._on_change,
         )  # fmt: skip
+        self._lock = threading.Lock()  # over what is wanted
+        self._is_started = False
+        self._closed = False
         self._writers: dict[tuple[Address, bool], Writer] = {}
         self._writer_of(keys.robot_key(robot), False)  # there is one, whatever the routes are
         node_of, reader_of = topology.node_of, topology.reader_of
@@ -123,9 +126,6 @@ class RedisSide:
         self._wanted: Collection[SourceRequest] = ()
         self._discovered: Collection[ChannelsRequest] = ()
         self._registry: Registry | None = None
-        self._lock = threading.Lock()  # over what is wanted
-        self._is_started = False
-        self._closed = False
         topology.on_change(self._spread_anew)
 
     def now(self) -> float:

@@ -127,6 +127,10 @@ class Source(Generic[R]):
                 lambda: asked <= self._errors.keys(), max(0.0, deadline - time.monotonic())
             )
 
+    def is_known(self, receiver: R) -> bool:
+        """Return whether a receiver's name is read, or cannot be."""
+        return receiver in self._errors
+
     def wait_until_left(self, receivers: Iterable[R], deadline: float) -> bool:
         """Return whether, by then, nothing more is handed on to these, which it does not read."""
         left = set(receivers)

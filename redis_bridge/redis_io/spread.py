@@ -97,7 +97,7 @@ class Spread(Generic[R]):
             for receiver in receivers:
                 before = self._readers.get(receiver, source)
                 readers[receiver] = source
-                if before is not source:
+                if before is not source and before.is_known(receiver):
                     came.setdefault(source, []).append(name)
                     left.setdefault(before, []).append(receiver)
         self._readers = readers

@@ -209,7 +209,7 @@ class Writer:
         return not self._address.is_needed() and not self._queue
 
     def _parts(self, batch: list[PendingWrite]) -> list[list[PendingWrite]]:
-        """Return a batch in parts: what is watched, because it expires apart, takes one slot each."""
+        """Return a batch in parts: what expires apart is watched, in one slot at a time."""
         slots: dict[int | None, list[PendingWrite]] = {}
         for write in batch:
             if write.handle.expires_apart:

@@ -40,29 +40,33 @@ ERRORS = [
     (
         'version: 1\nredis: {url: localhost}',
         'm.yaml:2: redis.url: expected a url such as redis://host:6379/0, '
-        'rediss://host:6379/0, unix:///path?db=0 or '
-        'redis+sentinel://host1:26379,host2:26379/mymaster/0 (percent-encode special '
+        'rediss://host:6379/0, unix:///path?db=0, '
+        'redis+sentinel://host1:26379,host2:26379/mymaster/0 or '
+        'redis+cluster://host1:6379,host2:6379 (percent-encode special '
         'characters in a user name or password)',
     ),
     (
         'version: 1\nredis: {url: "rdis://h"}',
         'm.yaml:2: redis.url: expected a url such as redis://host:6379/0, '
-        'rediss://host:6379/0, unix:///path?db=0 or '
-        'redis+sentinel://host1:26379,host2:26379/mymaster/0 (percent-encode special '
+        'rediss://host:6379/0, unix:///path?db=0, '
+        'redis+sentinel://host1:26379,host2:26379/mymaster/0 or '
+        'redis+cluster://host1:6379,host2:6379 (percent-encode special '
         "characters in a user name or password), did you mean 'redis'?",
     ),
     (
         'version: 1\nredis: {url: "redis://"}',
         'm.yaml:2: redis.url: expected a url such as redis://host:6379/0, '
-        'rediss://host:6379/0, unix:///path?db=0 or '
-        'redis+sentinel://host1:26379,host2:26379/mymaster/0 (percent-encode special '
+        'rediss://host:6379/0, unix:///path?db=0, '
+        'redis+sentinel://host1:26379,host2:26379/mymaster/0 or '
+        'redis+cluster://host1:6379,host2:6379 (percent-encode special '
         'characters in a user name or password)',
     ),
     (
         'version: 1\nredis: {url: "redis://h:99999"}',
         'm.yaml:2: redis.url: expected a url such as redis://host:6379/0, '
-        'rediss://host:6379/0, unix:///path?db=0 or '
-        'redis+sentinel://host1:26379,host2:26379/mymaster/0 (percent-encode special '
+        'rediss://host:6379/0, unix:///path?db=0, '
+        'redis+sentinel://host1:26379,host2:26379/mymaster/0 or '
+        'redis+cluster://host1:6379,host2:6379 (percent-encode special '
         'characters in a user name or password)',
     ),
     (
@@ -84,8 +88,9 @@ ERRORS = [
         'redis+sentinel://host1:26379,host2:26379/mymaster/0',
     ),
     (
-        'version: 1\nredis: {url: "redis+cluster://h"}',
-        'm.yaml:2: redis.url: redis+cluster:// is not yet supported',
+        'version: 1\nredis: {url: "redis+cluster://h/1"}',
+        'm.yaml:2: redis.url: a cluster has database 0 alone, as in '
+        'redis+cluster://host1:6379,host2:6379: got 1',
     ),
     (
         'version: 1\nredis: {tls: {ca: x}}',

@@ -91,7 +91,7 @@ the bridge itself writes
   redis_bridge:robot:r1                    the claim on the name, heartbeat, status
   redis_bridge:described:r1                the list of what is described
   redis_bridge:fleet                       the roster of all robots, as a hash and as a channel
-  redis_bridge:fleet:due                   when the robots that are online count as lost
+  redis_bridge:{redis_bridge:fleet}:due    when the robots that are online count as lost
   redis_bridge:lease:{dock-1}              who holds the lease
   redis_bridge:lease:{dock-1}:token        its last fencing token
   redis_bridge:lease:{dock-1}:line         who waits for it

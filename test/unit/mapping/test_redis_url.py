@@ -48,6 +48,16 @@ SECRET = 'hunter2'
             RedisUrl('rediss+sentinel', (('a', 26379),), service='mymaster', database=3),
             'rediss+sentinel://a:26379/mymaster/3',
         ),
+        (
+            'redis+cluster://u:p@a,b:7000',
+            RedisUrl('redis+cluster', (('a', 6379), ('b', 7000)), username='u', password='p'),
+            'redis+cluster://a:6379,b:7000',
+        ),
+        (
+            'rediss+cluster://a/0',
+            RedisUrl('rediss+cluster', (('a', 6379),)),
+            'rediss+cluster://a:6379',
+        ),
         ('unix:///run/re%20dis', RedisUrl('unix', path='/run/re dis'), 'unix:///run/re dis'),
         (
             'unix://u:p@/run/redis?db=3',
@@ -72,9 +82,10 @@ def test_a_repr_shows_no_password(url):
 
 
 SENTINEL = 'redis+sentinel://host1:26379,host2:26379/mymaster/0'
+CLUSTER = 'redis+cluster://host1:6379,host2:6379'
 NOT_A_URL = (
-    'expected a url such as redis://host:6379/0, rediss://host:6379/0, unix:///path?db=0 or '
-    f'{SENTINEL} (percent-encode special characters in a user name or password)'
+    'expected a url such as redis://host:6379/0, rediss://host:6379/0, unix:///path?db=0, '
+    f'{SENTINEL} or {CLUSTER} (percent-encode special characters in a user name or password)'
 )
 NO_DATABASE = 'expected the number of a database at the end of the url, as in redis://host:6379/0'
 
@@ -106,7 +117,8 @@ NO_DATABASE = 'expected the number of a database at the end of the url, as in re
         ('unix:///', 'expected unix:///path/of/the/socket, with three slashes'),
         (
             f'redis://:{SECRET}@a,b',
-            f'redis:// takes one host; several are sentinels: {SENTINEL}',
+            f'redis:// takes one host; several are sentinels, {SENTINEL}, or nodes of a cluster, '
+            + CLUSTER,
         ),
         ('redis+sentinel://a,/m', NOT_A_URL),
         (f'redis+sentinel://a:{SECRET},b/m', NOT_A_URL),
@@ -118,8 +130,13 @@ NO_DATABASE = 'expected the number of a database at the end of the url, as in re
             'redis+sentinel://a/m/x',
             f'expected the number of a database at the end of the url, as in {SENTINEL}',
         ),
-        ('redis+sentinel://a,a:26379/m', 'a host is listed twice: list each sentinel once'),
-        ('rediss+cluster://h', 'rediss+cluster:// is not yet supported'),
+        ('redis+sentinel://a,a:26379/m', 'a host is listed twice: list each one once'),
+        (
+            f'redis+cluster://:{SECRET}@a,b/2',
+            f'a cluster has database 0 alone, as in {CLUSTER}: got 2',
+        ),
+        ('redis+cluster://a/x', f'expected no database at the end of the url, as in {CLUSTER}'),
+        ('redis+cluster://a,b,a', 'a host is listed twice: list each one once'),
     ],
 )
 def test_other_urls_are_rejected_with_a_reason_that_shows_no_secret(url, reason):
