@@ -91,10 +91,8 @@ class InboundRoute:
         )
         self._rename = frames.to_ros(route.frames, publisher.message)  # takes their prefix off
         # Of a group, others may read entries as well.
-        counts_each = (
-            route.source.is_event and route.source.group is None and route.deliver == 'all'
-        )
-        self._gaps = GapFinder() if counts_each else None
+        is_alone = route.source.is_event and route.source.group is None
+        self._gaps = GapFinder() if is_alone else None
         self._clock = clock
         self._waiting: deque[_Published] = deque()  # for subscribers to acknowledge them
         self._unacked = 0  # of those, counted as not acknowledged in time
@@ -199,8 +197,8 @@ class InboundRoute:
                 raise Rejection('own_origin')
             if self.route.source.is_event:
                 self._check_graph(meta)
-            if self._gaps is not None and (missed := self._gaps.missed(meta)):
-                self.gap(missed)
+            if self._gaps is not None:
+                self._check_order(self._gaps, meta)
         if self.route.max_age_ms is not None:
             self._check_age(meta, self.route.max_age_ms)
         message = self._to_cdr(value)
@@ -217,6 +215,14 @@ class InboundRoute:
         elif not self.dead_man.command(self.publisher, message, self._counters):
             raise Rejection('closed')
         return meta
+
+    def _check_order(self, gaps: GapFinder, meta: Meta) -> None:
+        """Count what is missing before a message; raises Rejection if newer ones came before."""
+        if self.route.source.redis_type is None and gaps.is_late(meta):
+            raise Rejection('too_old', 'a newer message of its sender came before')
+        missed = gaps.missed(meta)
+        if missed and self.route.deliver == 'all':
+            self.gap(missed)
 
     def _lacks_lease(self) -> bool:
         """Return whether the route needs a lease that this bridge does not hold."""

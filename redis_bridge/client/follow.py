@@ -35,7 +35,7 @@ E = TypeVar('E')
 class Notice(NamedTuple):
     """An event of a watch besides its messages."""
 
-    event: str  # connected | lost | gap | bad_payload | unreadable | bug
+    event: str  # connected | lost | gap | late | bad_payload | unreadable | bug
     name: str | None  # None: all names
     text: str
     missed: int | None = None  # number of messages missed in a gap, if known

@@ -30,8 +30,9 @@ from redis_bridge.errors import (
     RedisError,
 )
 from redis_bridge.mapping.model import RedisSettings
-from redis_bridge.protocol import queues
+from redis_bridge.protocol import keys, queues
 from redis_bridge.protocol.dead_letters import read_letter
+from redis_bridge.protocol.names import slot_problem
 from redis_bridge.redis_io.queue import Taken, Worker
 
 LOG = logging.getLogger('redis_bridge.client')
@@ -286,6 +287,9 @@ class Queue:
 
     def _check(self) -> None:
         """Raise BridgeError if the name holds something else."""
+        if self._calls.address.slot_of(self.name) is not None:
+            if problem := slot_problem(self.name, keys.dead_stream(self.name)):
+                raise BridgeError(problem)
         redis_type, info = self._lookup.name(self.name)
         if redis_type not in ('none', 'stream'):
             kind = KIND_OF_TYPE.get(redis_type, redis_type)

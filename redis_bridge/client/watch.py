@@ -152,6 +152,9 @@ class Watch:
             self._notify(Notice('bad_payload', event.name, f'cannot be decoded: {error}'))
             return None
         pair = (event.name, event.kind)
+        if event.kind == 'channel' and self._gaps[pair].is_late(update.meta):
+            self._notify(Notice('late', event.name, 'dropped: a newer message came before'))
+            return None
         if event.kind in EVENTS and (missed := self._gaps[pair].missed(update.meta)):
             self._notify(Notice('gap', event.name, f'{missed} missed', missed))
         return update

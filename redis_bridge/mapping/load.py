@@ -13,6 +13,7 @@ from typing import Any
 
 from redis_bridge.errors import MappingError, Problem, did_you_mean
 from redis_bridge.mapping import (
+    cluster_rules,
     cross_checks,
     environment,
     patterns,
@@ -116,6 +117,8 @@ def load(
         errors.add(Finding(*each) for each in found)
     errors.add(Finding(*each) for each in cross_checks.errors(outbound, inbound, resolve))
     errors.add(_lease_errors(root, {**outbound, **inbound, **templates}))
+    if str(redis_url or _section(root, 'redis').get('url')).partition('://')[0] in urls.CLUSTER:
+        errors.add(Finding(*each) for each in cluster_rules.errors(inbound))
     url_mask = substituted.masks.get(_URL)
     errors.add(_redis_errors(root, redis_url, url_mask, errors))
     errors.add(_presence_errors(root, errors))
@@ -266,12 +269,12 @@ def _redis_errors(
     scheme = str(given or url or RedisSettings().url).partition('://')[0]
     if _is_set(root, 'tls', errors):
         tls = _section(_section(root, 'redis'), 'tls')
-        if scheme in ('redis', 'unix', 'redis+sentinel'):
-            tls_scheme = 'rediss+sentinel' if scheme == 'redis+sentinel' else 'rediss'
+        if not scheme.startswith('rediss'):
+            tls_scheme = 'rediss' + ''.join(scheme.partition('+')[1:])
             yield Finding(('redis', 'tls'), f'TLS needs a url that begins with {tls_scheme}://')
         if (tls.get('cert') is None) != (tls.get('key') is None):
             yield Finding(('redis', 'tls'), "'cert' and 'key' need each other")
-    if _is_set(root, 'sentinel', errors) and scheme in ('redis', 'rediss', 'unix'):
+    if _is_set(root, 'sentinel', errors) and not scheme.endswith('+sentinel'):
         yield Finding(
             ('redis', 'sentinel'),
             'a login at sentinels needs a url that begins with redis+sentinel://',

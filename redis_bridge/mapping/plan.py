@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeVar
 
-from redis_bridge.mapping import loops, matching, patterns, topic_names
+from redis_bridge.mapping import cluster_rules, loops, matching, patterns, topic_names
 from redis_bridge.mapping import redis_url as urls
 from redis_bridge.mapping.loops import RouteWarning, place
 from redis_bridge.mapping.model import (
@@ -31,6 +31,7 @@ _Route = TypeVar('_Route', RosToRedis, RedisToRos)
 
 PERIODS = 3  # a time to live should last at least so many periods
 LEAST_SENTINELS = 3  # of which one may fail
+LEAST_NODES = 2
 LISTED = 3  # further routes that a warning lists
 
 _BIG_TYPES = {
@@ -154,6 +155,9 @@ def _redis_lines(mapping: Mapping) -> Iterator[str]:
         password = ' with a password' if login and login.password_file else ''
         yield f'  asks the sentinels{user}{password} for the primary of {url.service}'
         yield '  follows the primary over a failover; waits if half of the sentinels are gone'
+    if url.is_cluster:
+        yield '  asks any of these nodes for the cluster; each name is at the node of its slot'
+        yield '  follows failovers, slots that move, and nodes that join or leave'
 
 
 def _outbound_lines(route: RosToRedis, pattern: matching.AnyPattern | None) -> Iterator[str]:
@@ -290,6 +294,9 @@ def _warnings(mapping: Mapping, distro: str) -> Iterator[RouteWarning]:
     yield from _on_each(mapping.redis_to_ros, _literal_stars)
     yield from _plaintext(mapping)
     yield from _few_sentinels(mapping)
+    yield from _one_node(mapping)
+    if urls.parse(mapping.redis.url).is_cluster:
+        yield from _on_each(mapping.ros_to_redis, cluster_rules.scattered)
     yield from _on_each(mapping.ros_to_redis, _own_logs)
     yield from _shared_channels(mapping)
     yield from loops.echo_warnings(mapping)
@@ -411,6 +418,17 @@ def _few_sentinels(mapping: Mapping) -> Iterator[RouteWarning]:
             f'redis: the url lists {len(url.hosts)} of the sentinels: list all of them, '
             f'{LEAST_SENTINELS} at least, because the bridge works only while more than half of '
             'those in the url answer',
+        )
+
+
+def _one_node(mapping: Mapping) -> Iterator[RouteWarning]:
+    url = urls.parse(mapping.redis.url)
+    if url.is_cluster and len(url.hosts) < LEAST_NODES:
+        yield RouteWarning(
+            'one node',
+            'redis',
+            f'redis: the url lists one node of the cluster: list {LEAST_NODES} or more, because '
+            'while that one is away nothing can start',
         )
 
 

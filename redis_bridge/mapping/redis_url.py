@@ -11,10 +11,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from redis_bridge.errors import BridgeError, did_you_mean
 
-_SCHEMES = (
-    'redis', 'rediss', 'unix', 'redis+sentinel', 'rediss+sentinel', 'redis+cluster',
-    'rediss+cluster',
-)  # fmt: skip
+CLUSTER = ('redis+cluster', 'rediss+cluster')  # schemes
+_SCHEMES = ('redis', 'rediss', 'unix', 'redis+sentinel', 'rediss+sentinel', *CLUSTER)
 _PORT = 6379
 _SENTINEL_PORT = 26379
 _NOT_A_URL = (
@@ -52,7 +50,7 @@ class RedisUrl:
     @property
     def is_cluster(self) -> bool:
         """Whether the hosts are nodes of a Redis Cluster, each of which knows all others."""
-        return self.scheme.endswith('+cluster')
+        return self.scheme in CLUSTER
 
     @property
     def is_tls(self) -> bool:
@@ -88,7 +86,7 @@ def parse(url: str) -> RedisUrl:
         near = did_you_mean(scheme, _SCHEMES) if separator else ''
         raise RedisUrlError(_NOT_A_URL + near)
     is_unix, is_sentinel = scheme == 'unix', scheme.endswith('+sentinel')
-    is_cluster = scheme.endswith('+cluster')
+    is_cluster = scheme in CLUSTER
     try:
         parts = urlsplit(url)
         userinfo, _, listed = parts.netloc.rpartition('@')

@@ -102,15 +102,28 @@ class GapFinder:
     """Finds jumps in the numbers that senders give their messages to one name."""
 
     def __init__(self) -> None:
-        self._last: dict[str, int] = {}  # by origin, the most recently heard one last
+        self._last: dict[str, Meta] = {}  # by origin, the most recently heard one last
 
     def missed(self, meta: Meta | None) -> int:
         """Return how many messages of this sender are missing before this one."""
         if meta is None or not meta.origin:
             return 0
         last = self._last.pop(meta.origin, None)
-        self._last[meta.origin] = meta.seq
+        self._last[meta.origin] = meta
         if len(self._last) > ORIGINS_REMEMBERED:
             del self._last[next(iter(self._last))]
-        missed = 0 if last is None else meta.seq - last - 1
+        missed = 0 if last is None else meta.seq - last.seq - 1
         return missed if 0 < missed < LARGEST_GAP else 0
+
+    def is_late(self, meta: Meta | None) -> bool:
+        """Return whether a newer message of this sender came before.
+
+        A node of a cluster that was stopped hands on what it had been sent when it goes on. A
+        sender that was started anew counts anew, but its stamps are newer.
+        """
+        last = None if meta is None else self._last.get(meta.origin)
+        return (
+            last is not None
+            and meta is not None
+            and (meta.seq < last.seq and meta.stamp < last.stamp)
+        )

@@ -53,6 +53,23 @@ def topic_problem(name: str) -> str | None:
     return None
 
 
+def hash_tag(name: str) -> str:
+    """Return the part of a name that decides on its slot in a Redis Cluster."""
+    _, opened, rest = name.partition('{')
+    tag, closed, _ = rest.partition('}')
+    return tag if opened and closed and tag else name
+
+
+def slot_problem(name: str, other: str) -> str | None:
+    """Return why a Redis Cluster cannot change two names at once; None if it can."""
+    if hash_tag(name) == hash_tag(other):
+        return None
+    return (
+        f'in a cluster, {name!r} and {other!r} must be in one slot: give the name a hash tag, '
+        f'such as {{{name}}} (in a mapping {{{{{name}}}}})'
+    )
+
+
 def redis_name_problem(name: str) -> str | None:
     """Return why `name` is not a valid key, stream or channel; None if it is."""
     if not name.strip():

@@ -157,6 +157,9 @@ class SlotAddress(MovingAddress):
     def leads_to(self) -> Host | None:
         return self._cluster.holder(self._slot).host
 
+    def slot_of(self, name: str) -> int:
+        return slot_of(name)
+
     def primary_for_s(self) -> float:
         return self._cluster.holder(self._slot).primary_for_s()
 

@@ -22,6 +22,7 @@ import redis
 
 from redis_bridge.log_once import WARN_EVERY_S
 from redis_bridge.protocol import keys
+from redis_bridge.protocol.names import slot_problem
 from redis_bridge.protocol.stream_ids import StreamId, id_number, id_text
 from redis_bridge.redis_io.connection import Connection
 from redis_bridge.redis_io.group_commands import (
@@ -120,6 +121,7 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
         self, role: str, setup: Setup, *, group: str, consumer: str, log: logging.Logger
     ) -> None:
         super().__init__(role, setup)
+        self._is_slotted = setup.address.slot_of('') is not None
         self._group = group
         self._consumer = consumer
         self._log = log
@@ -144,7 +146,9 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
         replies = connection.pipe([('XINFO', 'GROUPS', member.name) for member, _ in infos])
         for (member, info), reply in zip(infos, replies):
             ours = group_info(reply, self._group)
-            if ours is None:
+            if self._is_slotted and (problem := _slot_problem(member)):
+                self._mark(member, redis.ResponseError(problem))
+            elif ours is None:
                 self._create(connection, member, info)
             else:
                 member.has_group = True
@@ -332,6 +336,11 @@ class GroupSource(StreamReading[GroupReceiver, Member]):
             'stream %s: these stay pending, because they cannot be stored in %s: %s%s: %s',
             name, keys.dead_stream(name), ids, more, self.thread.redact(member.letter_error),
         )  # fmt: skip
+
+
+def _slot_problem(member: Member) -> str | None:
+    name = member.name.decode()
+    return slot_problem(name, keys.dead_stream(name))
 
 
 def _before(entry: Entry) -> bytes:

@@ -22,7 +22,7 @@ from redis_bridge.protocol.stream_ids import FIRST, StreamId, id_number, id_text
 from redis_bridge.redis_io.connection import Connection
 from redis_bridge.redis_io.handle import PendingWrite
 from redis_bridge.redis_io.info import parse_info
-from redis_bridge.redis_io.resp import Reply, code_of, pairs
+from redis_bridge.redis_io.resp import Moved, Reply, code_of, is_redirected, pairs
 from redis_bridge.redis_io.write_queue import (
     BATCH_BYTES,
     BATCH_COMMANDS,
@@ -162,6 +162,8 @@ class Recovery:
                 known.setdefault(write.handle.name, []).append(write)
         left: list[PendingWrite] = []
         for (name, ids), reply in zip(streams.items(), replies):
+            if is_redirected(reply) and not isinstance(reply, Moved):  # it will know, later
+                raise redis.ConnectionError(str(reply))
             state = StreamState.of(reply)
             if state is None:  # its writes will show the reason
                 continue

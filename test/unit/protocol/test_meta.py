@@ -113,3 +113,13 @@ def test_only_the_latest_senders_are_remembered():
         gaps.missed(Meta(f'{number}', 1, 0.0))
     assert gaps.missed(Meta('0', 5, 0.0)) == 0
     assert gaps.missed(Meta(f'{ORIGINS_REMEMBERED}', 5, 0.0)) == 3
+
+
+def test_a_message_is_late_if_a_newer_one_of_its_sender_came_before():
+    gaps = GapFinder()
+    gaps.missed(Meta('a', 5, 100.0))
+    assert gaps.is_late(Meta('a', 4, 99.0))
+    assert not gaps.is_late(Meta('a', 6, 99.0))  # a clock was set back
+    assert not gaps.is_late(Meta('a', 1, 101.0))  # the sender was started anew
+    assert not gaps.is_late(Meta('b', 4, 99.0))
+    assert not gaps.is_late(None)

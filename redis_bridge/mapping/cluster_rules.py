@@ -1,0 +1,32 @@
+# Copyright 2026 The redis_bridge developers
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a Redis Cluster asks of names: those that one command touches must be in one slot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from redis_bridge.mapping.model import RedisToRos, RosToRedis
+from redis_bridge.mapping.yaml12 import Path
+from redis_bridge.protocol.names import hash_tag, slot_problem
+
+
+def errors(inbound: Mapping[Path, RedisToRos]) -> Iterator[tuple[Path, str]]:
+    """Yield each error as its path and text; routes are given by path."""
+    for path, route in inbound.items():
+        dead = route.source.dead_stream
+        if dead is not None and (text := slot_problem(route.source.name, dead)):
+            yield (*path, route.source.kind), text
+
+
+def scattered(route: RosToRedis) -> Iterator[tuple[str, str]]:
+    """Yield a warning, as its kind and text, if one sample goes to several slots."""
+    names = {hash_tag(sink.name): f'{sink.kind} {sink.name}' for sink in route.sinks}
+    if len(names) > 1:
+        yield (
+            'several slots',
+            f'{" and ".join(names.values())} may be at several nodes of the cluster: one may take '
+            'a sample that the other has not, and their order is open. Give them one hash tag, '
+            'such as "{{robot}}:odom"',
+        )
