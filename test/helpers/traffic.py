@@ -28,7 +28,7 @@ from redis_bridge.mapping.model import (
     StreamSourceConfig,
 )
 from redis_bridge.ports import Write
-from redis_bridge.protocol.meta import Meta
+from redis_bridge.protocol.meta import GapFinder, Meta, take_meta, with_meta
 from redis_bridge.redis_io.side import RedisSide
 
 FLOW = 20  # messages that come out of everything that works
@@ -36,10 +36,11 @@ PUBLISHED_AS = {'channel': 'channel', 'stream': 'stream', 'key': 'key', 'group':
 
 
 class Out:
-    """A sink with numbered samples."""
+    """A sink with numbered samples; those of a channel carry their metadata, as those of routes."""
 
     def __init__(self, side: RedisSide, config: Any) -> None:
         self.name = config.name
+        self._is_channel = isinstance(config, ChannelSinkConfig)
         self.counters = Counters()
         self._side = side
         self._sink = side.open_sink(config, self.counters)
@@ -47,7 +48,10 @@ class Out:
     def write(self, number: int) -> None:
         """Write a number."""
         meta = Meta(self._side.origin, number, self._side.now())
-        self._sink.write([Write(b'%d' % number, meta)])
+        payload = b'%d' % number
+        if self._is_channel:
+            payload = json.dumps(with_meta({'n': number}, meta)).encode()
+        self._sink.write([Write(payload, meta)])
 
     def carried(self) -> int:
         """Return how many are written."""
@@ -59,10 +63,12 @@ class Out:
 
 
 class Timed(Recorder):
-    """A receiver that notes when each number came."""
+    """A receiver that notes when each number came; of a channel it drops what routes drop."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str) -> None:
         super().__init__()
+        self._is_channel = kind == 'channel'
+        self._order = GapFinder()
         self.numbers: list[int] = []
         self.at: list[float] = []
 
@@ -70,8 +76,12 @@ class Timed(Recorder):
         """See `ports.Receiver`."""
         super().receive(arrivals)
         for arrival in arrivals:
-            self.numbers.append(json.loads(arrival.payload)['n'])
-            self.at.append(time.monotonic())
+            value = json.loads(arrival.payload)
+            meta = take_meta(value)
+            if not (self._is_channel and self._order.is_late(meta)):
+                self._order.missed(meta)
+                self.numbers.append(value['n'])
+                self.at.append(time.monotonic())
 
 
 class Heard:
@@ -80,13 +90,13 @@ class Heard:
     def __init__(self, client: Client, name: str) -> None:
         self.numbers: list[int] = []
         self.notices: list[Any] = []
-        self._watch = client.watch(name, kind='channel', raw=True, on_notice=self.notices.append)
+        self._watch = client.watch(name, kind='channel', on_notice=self.notices.append)
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
 
     def _read(self) -> None:
         for update in self._watch:
-            self.numbers.append(int(update.value))
+            self.numbers.append(update.value['n'])
 
     def close(self) -> None:
         """End the watch."""
@@ -117,7 +127,7 @@ class Lane:
             'key': KeySourceConfig(name_of('in:k')),
             'group': StreamSourceConfig(name_of('in:g'), 'group', 'g'),
         }
-        self.ins = {kind: Timed() for kind in self.sources}
+        self.ins = {kind: Timed(kind) for kind in self.sources}
         self.heard = Heard(self.client, name_of('out:c'))
         self.sent = 0
         self.acknowledged: dict[str, list[int]] = {kind: [] for kind in self.ins}

@@ -32,13 +32,13 @@ def group(server_program: str, tmp_path: Path) -> Iterator[ClusterGroup]:
 
 
 def names_at(group: ClusterGroup, node: ClusterNode) -> Callable[[str], str]:
-    """Return what makes names that lie at a node now, each in a slot of its own."""
+    """Return what makes names that lie at a node now, each with its `:dead` in a slot of its own."""
     slots = node.views()[node.id].slots
 
     def name_of(name: str) -> str:
         return next(
             numbered
-            for numbered in (f'{name}{number}' for number in range(1000))
+            for numbered in (f'{{{name}{number}}}' for number in range(1000))
             if slot_of(numbered) in slots
         )
 
