@@ -36,7 +36,7 @@ PUBLISHED_AS = {'channel': 'channel', 'stream': 'stream', 'key': 'key', 'group':
 
 
 class Out:
-    """A sink with numbered samples; those of a channel carry their metadata, as those of routes."""
+    """A sink with numbered samples, as routes write them: those of a channel have metadata."""
 
     def __init__(self, side: RedisSide, config: Any) -> None:
         self.name = config.name
