@@ -58,7 +58,7 @@ class Watch:
             kinds = [kind] if kind else info.kinds or [KIND_OF_TYPE.get(redis_type, 'channel')]
             _check_kind(name, kind, redis_type)
             pairs += [(name, each) for each in kinds]
-        self._source = Follower(calls.topology)
+        self._source = Follower(calls.topology, is_sharded=calls.is_sharded)
         self._follow(pairs)
 
     def __iter__(self) -> Watch:

@@ -47,6 +47,8 @@ from redis_bridge.redis_io.resp import (
 
 SLOTS = 16384
 LOOK_S = 1.0  # between two looks at the map
+# A server that says MOVED may know more than the one it names, for a moment.
+DOUBTED_LOOK_S, DOUBT_S = 0.05, 1.0
 MOST_S = 1.0  # that asking one node takes, because others wait to be asked
 RECHECK = 5  # looks, after which one that did not answer is asked first again
 # A node that does not answer may not hold up what is sent to the others: the claim on the robot's
@@ -355,6 +357,7 @@ class Cluster:
         self._nodes = {host: Node(host, first, log) for host in url.hosts}
         self._next = 0  # counts the looks
         self._ask_first: Host | None = None  # a server that was named as the holder of a slot
+        self._doubted_until = 0.0  # monotonic
         self._log = log
         self._state = LogOnChange(log, 'the cluster')
         self._starting = threading.Lock()
@@ -396,6 +399,7 @@ class Cluster:
     def note_moved(self, error: Moved) -> None:
         """Look at once whether the map has changed."""
         self._ask_first = error.host if error.host[0] else None
+        self._doubted_until = time.monotonic() + DOUBT_S
         self._hurry.set()
 
     def why_unknown(self) -> str:
@@ -428,7 +432,8 @@ class Cluster:
             except Exception:  # a bug; nothing else follows the cluster
                 self._log.exception('the cluster: internal error')
             self._has_looked.set()
-            self._hurry.wait(LOOK_S)
+            is_doubted = time.monotonic() < self._doubted_until
+            self._hurry.wait(DOUBTED_LOOK_S if is_doubted else LOOK_S)
             self._hurry.clear()
         for node in self._nodes.values():
             node.close()
@@ -476,6 +481,7 @@ class Cluster:
         if spans == self._map:
             return
         is_first, self._map = self._map is None, spans
+        self._doubted_until = 0.0
         self._assign(spans)
         self._follow_nodes({*spans})
         moving = [*self._shards, *self._slots.values()]

@@ -25,7 +25,7 @@ Message = tuple[bytes | tuple[bytes, bytes], bytes]
 
 # A name with a line break in it does not match, and is read as other replies are.
 NAME, SIZE = rb'\$\d+\r\n([^\r]*)\r\n', rb'\$(\d{1,12})\r\n'
-MESSAGE = re.compile(rb'\*3\r\n\$7\r\nmessage\r\n' + NAME + SIZE)
+MESSAGE = re.compile(rb'\*3\r\n\$(?:7\r\n|8\r\ns)message\r\n' + NAME + SIZE)
 PATTERN_MESSAGE = re.compile(rb'\*4\r\n\$8\r\npmessage\r\n' + NAME + NAME + SIZE)
 REDIRECTIONS = ('MOVED', 'ASK', 'TRYAGAIN', 'CLUSTERDOWN')
 STRING, INTEGER, BULK, ARRAY, ERROR = b'+:$*-'
@@ -81,7 +81,7 @@ def raise_if_error(reply: Reply) -> Reply:
 def as_message(reply: Reply) -> Message | Reply:
     """Return the message that a whole reply is, or the reply if it is something else."""
     match reply:
-        case [b'message', channel, payload]:
+        case [b'message' | b'smessage', channel, payload]:
             return channel, payload
         case [b'pmessage', glob, channel, payload]:
             return (glob, channel), payload
