@@ -39,6 +39,7 @@ from redis_bridge.redis_io.moving import MovingAddress
 from redis_bridge.redis_io.resp import (
     Ask,
     Moved,
+    Redirected,
     Reply,
     code_of,
     is_redirected,
@@ -130,8 +131,8 @@ class Shard(MovingAddress):
     def primary_for_s(self) -> float:
         return time.monotonic() - self.since
 
-    def note_moved(self, error: Moved) -> None:
-        self._cluster.note_moved(error)
+    def note_redirected(self, error: Redirected) -> None:
+        self._cluster.note_redirected(error)
 
 
 class SlotAddress(MovingAddress):
@@ -165,8 +166,8 @@ class SlotAddress(MovingAddress):
     def primary_for_s(self) -> float:
         return self._cluster.holder(self._slot).primary_for_s()
 
-    def note_moved(self, error: Moved) -> None:
-        self._cluster.note_moved(error)
+    def note_redirected(self, error: Redirected) -> None:
+        self._cluster.note_redirected(error)
 
 
 class ClusterAddress(Address):
@@ -396,9 +397,10 @@ class Cluster:
         if self._map is None:
             self._has_looked.wait(MOST_S * len(self._seeds) + MOST_S)
 
-    def note_moved(self, error: Moved) -> None:
+    def note_redirected(self, error: Redirected) -> None:
         """Look at once whether the map has changed."""
-        self._ask_first = error.host if error.host[0] else None
+        if isinstance(error, Moved) and error.host[0]:
+            self._ask_first = error.host
         self._doubted_until = time.monotonic() + DOUBT_S
         self._hurry.set()
 

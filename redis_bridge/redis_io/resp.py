@@ -27,12 +27,15 @@ Message = tuple[bytes | tuple[bytes, bytes], bytes]
 NAME, SIZE = rb'\$\d+\r\n([^\r]*)\r\n', rb'\$(\d{1,12})\r\n'
 MESSAGE = re.compile(rb'\*3\r\n\$(?:7\r\n|8\r\ns)message\r\n' + NAME + SIZE)
 PATTERN_MESSAGE = re.compile(rb'\*4\r\n\$8\r\npmessage\r\n' + NAME + NAME + SIZE)
-REDIRECTIONS = ('MOVED', 'ASK', 'TRYAGAIN', 'CLUSTERDOWN')
 STRING, INTEGER, BULK, ARRAY, ERROR = b'+:$*-'
 
 
 # Those that matter to callers. redis-py has more, and cuts these codes off the text.
-class Moved(redis.ResponseError):
+class Redirected(redis.ResponseError):
+    """A node of a cluster does not carry out the command now, or not itself."""
+
+
+class Moved(Redirected):
     """Another server holds the name: `MOVED 3999 10.0.0.5:6379`; also ASK, which holds once."""
 
     @property
@@ -49,6 +52,8 @@ class Ask(Moved):
 ERRORS: dict[str, type[redis.RedisError]] = {
     'MOVED': Moved,
     'ASK': Ask,
+    'CLUSTERDOWN': Redirected,
+    'TRYAGAIN': Redirected,
     'LOADING': redis.BusyLoadingError,
     'NOAUTH': redis.AuthenticationError,
     'NOPERM': redis.exceptions.NoPermissionError,  # alone among these a ResponseError
@@ -63,7 +68,7 @@ def code_of(error: Exception) -> str:
 
 def is_redirected(reply: Reply) -> bool:
     """Return whether a node of a cluster does not, or not now, carry out the command itself."""
-    return isinstance(reply, redis.ResponseError) and code_of(reply) in REDIRECTIONS
+    return isinstance(reply, Redirected)
 
 
 def is_readonly(reply: Reply) -> bool:
