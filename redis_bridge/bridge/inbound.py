@@ -217,9 +217,9 @@ class InboundRoute:
         return meta
 
     def _check_order(self, gaps: GapFinder, meta: Meta) -> None:
-        """Count what is missing before a message; raises Rejection if newer ones came before."""
+        """Count what is missing before a message; raises Rejection if it comes too late."""
         if self.route.source.redis_type is None and gaps.is_late(meta):
-            raise Rejection('too_old', 'a newer message of its sender came before')
+            raise Rejection('too_old', 'it came before, or a newer message of its sender did')
         missed = gaps.missed(meta)
         if missed and self.route.deliver == 'all':
             self.gap(missed)

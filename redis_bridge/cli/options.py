@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CONNECTION = (
     'url', 'username', 'password_file', 'sentinel_username', 'sentinel_password_file',
+    'sharded_pubsub',
 )  # fmt: skip
 DEFAULT_URL = 'redis://localhost:6379/0'
 
@@ -50,8 +51,9 @@ def add_connection(parser: argparse.ArgumentParser, default: str | None) -> None
         '--url',
         default=default,
         metavar='URL',
-        help='address of Redis, without a password: redis://, rediss://, unix:// or '
-        f'redis+sentinel://HOST,HOST,HOST/NAME (default: $REDIS_URL, else {DEFAULT_URL})',
+        help='address of Redis, without a password: redis://, rediss://, unix://, '
+        'redis+sentinel://HOST,HOST,HOST/NAME or redis+cluster://HOST,HOST '
+        f'(default: $REDIS_URL, else {DEFAULT_URL})',
     )
     group.add_argument('--username', default=default, metavar='NAME', help='ACL user')
     group.add_argument(
@@ -69,6 +71,12 @@ def add_connection(parser: argparse.ArgumentParser, default: str | None) -> None
         metavar='FILE',
         help='file whose first line is the password of the sentinels',
     )
+    group.add_argument(
+        '--sharded-pubsub',
+        action='store_true',
+        default=default,
+        help='in a cluster, use SPUBLISH and SSUBSCRIBE for channels',
+    )
 
 
 def connect(args: argparse.Namespace) -> Client:
@@ -85,6 +93,7 @@ def connect(args: argparse.Namespace) -> Client:
             password_file=args.password_file,
             sentinel_username=args.sentinel_username,
             sentinel_password_file=args.sentinel_password_file,
+            sharded_pubsub=args.sharded_pubsub is True,
         )
     except RedisError as error:
         text = str(error).replace('redis.url', 'the URL of Redis')

@@ -39,6 +39,7 @@ class Calls:
     def __init__(self, settings: RedisSettings, timing: Timing = Timing()) -> None:  # noqa: B008
         self._make_topology = partial(topology_of, settings, 'redis_bridge:client', timing, LOG)
         self.topology = self._make_topology()
+        self.is_sharded = settings.sharded_pubsub
         self._lock = threading.RLock()
         self._connection: Connection | None = None
         self._clock = Clock()

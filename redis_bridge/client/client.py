@@ -59,13 +59,15 @@ class Client:
     values that do not fit, NotFoundError (also a KeyError) for names that do not exist. Nothing is
     sent twice: a failed call was tried once. Several threads may share a client.
 
-    :param url: redis://, rediss://, unix:// or redis+sentinel://; a password in it is used and
-        never shown.
+    :param url: redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://; a password in
+        it is used and never shown.
     :param username: ACL user; overrides the one in the URL.
     :param password_file: file whose first line is the password, read at each connect.
     :param tls: files for a rediss:// connection.
     :param sentinel_username: ACL user at the sentinels, which never get the login of the server.
     :param sentinel_password_file: file whose first line is the password of the sentinels.
+    :param sharded_pubsub: in a cluster, use SPUBLISH and SSUBSCRIBE for channels, as the bridges
+        do whose mapping says so.
     :param origin: the name of this sender in `_meta`. Bridges ignore only messages with their own
         `robot/boot`. The default is `client/` and a random number.
     """
@@ -79,13 +81,16 @@ class Client:
         tls: Tls | None = None,
         sentinel_username: str | None = None,
         sentinel_password_file: str | None = None,
+        sharded_pubsub: bool = False,
         origin: str | None = None,
     ) -> None:
         self.origin = origin or f'client/{secrets.token_hex(6)}'
         login = Login(sentinel_username, sentinel_password_file)
         self._settings = RedisSettings(
-            url, username, password_file, tls, sentinel=None if login == Login() else login
-        )
+            url, username, password_file, tls,
+            sentinel=None if login == Login() else login,
+            sharded_pubsub=sharded_pubsub,
+        )  # fmt: skip
         self._calls = Calls(self._settings)
         self._lookup = Lookup(self._calls)
         self._lock = threading.RLock()
@@ -254,6 +259,8 @@ class Client:
             meta = Meta(self.origin, self._seq[counted] + 1, self.now())
             command = target.command(value, meta)
             self._seq[counted] = meta.seq
+            if target.kind == 'channel' and self._settings.sharded_pubsub:
+                command = ('SPUBLISH', *command[1:])
             return self._calls.call(*command)
 
     def register(self, kind: str, name: str) -> None:

@@ -18,7 +18,7 @@ import redis
 
 from redis_bridge.client.stored import Event, entry
 from redis_bridge.errors import PayloadError
-from redis_bridge.redis_io.channel_source import ChannelReceiver, ChannelSource
+from redis_bridge.redis_io.channel_source import ChannelReceiver, ChannelSource, ShardedSource
 from redis_bridge.redis_io.health import Health
 from redis_bridge.redis_io.key_source import KeyReceiver, KeySource, LastValues, Value
 from redis_bridge.redis_io.source import R, Setup
@@ -47,16 +47,17 @@ class Notice(NamedTuple):
 class Follower:
     """Follows names until it is closed; lost connections are restored."""
 
-    def __init__(self, topology: Topology) -> None:
+    def __init__(self, topology: Topology, *, is_sharded: bool = False) -> None:
         self._queue = Queue[Event]()
         self._health = health = QueueHealth(self._queue)
         timing = topology.address.timing
         self._connect_s = timing.connect_s + timing.reply_s
         last: LastValues = WeakKeyDictionary()
+        channel_source = ShardedSource if is_sharded else ChannelSource
         self._channels = _Feed[ChannelReceiver](
             Spread(
                 'channels', topology.node_of,
-                lambda role, at: ChannelSource(role, Setup(at, health)),
+                lambda role, at: channel_source(role, Setup(at, health)),
             )
         )  # fmt: skip
         self._keys = _Feed[KeyReceiver](

@@ -287,9 +287,9 @@ class Queue:
 
     def _check(self) -> None:
         """Raise BridgeError if the name holds something else."""
-        if self._calls.address.slot_of(self.name) is not None:
-            if problem := slot_problem(self.name, keys.dead_stream(self.name)):
-                raise BridgeError(problem)
+        is_slotted = self._calls.address.slot_of(self.name) is not None
+        if is_slotted and (problem := slot_problem(self.name, keys.dead_stream(self.name))):
+            raise BridgeError(problem)
         redis_type, info = self._lookup.name(self.name)
         if redis_type not in ('none', 'stream'):
             kind = KIND_OF_TYPE.get(redis_type, redis_type)

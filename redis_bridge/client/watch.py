@@ -58,7 +58,7 @@ class Watch:
             kinds = [kind] if kind else info.kinds or [KIND_OF_TYPE.get(redis_type, 'channel')]
             _check_kind(name, kind, redis_type)
             pairs += [(name, each) for each in kinds]
-        self._source = Follower(calls.topology)
+        self._source = Follower(calls.topology, is_sharded=calls.is_sharded)
         self._follow(pairs)
 
     def __iter__(self) -> Watch:
@@ -153,7 +153,9 @@ class Watch:
             return None
         pair = (event.name, event.kind)
         if event.kind == 'channel' and self._gaps[pair].is_late(update.meta):
-            self._notify(Notice('late', event.name, 'dropped: a newer message came before'))
+            self._notify(
+                Notice('late', event.name, 'dropped: it came before, or a newer message did')
+            )
             return None
         if event.kind in EVENTS and (missed := self._gaps[pair].missed(update.meta)):
             self._notify(Notice('gap', event.name, f'{missed} missed', missed))

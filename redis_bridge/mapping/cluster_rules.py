@@ -12,9 +12,21 @@ from redis_bridge.mapping.yaml12 import Path
 from redis_bridge.protocol.names import hash_tag, slot_problem
 
 
-def errors(inbound: Mapping[Path, RedisToRos]) -> Iterator[tuple[Path, str]]:
-    """Yield each error as its path and text; routes are given by path."""
-    for path, route in inbound.items():
+def errors(
+    inbound: Mapping[Path, RedisToRos], *, in_cluster: bool, is_sharded: bool
+) -> Iterator[tuple[Path, str]]:
+    """Yield each error as its path and text; routes and templates of patterns are given by path.
+
+    :param is_sharded: the mapping asks for sharded pub/sub.
+    """
+    if is_sharded and not in_cluster:
+        yield ('redis', 'sharded_pubsub'), 'needs a url that begins with redis+cluster://'
+    for path, route in inbound.items() if in_cluster else ():
+        if is_sharded and getattr(route.source, 'pattern', None) is not None:
+            yield (
+                (*path, 'channel'),
+                'sharded pub/sub has no patterns: name the channel, or leave out sharded_pubsub',
+            )
         dead = route.source.dead_stream
         if dead is not None and (text := slot_problem(route.source.name, dead)):
             yield (*path, route.source.kind), text

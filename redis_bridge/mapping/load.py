@@ -117,8 +117,13 @@ def load(
         errors.add(Finding(*each) for each in found)
     errors.add(Finding(*each) for each in cross_checks.errors(outbound, inbound, resolve))
     errors.add(_lease_errors(root, {**outbound, **inbound, **templates}))
-    if str(redis_url or _section(root, 'redis').get('url')).partition('://')[0] in urls.CLUSTER:
-        errors.add(Finding(*each) for each in cluster_rules.errors(inbound))
+    redis = _section(root, 'redis')
+    in_cluster = str(redis_url or redis.get('url')).partition('://')[0] in urls.CLUSTER
+    found = cluster_rules.errors(
+        {**inbound, **{path: each.template for path, each in to_ros.items()}},
+        in_cluster=in_cluster, is_sharded=redis.get('sharded_pubsub') is True,
+    )  # fmt: skip
+    errors.add(Finding(*each) for each in found)
     url_mask = substituted.masks.get(_URL)
     errors.add(_redis_errors(root, redis_url, url_mask, errors))
     errors.add(_presence_errors(root, errors))
@@ -308,6 +313,7 @@ def _redis(root: dict[str, Any], given: str | None, file: str) -> RedisSettings:
         password_file=_beside(file, section.get('password_file')),
         tls=None if settings == Tls() else settings,
         sentinel=None if login == Login() else login,
+        sharded_pubsub=section.get('sharded_pubsub') is True,
     )
 
 

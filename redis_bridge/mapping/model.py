@@ -130,6 +130,7 @@ class ChannelSinkConfig(_Channel):
     arrays: str = 'list'
     send: str = 'payload'  # payload | notice
     max_wait_ms: int | None = 1000
+    is_sharded: bool = False  # SPUBLISH
 
     @property
     def is_notice(self) -> bool:
@@ -326,6 +327,7 @@ class RedisSettings:
     password_file: str | None = None
     tls: Tls | None = None
     sentinel: Login | None = None  # at the sentinels, who never get the one of the server
+    sharded_pubsub: bool = False  # of a cluster: SPUBLISH and SSUBSCRIBE
 
 
 @dataclass(frozen=True)

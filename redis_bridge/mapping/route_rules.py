@@ -57,6 +57,8 @@ class RouteReader:
         self.is_outbound = section == 'ros_to_redis'
         self.raw: dict[str, Any] = root[str(section)][index]
         self._document_is_valid = is_valid
+        redis = root.get('redis')
+        self.is_sharded = isinstance(redis, dict) and redis.get('sharded_pubsub') is True
         given = root.get('defaults')
         self.defaults = {
             key: value
@@ -391,6 +393,8 @@ def _sink(route: RouteReader, kind: str) -> SinkConfig:
         encoding = options['encoding'] = route.encoding(kind)[0]
         arrays = options.get('arrays', route.settings.get('arrays', 'list'))
         options['arrays'] = arrays if CODECS[encoding].carries_arrays else 'list'
+    if SINKS[kind].redis_type is None:
+        options['is_sharded'] = route.is_sharded
     return SINKS[kind](**options)
 
 

@@ -116,14 +116,12 @@ class GapFinder:
         return missed if 0 < missed < LARGEST_GAP else 0
 
     def is_late(self, meta: Meta | None) -> bool:
-        """Return whether a newer message of this sender came before.
+        """Return whether this message of its sender came before, or a newer one.
 
-        A node of a cluster that was stopped hands on what it had been sent when it goes on. A
-        sender that was started anew counts anew, but its stamps are newer.
+        A node of a cluster that was stopped hands on what it had been sent when it goes on; and
+        over a failover, two nodes may deliver one message. A sender that was started anew counts
+        anew, but its stamps are newer. One that does not count gives every message a zero.
         """
-        last = None if meta is None else self._last.get(meta.origin)
-        return (
-            last is not None
-            and meta is not None
-            and (meta.seq < last.seq and meta.stamp < last.stamp)
-        )
+        if meta is None or not meta.seq or (last := self._last.get(meta.origin)) is None:
+            return False
+        return meta.seq <= last.seq and meta.stamp <= last.stamp

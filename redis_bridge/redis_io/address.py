@@ -20,7 +20,7 @@ from redis_bridge.errors import RedisError
 from redis_bridge.mapping import redis_url
 from redis_bridge.mapping.model import RedisSettings, Tls
 from redis_bridge.redis_io.connection import Connection
-from redis_bridge.redis_io.resp import Moved
+from redis_bridge.redis_io.resp import Redirected
 
 CLASSES = {
     'redis': redis_connection.Connection,
@@ -154,7 +154,7 @@ class Address:
     def primary_for_s(self) -> float:
         return math.inf
 
-    def note_moved(self, error: Moved) -> None:
+    def note_redirected(self, error: Redirected) -> None:
         hint = self._scheme.partition('+')[0] + '+cluster'
         raise redis.ConnectionError(
             f'{self.where} is a node of a Redis Cluster: use {hint}:// and the same host'

@@ -169,6 +169,23 @@ class ChannelSource(_Subscriber[ChannelReceiver, bytes]):
         return self._wanted.get(name, ())
 
 
+class ShardedSource(ChannelSource):
+    """One connection that is subscribed to sharded channels, at the node that holds them."""
+
+    subscribe, unsubscribe = 'SSUBSCRIBE', 'SUNSUBSCRIBE'
+
+    def _take_reply(self, reply: Any) -> None:
+        match reply:
+            case [b'sunsubscribe', name, _] if (self.unsubscribe, name) not in self._sent:
+                # Its slot has moved. The server says where to if it is asked again.
+                self._asked.discard(name)
+                self._subscribed.discard(name)
+                self._interrupted.add(name)
+                self._applied = {}
+            case _:
+                super()._take_reply(reply)
+
+
 class PatternSource(_Subscriber[P, tuple[bytes, bytes]]):
     """One connection that is subscribed to globs of channels, once to each."""
 

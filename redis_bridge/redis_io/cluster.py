@@ -39,6 +39,7 @@ from redis_bridge.redis_io.moving import MovingAddress
 from redis_bridge.redis_io.resp import (
     Ask,
     Moved,
+    Redirected,
     Reply,
     code_of,
     is_redirected,
@@ -47,6 +48,8 @@ from redis_bridge.redis_io.resp import (
 
 SLOTS = 16384
 LOOK_S = 1.0  # between two looks at the map
+# A server that says MOVED may know more than the one it names, for a moment.
+DOUBTED_LOOK_S, DOUBT_S = 0.05, 1.0
 MOST_S = 1.0  # that asking one node takes, because others wait to be asked
 RECHECK = 5  # looks, after which one that did not answer is asked first again
 # A node that does not answer may not hold up what is sent to the others: the claim on the robot's
@@ -128,8 +131,8 @@ class Shard(MovingAddress):
     def primary_for_s(self) -> float:
         return time.monotonic() - self.since
 
-    def note_moved(self, error: Moved) -> None:
-        self._cluster.note_moved(error)
+    def note_redirected(self, error: Redirected) -> None:
+        self._cluster.note_redirected(error)
 
 
 class SlotAddress(MovingAddress):
@@ -163,8 +166,8 @@ class SlotAddress(MovingAddress):
     def primary_for_s(self) -> float:
         return self._cluster.holder(self._slot).primary_for_s()
 
-    def note_moved(self, error: Moved) -> None:
-        self._cluster.note_moved(error)
+    def note_redirected(self, error: Redirected) -> None:
+        self._cluster.note_redirected(error)
 
 
 class ClusterAddress(Address):
@@ -355,6 +358,7 @@ class Cluster:
         self._nodes = {host: Node(host, first, log) for host in url.hosts}
         self._next = 0  # counts the looks
         self._ask_first: Host | None = None  # a server that was named as the holder of a slot
+        self._doubted_until = 0.0  # monotonic
         self._log = log
         self._state = LogOnChange(log, 'the cluster')
         self._starting = threading.Lock()
@@ -393,9 +397,11 @@ class Cluster:
         if self._map is None:
             self._has_looked.wait(MOST_S * len(self._seeds) + MOST_S)
 
-    def note_moved(self, error: Moved) -> None:
+    def note_redirected(self, error: Redirected) -> None:
         """Look at once whether the map has changed."""
-        self._ask_first = error.host if error.host[0] else None
+        if isinstance(error, Moved) and error.host[0]:
+            self._ask_first = error.host
+        self._doubted_until = time.monotonic() + DOUBT_S
         self._hurry.set()
 
     def why_unknown(self) -> str:
@@ -428,7 +434,8 @@ class Cluster:
             except Exception:  # a bug; nothing else follows the cluster
                 self._log.exception('the cluster: internal error')
             self._has_looked.set()
-            self._hurry.wait(LOOK_S)
+            is_doubted = time.monotonic() < self._doubted_until
+            self._hurry.wait(DOUBTED_LOOK_S if is_doubted else LOOK_S)
             self._hurry.clear()
         for node in self._nodes.values():
             node.close()
@@ -476,6 +483,7 @@ class Cluster:
         if spans == self._map:
             return
         is_first, self._map = self._map is None, spans
+        self._doubted_until = 0.0
         self._assign(spans)
         self._follow_nodes({*spans})
         moving = [*self._shards, *self._slots.values()]

@@ -138,11 +138,12 @@ class StreamCommands(SinkCommands):
 
 
 class ChannelCommands(SinkCommands):
-    """PUBLISH."""
+    """PUBLISH or SPUBLISH."""
 
     def __init__(self, config: ChannelSinkConfig) -> None:
         super().__init__(config)
-        self._prefix = pack_prefix(('PUBLISH', config.name), 3)
+        word = 'SPUBLISH' if config.is_sharded else 'PUBLISH'
+        self._prefix = pack_prefix((word, config.name), 3)
 
     def command_for(
         self, payload: Payload, meta: Meta | None, entry_id: StreamId | None

@@ -21,8 +21,8 @@ import redis
 from redis_bridge.redis_io.resp import (
     CHUNK,
     Message,
-    Moved,
     Reader,
+    Redirected,
     Reply,
     as_message,
     raise_if_error,
@@ -122,8 +122,8 @@ class Standing(Protocol):
     def primary_for_s(self) -> float:
         """Return for how many seconds it has been the primary, at least."""
 
-    def note_moved(self, error: Moved) -> None:
-        """Learn that another server holds a name; raises ConnectionError if that is no cluster."""
+    def note_redirected(self, error: Redirected) -> None:
+        """Learn that another server may hold a name; raises ConnectionError without a cluster."""
 
 
 class Connection:
@@ -194,8 +194,8 @@ class Connection:
         if isinstance(error, redis.ConnectionError):
             self.is_broken = True
             raise error
-        if isinstance(error, Moved) and self._standing is not None:
-            self._standing.note_moved(error)
+        if isinstance(error, Redirected) and self._standing is not None:
+            self._standing.note_redirected(error)
 
     def reply_in_parts(self, size: int) -> Iterator[Reply]:
         """Yield the next reply, one to XREAD in parts: each time that `size` bytes came.

@@ -25,14 +25,17 @@ Message = tuple[bytes | tuple[bytes, bytes], bytes]
 
 # A name with a line break in it does not match, and is read as other replies are.
 NAME, SIZE = rb'\$\d+\r\n([^\r]*)\r\n', rb'\$(\d{1,12})\r\n'
-MESSAGE = re.compile(rb'\*3\r\n\$7\r\nmessage\r\n' + NAME + SIZE)
+MESSAGE = re.compile(rb'\*3\r\n\$(?:7\r\n|8\r\ns)message\r\n' + NAME + SIZE)
 PATTERN_MESSAGE = re.compile(rb'\*4\r\n\$8\r\npmessage\r\n' + NAME + NAME + SIZE)
-REDIRECTIONS = ('MOVED', 'ASK', 'TRYAGAIN', 'CLUSTERDOWN')
 STRING, INTEGER, BULK, ARRAY, ERROR = b'+:$*-'
 
 
 # Those that matter to callers. redis-py has more, and cuts these codes off the text.
-class Moved(redis.ResponseError):
+class Redirected(redis.ResponseError):
+    """A node of a cluster does not carry out the command now, or not itself."""
+
+
+class Moved(Redirected):
     """Another server holds the name: `MOVED 3999 10.0.0.5:6379`; also ASK, which holds once."""
 
     @property
@@ -49,6 +52,8 @@ class Ask(Moved):
 ERRORS: dict[str, type[redis.RedisError]] = {
     'MOVED': Moved,
     'ASK': Ask,
+    'CLUSTERDOWN': Redirected,
+    'TRYAGAIN': Redirected,
     'LOADING': redis.BusyLoadingError,
     'NOAUTH': redis.AuthenticationError,
     'NOPERM': redis.exceptions.NoPermissionError,  # alone among these a ResponseError
@@ -63,7 +68,7 @@ def code_of(error: Exception) -> str:
 
 def is_redirected(reply: Reply) -> bool:
     """Return whether a node of a cluster does not, or not now, carry out the command itself."""
-    return isinstance(reply, redis.ResponseError) and code_of(reply) in REDIRECTIONS
+    return isinstance(reply, Redirected)
 
 
 def is_readonly(reply: Reply) -> bool:
@@ -81,7 +86,7 @@ def raise_if_error(reply: Reply) -> Reply:
 def as_message(reply: Reply) -> Message | Reply:
     """Return the message that a whole reply is, or the reply if it is something else."""
     match reply:
-        case [b'message', channel, payload]:
+        case [b'message' | b'smessage', channel, payload]:
             return channel, payload
         case [b'pmessage', glob, channel, payload]:
             return (glob, channel), payload

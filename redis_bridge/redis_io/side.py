@@ -29,7 +29,12 @@ from redis_bridge.protocol import keys
 from redis_bridge.protocol.descriptions import NameDescription
 from redis_bridge.protocol.fleet import RobotEvent
 from redis_bridge.redis_io.address import Address, Timing
-from redis_bridge.redis_io.channel_source import ChannelReceiver, ChannelSource, PatternSource
+from redis_bridge.redis_io.channel_source import (
+    ChannelReceiver,
+    ChannelSource,
+    PatternSource,
+    ShardedSource,
+)
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.connection_thread import ConnectionThread
 from redis_bridge.redis_io.fleet_watch import FleetWatch
@@ -91,8 +96,9 @@ class RedisSide:
         self._writers: dict[tuple[Address, bool], Writer] = {}
         self._writer_of(keys.robot_key(robot), False)  # there is one, whatever the routes are
         node_of, reader_of = topology.node_of, topology.reader_of
+        channel_source = ShardedSource if settings.sharded_pubsub else ChannelSource
         self._channels = _Sources[ChannelReceiver](
-            node_of, lambda role, name, at: ChannelSource(name, self._setup(at))
+            node_of, lambda role, name, at: channel_source(name, self._setup(at))
         )
         # A message reaches all nodes; each pattern has one, whatever it matches.
         self._patterns = _Sources[PatternForRoutes](

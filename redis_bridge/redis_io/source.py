@@ -153,7 +153,10 @@ class Source(Generic[R]):
 
     def _run(self, connection: Connection) -> None:
         self._term = self._gate.term()
-        self._session(connection)
+        try:
+            self._session(connection)
+        finally:
+            self._forget_unwanted()
 
     def _session(self, connection: Connection) -> None:
         raise NotImplementedError

@@ -79,6 +79,7 @@ class Writer:
         self._gate = gate
         self._clock = clock
         self._address = address
+        self._is_slotted = address.slot_of('') is not None
         self._health = health
         self._log = log
         self._at_work = threading.Lock()  # held while writes are under way
@@ -185,8 +186,9 @@ class Writer:
                 if is_due and not self._thread.closing.is_set():
                     self._restorer.check(connection)
                 batch = self._queue.take(is_paused=is_paused) if is_open else []
-                for part in self._parts(batch):
-                    self._write(connection, part)
+                if batch:
+                    for part in self._parts(batch):
+                        self._write(connection, part)
             if batch:
                 self._answered_at = time.monotonic()
                 ping_at = self._answered_at + self._timing.ping_s
@@ -210,12 +212,14 @@ class Writer:
 
     def _parts(self, batch: list[PendingWrite]) -> list[list[PendingWrite]]:
         """Return a batch in parts: what expires apart is watched, in one slot at a time."""
+        if not self._is_slotted:
+            return [batch]
         slots: dict[int | None, list[PendingWrite]] = {}
         for write in batch:
             if write.handle.expires_apart:
                 slots.setdefault(self._address.slot_of(write.handle.name), []).append(write)
         if len(slots) < 2:
-            return [batch] if batch else []
+            return [batch]
         others = [write for write in batch if not write.handle.expires_apart]
         return [part for part in (others, *slots.values()) if part]
 
@@ -292,6 +296,8 @@ class Writer:
 
     def _by_slot(self, entries: list[PendingWrite]) -> list[list[PendingWrite]]:
         """Return the entries that one transaction may write each."""
+        if not self._is_slotted:
+            return [entries]
         slots: dict[int | None, list[PendingWrite]] = {}
         for write in entries:
             slots.setdefault(self._address.slot_of(write.handle.name), []).append(write)

@@ -115,11 +115,14 @@ def test_only_the_latest_senders_are_remembered():
     assert gaps.missed(Meta(f'{ORIGINS_REMEMBERED}', 5, 0.0)) == 3
 
 
-def test_a_message_is_late_if_a_newer_one_of_its_sender_came_before():
+def test_a_message_is_late_if_it_or_a_newer_one_of_its_sender_came_before():
     gaps = GapFinder()
     gaps.missed(Meta('a', 5, 100.0))
     assert gaps.is_late(Meta('a', 4, 99.0))
+    assert gaps.is_late(Meta('a', 5, 100.0))
     assert not gaps.is_late(Meta('a', 6, 99.0))  # a clock was set back
     assert not gaps.is_late(Meta('a', 1, 101.0))  # the sender was started anew
     assert not gaps.is_late(Meta('b', 4, 99.0))
     assert not gaps.is_late(None)
+    gaps.missed(Meta('c', 0, 100.0))
+    assert not gaps.is_late(Meta('c', 0, 100.0))  # it does not count
