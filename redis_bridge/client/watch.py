@@ -153,9 +153,7 @@ class Watch:
             return None
         pair = (event.name, event.kind)
         if event.kind == 'channel' and self._gaps[pair].is_late(update.meta):
-            self._notify(
-                Notice('late', event.name, 'dropped: it came before, or a newer message did')
-            )
+            self._notify(Notice('late', event.name, 'dropped: it or a newer one came before'))
             return None
         if event.kind in EVENTS and (missed := self._gaps[pair].missed(update.meta)):
             self._notify(Notice('gap', event.name, f'{missed} missed', missed))

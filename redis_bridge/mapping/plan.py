@@ -158,6 +158,8 @@ def _redis_lines(mapping: Mapping) -> Iterator[str]:
     if url.is_cluster:
         yield '  asks any of these nodes for the cluster; each name is at the node of its slot'
         yield '  follows failovers, slots that move, and nodes that join or leave'
+        if mapping.redis.sharded_pubsub:
+            yield '  channels of routes are sharded: SPUBLISH and SSUBSCRIBE'
 
 
 def _outbound_lines(route: RosToRedis, pattern: matching.AnyPattern | None) -> Iterator[str]:
@@ -246,7 +248,7 @@ def _sink(sink: SinkConfig) -> str:
     options = [
         f'{key} {value}'
         for key, value in vars(sink).items()
-        if key not in ('name', 'encoding', 'arrays', 'send') and value is not None
+        if key not in ('name', 'encoding', 'arrays', 'send', 'is_sharded') and value is not None
     ]
     typed = ' with typed arrays' if sink.arrays == 'typed' else ''
     return _listed(f'{sink.encoding or "dotted fields"}{typed}', *options)

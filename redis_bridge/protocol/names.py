@@ -66,7 +66,7 @@ def slot_problem(name: str, other: str) -> str | None:
         return None
     return (
         f'in a cluster, {name!r} and {other!r} must be in one slot: give the name a hash tag, '
-        f'such as {{{name}}} (in a mapping {{{{{name}}}}})'
+        f'such as {{{name}}}; in a mapping, that is a variable in double braces'
     )
 
 
