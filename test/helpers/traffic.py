@@ -247,17 +247,15 @@ class Traffic:
                 lane.start()
             self._opened = opened.pop_all()
 
-    def flows(self, within_s: float) -> None:
-        """Wait until something new comes out of everything."""
-        before = [count for lane in self.lanes for count in lane.counts()]
+    def flows(self, within_s: float, lanes: Sequence[Lane] = ()) -> None:
+        """Wait until something new comes out of everything, or of some lanes."""
+
+        def counts() -> list[int]:
+            return [count for lane in lanes or self.lanes for count in lane.counts()]
+
+        before = counts()
         eventually(
-            lambda: all(
-                count > was + FLOW
-                for count, was in zip(
-                    (count for lane in self.lanes for count in lane.counts()), before
-                )
-            ),
-            within_s,
+            lambda: all(count > was + FLOW for count, was in zip(counts(), before)), within_s
         )
 
     def end(self) -> None:

