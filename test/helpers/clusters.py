@@ -179,6 +179,18 @@ class ClusterGroup:
         eventually(self.is_ready, FAILOVER_S)
         return self
 
+    def renew(self) -> ClusterGroup:
+        """Start all nodes again that do not run, and delete all data."""
+        for node in self.nodes:
+            if node.is_frozen:
+                node.thaw()
+        self.heal()
+        self.start()
+        for node in self.primaries():
+            with plain_client(node) as db:
+                db.flushall()
+        return self
+
     def _form(self) -> None:
         primaries = [node for node in self.nodes if node not in self._replicas]
         for number, node in enumerate(self.nodes):

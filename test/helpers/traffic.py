@@ -63,11 +63,12 @@ class Out:
 
 
 class Timed(Recorder):
-    """A receiver that notes when each number came; of a channel it drops what routes drop."""
+    """A receiver that notes when each number came; it drops and counts as `InboundRoute` does."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()
         self._is_channel = kind == 'channel'
+        self._counts_each = kind in ('channel', 'stream')
         self._order = GapFinder()
         self.numbers: list[int] = []
         self.at: list[float] = []
@@ -77,11 +78,13 @@ class Timed(Recorder):
         super().receive(arrivals)
         for arrival in arrivals:
             value = json.loads(arrival.payload)
-            meta = take_meta(value)
-            if not (self._is_channel and self._order.is_late(meta)):
-                self._order.missed(meta)
-                self.numbers.append(value['n'])
-                self.at.append(time.monotonic())
+            meta = arrival.meta or take_meta(value)
+            if self._is_channel and self._order.is_late(meta):
+                continue
+            if self._counts_each and (missed := self._order.missed(meta)):
+                self.gap(missed)
+            self.numbers.append(value['n'])
+            self.at.append(time.monotonic())
 
 
 class Heard:

@@ -12,7 +12,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,18 +57,31 @@ CALM_S = 15.0  # until traffic flows at first, and after the test's fault
 CALM_TIMEOUT_MS = 15_000  # of nodes that shall not fail however busy the machine is
 
 
-@pytest.fixture
-def group(server_program: str, tmp_path: Path) -> Iterator[ClusterGroup]:
-    """Give three primaries and their replicas."""
-    with ClusterGroup(server_program, tmp_path) as group:
+@pytest.fixture(scope='module')
+def shared_group(server_program: str, tmp_path_factory) -> Iterator[ClusterGroup]:
+    """Give three primaries and their replicas to tests that break them; see `group`."""
+    with ClusterGroup(server_program, tmp_path_factory.mktemp('group')) as group:
         yield group
 
 
 @pytest.fixture
-def proxied_group(server_program: str, tmp_path: Path) -> Iterator[ClusterGroup]:
-    """Give three primaries and their replicas that can be cut off."""
-    with ClusterGroup(server_program, tmp_path, is_proxied=True) as group:
+def group(shared_group: ClusterGroup) -> ClusterGroup:
+    """Give three primaries and their replicas, whole and empty."""
+    return shared_group.renew()
+
+
+@pytest.fixture(scope='module')
+def shared_proxied_group(server_program: str, tmp_path_factory) -> Iterator[ClusterGroup]:
+    """Give such a cluster in which nodes can be cut off; see `proxied_group`."""
+    folder = tmp_path_factory.mktemp('proxied')
+    with ClusterGroup(server_program, folder, is_proxied=True) as group:
         yield group
+
+
+@pytest.fixture
+def proxied_group(shared_proxied_group: ClusterGroup) -> ClusterGroup:
+    """Give such a cluster, whole and empty."""
+    return shared_proxied_group.renew()
 
 
 @pytest.fixture(scope='module')
@@ -85,10 +97,7 @@ def calm_group(server_program: str, tmp_path_factory) -> Iterator[ClusterGroup]:
 @pytest.fixture
 def db(calm_group: ClusterGroup) -> Iterator[Any]:
     """Give a plain client of the calm cluster, which is empty."""
-    with calm_group.client() as db:
-        for node in calm_group.nodes:
-            with plain_client(node) as one:
-                one.flushall()
+    with calm_group.renew().client() as db:
         yield db
 
 
@@ -646,7 +655,7 @@ def test_tls_reaches_all_nodes(tmp_path, started_side_at):
     give_up = pytest.fail if os.environ.get('CI') else pytest.skip  # CI installs what is needed
     program = tls_program(give_up)
     make_certificate(tmp_path)
-    with ClusterGroup(program, tmp_path / 'group', tls=tmp_path) as group:
+    with ClusterGroup(program, tmp_path / 'group', replicas=1, tls=tmp_path) as group:
         side = started_side_at(group.url, tls=Tls(ca=str(tmp_path / 'ca.pem')))
         outs = [
             Out(side, KeySinkConfig(name, encoding='json')) for name in name_at_each(group, 'k')
@@ -654,11 +663,11 @@ def test_tls_reaches_all_nodes(tmp_path, started_side_at):
         for out in outs:
             out.write(1)
         eventually(lambda: all_connected(side) and all(out.carried() for out in outs))
-        old = group.primary_of(outs[1].name)
+        old = group.primary_of(outs[0].name)
         group.fail_over(old)
         group.await_failover(old)
-        outs[1].write(2)
-        eventually(lambda: outs[1].carried() == 2)
+        outs[0].write(2)
+        eventually(lambda: outs[0].carried() == 2)
         assert 'certificate' in problem(group.url).lower()
         side.close()  # first: Python leaks a socket whose peer ends just before the handshake
 
