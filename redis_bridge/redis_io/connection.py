@@ -155,6 +155,10 @@ class Connection:
         """
         return self
 
+    def watchable(self, name: str, others: Sequence[bytes]) -> list[bytes]:
+        """Return those of other names that a transaction on a name can watch."""
+        return list(others)
+
     def parts(self) -> list[Connection]:
         """Return a connection to each server; together they hold all names."""
         return [self]

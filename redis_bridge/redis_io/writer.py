@@ -268,12 +268,12 @@ class Writer:
                 elif write.entry_id is not None and 'equal or smaller' in str(reply):
                     self._doubtful.append(write)
                 elif reply is ABORTED:
-                    self._retry(write)
+                    self._postpone(write)
                 elif isinstance(reply, Moved):
                     redirected.append((write, reply))
                 elif write.is_kept() and code_of(reply) in RETRY:
                     stores_nothing = self._pause_writes(reply)
-                    self._retry(write)
+                    self._postpone(write)
                 else:
                     self._reject(write, reply)
             self._redirect(redirected, written)
@@ -396,10 +396,16 @@ class Writer:
             self._queue.lose(write)
 
     def _retry(self, write: PendingWrite) -> None:
-        """Have a write tried again that the server has not taken this time."""
-        if not write.failed_attempts:  # else an earlier attempt may have stored it
-            write.entry_id = None
+        """Have a write tried again that the server has certainly not taken."""
+        write.entry_id = None
         self._to_retry.append(write)
+
+    def _postpone(self, write: PendingWrite) -> None:
+        """Have a write tried again that the server has not taken this time."""
+        if write.failed_attempts:  # then it may have taken it before
+            self._to_retry.append(write)
+        else:
+            self._retry(write)
 
     def _is_paused(self) -> bool:
         return self._paused_until > time.monotonic()
