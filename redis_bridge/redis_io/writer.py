@@ -237,7 +237,7 @@ class Writer:
                 alone.append(write)
         blocks: list[list[PendingWrite]] = []
         if entries:
-            blocks = self._by_slot(self._with_ids(entries))
+            blocks = self._blocks(self._with_ids(entries))
             entries = [write for block in blocks for write in block]
         self._in_flight += (*alone, *expiring, *entries)
         redirected: list[tuple[PendingWrite, Moved]] = []
@@ -294,14 +294,18 @@ class Writer:
         if stores_nothing == 'READONLY':
             raise redis.ConnectionError(f'READONLY: {HINTS["READONLY"]}')
 
-    def _by_slot(self, entries: list[PendingWrite]) -> list[list[PendingWrite]]:
-        """Return the entries that one transaction may write each."""
+    def _blocks(self, entries: list[PendingWrite]) -> list[list[PendingWrite]]:
+        """Return the entries by the transactions that write them.
+
+        In a cluster each stream has its own: of a slot that is being moved, several names may be
+        at two nodes.
+        """
         if not self._is_slotted:
             return [entries]
-        slots: dict[int | None, list[PendingWrite]] = {}
+        streams: dict[str, list[PendingWrite]] = {}
         for write in entries:
-            slots.setdefault(self._address.slot_of(write.handle.name), []).append(write)
-        return list(slots.values())
+            streams.setdefault(write.handle.name, []).append(write)
+        return list(streams.values())
 
     def _redirect(
         self, redirected: list[tuple[PendingWrite, Moved]], written: list[PendingWrite]
