@@ -181,9 +181,9 @@ class StreamSourceConfig(_Stream):
         return f'from {self.start}' + (f' {self.group}' if self.group else '')
 
     @property
-    def dead_stream(self) -> str:
-        """The stream that keeps the rejected entries."""
-        return keys.dead_stream(self.name)
+    def dead_stream(self) -> str | None:
+        """The stream that keeps the rejected entries of a group."""
+        return None if self.group is None else keys.dead_stream(self.name)
 
 
 SourceConfig = ChannelSourceConfig | KeySourceConfig | StreamSourceConfig

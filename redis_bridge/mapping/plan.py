@@ -276,7 +276,7 @@ def _own_names(mapping: Mapping) -> Iterator[tuple[str, str]]:
         described[keys.type_key(inbound.type)] = "the type's definition"
         name = inbound.source.name
         described.setdefault(keys.meta_key(name), f'the description of {name}')
-        if inbound.source.group and inbound.source.dead_stream:
+        if inbound.source.dead_stream:
             described[inbound.source.dead_stream] = f'the rejected entries of {name}'
     yield from sorted(described.items())
 

@@ -223,6 +223,9 @@ class ClusterConnection(Connection):
         """See `Connection`; raises as `connect` does."""
         return self._to(self._cluster.node_of(name))
 
+    def watchable(self, name: str, others: Sequence[bytes]) -> list[bytes]:
+        return [other for other in others if slot_of(other) == slot_of(name)]
+
     def parts(self) -> list[Connection]:
         return [self._to(shard) for shard in self._cluster.shards()]
 

@@ -155,6 +155,10 @@ class Connection:
         """
         return self
 
+    def watchable(self, name: str, others: Sequence[bytes]) -> list[bytes]:
+        """Return those of other names that a transaction on a name can watch."""
+        return list(others)
+
     def parts(self) -> list[Connection]:
         """Return a connection to each server; together they hold all names."""
         return [self]
@@ -334,9 +338,9 @@ class Pings:
         self._connection.send([('PING',)])
         return True
 
-    def wait(self, waker: Waker) -> bool:
-        """Wait until the next ping is due; otherwise as `Connection.wait`."""
-        has_reply = self._connection.wait(self._next - time.monotonic(), waker)
+    def wait(self, waker: Waker, most_s: float = math.inf) -> bool:
+        """Wait until the next ping is due, or for so long; otherwise as `Connection.wait`."""
+        has_reply = self._connection.wait(min(self._next - time.monotonic(), most_s), waker)
         if has_reply:
             self._open = 0
         return has_reply

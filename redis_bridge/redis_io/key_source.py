@@ -12,6 +12,7 @@ that name in another database.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -20,11 +21,12 @@ from weakref import WeakKeyDictionary
 import redis
 
 from redis_bridge.redis_io.connection import Command, Connection, Pings
-from redis_bridge.redis_io.resp import pairs
+from redis_bridge.redis_io.resp import is_redirected, pairs
 from redis_bridge.redis_io.source import RETRY_S, Setup, Source, SourceReceiver
 from redis_bridge.redis_io.tracking import Tracking
 
 READ_AT_ONCE = 500
+REDIRECTED_S = 0.05  # how often a name is read again that the server does not have now
 
 Value = bytes | dict[bytes, bytes]  # a dict for a hash
 
@@ -58,12 +60,14 @@ class KeySource(Source[KeyReceiver]):
         self._applied: Mapping[bytes, Sequence[KeyReceiver]] | None = None
         self._last: LastValues = WeakKeyDictionary() if last is None else last
         self._current: set[KeyReceiver] = set()  # whose value was read in this session
+        self._redirected: set[bytes] = set()  # names that are, or are about to be, at another node
 
     def _session(self, connection: Connection) -> None:
         tracking = Tracking(connection)
         values = self.thread.connect()
         self._applied = None
         self._current.clear()
+        self._redirected.clear()
         self._reconcile(tracking, values)
         self.thread.mark_connected()
         pings = Pings(connection, self._timing)
@@ -75,7 +79,10 @@ class KeySource(Source[KeyReceiver]):
                 self._read(values, self._unreadable())
             if pings.send_if_due():
                 values.pipe([('PING',)])  # so that nothing on the way forgets the idle connection
-            if pings.wait(self.thread.waker):
+            if self._redirected:
+                again, self._redirected = self._redirected, set()
+                self._read(values, again)
+            if pings.wait(self.thread.waker, REDIRECTED_S if self._redirected else math.inf):
                 written = set(tracking.written())
                 names = self._applied if None in written else written
                 self._read(values, names or ())
@@ -88,6 +95,7 @@ class KeySource(Source[KeyReceiver]):
         self._applied = wanted
         receivers = self._forget_unwanted()
         self._current &= receivers
+        self._redirected &= wanted.keys()
         if tracking.want(wanted):
             self._read(values, wanted)
         else:
@@ -119,7 +127,9 @@ class KeySource(Source[KeyReceiver]):
                     reply = self._empty_or_gone(connection, name, receiver)
                 if not self._goes_on():
                     return
-                if isinstance(reply, redis.ResponseError):
+                if is_redirected(reply):
+                    self._redirected.add(name)
+                elif isinstance(reply, redis.ResponseError):
                     self._report(receiver, reply)
                 else:
                     self._hand_on(receiver, _value(receiver, reply))

@@ -101,12 +101,16 @@ class Roster:
         The roster itself is not watched, or of a fleet that starts at once few would succeed.
         While our claim is there, nobody else writes our entry; who has it after us writes its own.
         """
-        owner_of: Command = ('HGET', keys.robot_key(self._robot), OWNER)
-        replies = connection.pipe([owner_of, ('HGETALL', keys.FLEET)])
-        if not self._accepted(replies):
-            return
-        owner, found = replies
-        if owner != self._boot.encode():
+        robot_key = keys.robot_key(self._robot)
+        at = connection.at(keys.FLEET)
+        watched = connection.watchable(keys.FLEET, [robot_key.encode()])
+        replies = [
+            *at.pipe([('WATCH', *watched)] if watched else []),
+            *connection.pipe([('HGET', robot_key, OWNER), ('HGETALL', keys.FLEET)]),
+        ]
+        *_, owner, found = replies
+        if not self._accepted(replies) or owner != self._boot.encode():
+            at.call('UNWATCH')
             return
         now = self._clock.now()
         roster = fleet.events_of(pairs(found))
@@ -142,9 +146,12 @@ class Roster:
     def _report_lost(self, connection: Connection, robots: Collection[bytes]) -> None:
         """Report those whose claim is gone, unless another bridge does or they come back."""
         at = connection.at(keys.FLEET)
-        replies = at.pipe([('WATCH', keys.FLEET), ('HMGET', keys.FLEET, *robots)])
         claims = [keys.robot_key('').encode() + robot for robot in robots]
-        exist = connection.pipe([('EXISTS', claim) for claim in claims])
+        look: list[Command] = [('EXISTS', claim) for claim in claims]
+        watched = connection.watchable(keys.FLEET, claims)
+        connection.pipe(look)  # so that what ran out is deleted before it is watched
+        replies = at.pipe([('WATCH', keys.FLEET, *watched), ('HMGET', keys.FLEET, *robots)])
+        exist = connection.pipe(look)
         if not self._accepted([*replies, *exist]):
             at.call('UNWATCH')
             return

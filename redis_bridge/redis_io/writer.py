@@ -237,7 +237,7 @@ class Writer:
                 alone.append(write)
         blocks: list[list[PendingWrite]] = []
         if entries:
-            blocks = self._by_slot(self._with_ids(entries))
+            blocks = self._blocks(self._with_ids(entries))
             entries = [write for block in blocks for write in block]
         self._in_flight += (*alone, *expiring, *entries)
         redirected: list[tuple[PendingWrite, Moved]] = []
@@ -268,12 +268,12 @@ class Writer:
                 elif write.entry_id is not None and 'equal or smaller' in str(reply):
                     self._doubtful.append(write)
                 elif reply is ABORTED:
-                    self._retry(write)
+                    self._postpone(write)
                 elif isinstance(reply, Moved):
                     redirected.append((write, reply))
                 elif write.is_kept() and code_of(reply) in RETRY:
                     stores_nothing = self._pause_writes(reply)
-                    self._retry(write)
+                    self._postpone(write)
                 else:
                     self._reject(write, reply)
             self._redirect(redirected, written)
@@ -294,14 +294,18 @@ class Writer:
         if stores_nothing == 'READONLY':
             raise redis.ConnectionError(f'READONLY: {HINTS["READONLY"]}')
 
-    def _by_slot(self, entries: list[PendingWrite]) -> list[list[PendingWrite]]:
-        """Return the entries that one transaction may write each."""
+    def _blocks(self, entries: list[PendingWrite]) -> list[list[PendingWrite]]:
+        """Return the entries by the transactions that write them.
+
+        In a cluster each stream has its own: of a slot that is being moved, several names may be
+        at two nodes.
+        """
         if not self._is_slotted:
             return [entries]
-        slots: dict[int | None, list[PendingWrite]] = {}
+        streams: dict[str, list[PendingWrite]] = {}
         for write in entries:
-            slots.setdefault(self._address.slot_of(write.handle.name), []).append(write)
-        return list(slots.values())
+            streams.setdefault(write.handle.name, []).append(write)
+        return list(streams.values())
 
     def _redirect(
         self, redirected: list[tuple[PendingWrite, Moved]], written: list[PendingWrite]
@@ -396,10 +400,16 @@ class Writer:
             self._queue.lose(write)
 
     def _retry(self, write: PendingWrite) -> None:
-        """Have a write tried again that the server has not taken this time."""
-        if not write.failed_attempts:  # else an earlier attempt may have stored it
-            write.entry_id = None
+        """Have a write tried again that the server has certainly not taken."""
+        write.entry_id = None
         self._to_retry.append(write)
+
+    def _postpone(self, write: PendingWrite) -> None:
+        """Have a write tried again that the server has not taken this time."""
+        if write.failed_attempts:  # then it may have taken it before
+            self._to_retry.append(write)
+        else:
+            self._retry(write)
 
     def _is_paused(self) -> bool:
         return self._paused_until > time.monotonic()

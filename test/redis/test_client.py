@@ -35,6 +35,7 @@ from redis_bridge.protocol.meta import Meta
 from redis_bridge.redis_io.address import Address, Timing
 from redis_bridge.redis_io.clock import Clock
 from redis_bridge.redis_io.side import RedisSide
+from redis_bridge.redis_io.topology import OneServer
 
 INNER = """\
 float64 a
@@ -634,7 +635,8 @@ def test_watch_comes_back_after_the_server_was_killed(redis_server, client):
 
 
 def test_a_name_that_joins_is_followed_though_nobody_reads_what_waits(redis_server, db):
-    follower = Follower(Address(RedisSettings(redis_server.url), 'test', Timing()))
+    address = Address(RedisSettings(redis_server.url), 'test', Timing())
+    follower = Follower(OneServer(address))
     with contextlib.closing(follower):
         follower.follow([('c', 'channel')])
         count = WAITING + 500

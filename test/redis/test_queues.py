@@ -320,8 +320,8 @@ def test_no_task_is_lost_while_workers_are_killed(old_server, db, queue, worker)
         gone.append(running.pop(0))
         running.append(worker('done', 0.02))
     eventually(lambda: db.xlen('tasks') == 0, 20)
-    took = [each for one in gone + running for each in one.took()]
-    assert {number for number, _ in took} == set(range(60))
+    everybody = gone + running
+    eventually(lambda: {n for one in everybody for n, _ in one.took()} == set(range(60)))
     assert queue.status().dead_total == 0
 
 

@@ -276,7 +276,7 @@ def test_a_bridge_without_the_right_works_and_says_so_once(
     eventually(lambda: db.info('commandstats')['cmdstat_time']['calls'] > beats + 8)
     said = [r.getMessage() for r in caplog.records if FLEET in r.getMessage()]
     assert len(said) == 1
-    db.execute_command('ACL', 'SETUSER', 'bridge', '~redis_bridge:fleet*')  # but not the channel
+    db.execute_command('ACL', 'SETUSER', 'bridge', '~redis_bridge:*fleet*')  # but not the channel
     eventually(lambda: db.zcard(FLEET_DUE))
     side.close()
     assert not db.exists(robot_key('robot1'))

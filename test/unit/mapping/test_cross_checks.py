@@ -78,7 +78,7 @@ ERRORS = [
     ),
     (
         inbound(
-            'stream: s, topic: /a, type: a/B',
+            'stream: {name: s, from: group, group: g}, topic: /a, type: a/B',
             'ros_to_redis: [{topic: /b, to: {stream: "s:dead"}}]',
         ),
         "m.yaml:4: ros_to_redis[0].to.stream: 's:dead' takes the rejected entries of stream 's'",
