@@ -32,7 +32,7 @@ from redis_bridge.mapping.model import RedisSettings
 from redis_bridge.mapping.redis_url import Host, host_text
 from redis_bridge.ports import CLUSTER_ROLE
 from redis_bridge.protocol import keys
-from redis_bridge.redis_io.address import Address, Timing, parse_url
+from redis_bridge.redis_io.address import Timing, parse_url
 from redis_bridge.redis_io.connection import Command, CommandPrefix, Connection, Waker
 from redis_bridge.redis_io.info import parse_info
 from redis_bridge.redis_io.moving import MovingAddress
@@ -62,31 +62,26 @@ DOWN = 'is down: slots have no primary, or a primary hears too few others'
 PLACE_OF_TIME = keys.FLEET  # the primary that holds this name keeps the time for all
 
 
+Span = tuple[int, int]  # the first and the last of slots in a row
+
+
 def slot_of(name: str | bytes) -> int:
     """Return the slot of a name."""
     return key_slot(name if isinstance(name, bytes) else name.encode())
 
 
-class Shard(MovingAddress):
+class _Part(MovingAddress):
     """Leads to the primary of some slots; another server may become it."""
 
     why_replica = 'a replica by now'
 
     def __init__(
-        self, cluster: Cluster, number: int, settings: RedisSettings, client_name: str,
+        self, cluster: Cluster, label: str, settings: RedisSettings, client_name: str,
         timing: Timing,
     ) -> None:  # fmt: skip
         super().__init__(settings, client_name, timing)
-        self.label = f'node {number}'
-        self.host: Host | None = None
-        self.since = math.inf  # monotonic, when the host was first seen as the primary
-        self.spans: list[Span] = []  # that it holds
+        self.label = label
         self._cluster = cluster
-
-    @property
-    def keeps_time(self) -> bool:
-        """Whether its clock is the one by which ages are measured."""
-        return self._cluster.node_of(PLACE_OF_TIME) is self
 
     def connection(self) -> Any:
         """Return a new connection to the primary, not yet connected.
@@ -94,9 +89,38 @@ class Shard(MovingAddress):
         Raises redis.ConnectionError if it is not known.
         """
         self._cluster.find()
-        if self.host is None:
+        host = self.leads_to()
+        if host is None:
             raise redis.ConnectionError(self._cluster.why_unknown())
-        return self.connection_to(self.host)
+        return self.connection_to(host)
+
+    def slot_of(self, name: str) -> int:
+        return slot_of(name)
+
+    def note_redirected(self, error: Redirected) -> None:
+        self._cluster.note_redirected(error)
+
+
+class Shard(_Part):
+    """Leads to one of the primaries, whatever slots it holds."""
+
+    host: Host | None = None
+    since = math.inf  # monotonic, when the host was first seen as the primary
+    spans: Sequence[Span] = ()  # that it holds
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether its clock is the one by which ages are measured."""
+        return self._cluster.node_of(PLACE_OF_TIME) is self
+
+    def leads_to(self) -> Host | None:
+        return self.host
+
+    def is_needed(self) -> bool:
+        return bool(self.spans)
+
+    def primary_for_s(self) -> float:
+        return time.monotonic() - self.since
 
     def open_within(self, timing: Timing) -> Connection:
         """Return a new connection that waits as other timing says; raises as `connection`."""
@@ -119,58 +143,25 @@ class Shard(MovingAddress):
         connection.connect()
         return connection
 
-    def leads_to(self) -> Host | None:
-        return self.host
 
-    def slot_of(self, name: str) -> int:
-        return slot_of(name)
-
-    def is_needed(self) -> bool:
-        return bool(self.spans)
-
-    def primary_for_s(self) -> float:
-        return time.monotonic() - self.since
-
-    def note_redirected(self, error: Redirected) -> None:
-        self._cluster.note_redirected(error)
-
-
-class SlotAddress(MovingAddress):
+class SlotAddress(_Part):
     """Leads to whatever primary holds one slot."""
-
-    why_replica = Shard.why_replica
 
     def __init__(
         self, cluster: Cluster, slot: int, settings: RedisSettings, client_name: str,
         timing: Timing,
     ) -> None:  # fmt: skip
-        super().__init__(settings, client_name, timing)
-        self.label = f'slot {slot}'
-        self._cluster = cluster
+        super().__init__(cluster, f'slot {slot}', settings, client_name, timing)
         self._slot = slot
-
-    def connection(self) -> Any:
-        """Return a new connection, as `Shard.connection`."""
-        self._cluster.find()
-        host = self.leads_to()
-        if host is None:
-            raise redis.ConnectionError(self._cluster.why_unknown())
-        return self.connection_to(host)
 
     def leads_to(self) -> Host | None:
         return self._cluster.holder(self._slot).host
 
-    def slot_of(self, name: str) -> int:
-        return slot_of(name)
-
     def primary_for_s(self) -> float:
         return self._cluster.holder(self._slot).primary_for_s()
 
-    def note_redirected(self, error: Redirected) -> None:
-        self._cluster.note_redirected(error)
 
-
-class ClusterAddress(Address):
+class ClusterAddress(MovingAddress):
     """Leads to all names, by one connection to each primary that is asked."""
 
     def __init__(
@@ -183,6 +174,9 @@ class ClusterAddress(Address):
     def open(self) -> Connection:
         """Return what connects to each primary once it is asked."""
         return ClusterConnection(self._cluster, self.timing)
+
+    def leads_to(self) -> Host | None:
+        return None  # to many servers
 
     def slot_of(self, name: str) -> int:
         return slot_of(name)
@@ -198,7 +192,8 @@ class ClusterConnection(Connection):
     """Sends each command to the primary that holds its name, as a connection to one server does.
 
     Commands without a name, such as TIME, go to the primary that keeps the time. A command that is
-    redirected was not carried out, and is sent to where it belongs.
+    redirected was not carried out, and is sent to where it belongs. Whoever subscribes, blocks or
+    needs a transaction asks for the connection to one name (`at`).
     """
 
     def __init__(self, cluster: Cluster, timing: Timing) -> None:
@@ -233,6 +228,7 @@ class ClusterConnection(Connection):
         for shard, connection in list(self._open.items()):
             if connection.is_broken:
                 self._lose(shard)
+        self._visits = {h: visit for h, visit in self._visits.items() if not visit.is_broken}
         return True
 
     def call(self, *command: object) -> Reply:
@@ -246,11 +242,17 @@ class ClusterConnection(Connection):
             parts.setdefault(self._shard_of(command), []).append(number)
         connections = {shard: self._to(shard) for shard in parts}
         replies: list[Reply] = [None] * len(commands)
-        for shard, numbers in parts.items():
-            connections[shard].send([commands[number] for number in numbers])
-        for shard, numbers in parts.items():
-            for number in numbers:
-                replies[number] = connections[shard].reply()
+        try:
+            for shard, numbers in parts.items():
+                connections[shard].send([commands[number] for number in numbers])
+            for shard, numbers in parts.items():
+                for number in numbers:
+                    replies[number] = connections[shard].reply()
+        except BaseException:  # replies of the others may be outstanding
+            for shard in parts:
+                if not connections[shard].is_broken:
+                    self._open.pop(shard).close()
+            raise
         for number, reply in enumerate(replies):
             if is_redirected(reply):
                 replies[number] = self._redirected(commands[number], reply)
@@ -322,9 +324,6 @@ class ClusterConnection(Connection):
         return reply
 
 
-Span = tuple[int, int]  # the first and the last of slots in a row
-
-
 class Cluster:
     """Knows which primary holds which slots; see `topology.Topology`.
 
@@ -348,7 +347,7 @@ class Cluster:
         self._make_slot = partial(
             SlotAddress, self, settings=settings, client_name=client_name, timing=timing
         )
-        first = self._make_shard(1)
+        first = self._make_shard('node 1')
         first.spans = [(0, SLOTS - 1)]  # until the nodes say more
         self._numbers = count(2)
         self._shards = [first]
@@ -489,7 +488,7 @@ class Cluster:
         self._doubted_until = 0.0
         self._assign(spans)
         self._follow_nodes({*spans})
-        moving = [*self._shards, *self._slots.values()]
+        moving = [self.address, self.quick, *self._shards, *self._slots.values()]
         for address in moving:
             address.leave_others()
         for address in moving:
@@ -531,7 +530,7 @@ class Cluster:
         }
         best = max(free, key=lambda shard: common[shard], default=None)
         if best is None or not common[best]:
-            return self._make_shard(next(self._numbers))
+            return self._make_shard(f'node {next(self._numbers)}')
         free.remove(best)
         return best
 

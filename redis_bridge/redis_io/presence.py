@@ -144,13 +144,22 @@ class Presence:
             if self._claim.term() is None:  # nothing else, so that the claim's watch goes on
                 after_beat = []
             elif after_beat:  # one at a time, because on a slow link each takes long
-                _tend(connection, after_beat.pop(0))
+                self._tend(connection, after_beat.pop(0))
                 continue
             else:
-                _tend(connection, self._look_after)
+                self._tend(connection, self._look_after)
             connection.pause(min(look_at, beat_at) - time.monotonic(), self._thread.waker)
         if self._claim.release(connection):
             self._roster.leave(connection)
+
+    def _tend(self, connection: Connection, work: Callable[[Connection], None]) -> None:
+        """Do what the claim does not depend on: of a cluster, another node may be away."""
+        try:
+            work(connection)
+        except (redis.ConnectionError, redis.TimeoutError):
+            if not connection.lose_broken():
+                raise
+            self._claim.connected()  # its own connection may be another one from now on
 
     def _look_after(self, connection: Connection) -> None:
         """Report robots that are lost, describe names."""
@@ -160,7 +169,7 @@ class Presence:
 
     def _beat(self, connection: Connection) -> None:
         """Take or renew the claim, with the status of now."""
-        _tend(connection, self._clock.measure)
+        self._tend(connection, self._clock.measure)
         fields = {
             **self._current_status(),
             **robot_status.claim_fields(
@@ -210,12 +219,3 @@ class Presence:
         if reason not in self._denied:
             self._denied.add(reason)
             self._log.warning('%s: cannot be written: %s', key, self._thread.redact(error))
-
-
-def _tend(connection: Connection, work: Callable[[Connection], None]) -> None:
-    """Do what the claim does not depend on: of a cluster, another node may be away."""
-    try:
-        work(connection)
-    except (redis.ConnectionError, redis.TimeoutError):
-        if not connection.lose_broken():
-            raise
