@@ -516,7 +516,7 @@ def test_names_of_a_slot_that_is_half_moved_are_found(calm_group, started_side_a
             for sink in (*sinks, *fresh):
                 sink.write(number)
         everything = [*sinks, *fresh]
-        for name in ('{x}k-moved', '{x}k', '{x}k-new'):
+        for name in [sink.name for sink in everything]:
             eventually(lambda name=name: client.get_raw(name) == b'19')
         client.publish('{x}k-client', 5, kind='key', encoding='text')
         assert client.get_raw('{x}k-client') == b'5'
