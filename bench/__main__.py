@@ -49,7 +49,8 @@ ENCODINGS = [JSON, CDR]  # beside msgpack; with --full, of every kind
 QUICK_KINDS = {(OUT, 'Odometry'), (OUT, 'Image'), (IN, 'Twist')}
 TIMED = {(OUT, 'Odometry'), (IN, 'Odometry'), (IN, 'Twist')}  # CPU and latency at fixed rates, too
 MEASURES = (
-    'rate', 'cpu', 'latency', 'rest', 'startup', 'routes', 'sinks', 'patterns', 'beside',
+    'rate', 'cpu', 'latency', 'rest', 'startup', 'routes', 'sinks', 'patterns', 'cluster',
+    'beside',
 )  # fmt: skip
 QUICK_MEASURES = ('rate', 'cpu', 'latency', 'rest')
 # A second at 10 Hz is ten messages, with or without the bridge's report of every two seconds.
@@ -60,6 +61,7 @@ AMPLE = 1.5  # times a fixed rate: who sustains that is not near its limit there
 ROUTES = (1, 10, 100)
 START_ROUTES = {'quick': (100,), 'default': (10, 100, 1000), 'full': (10, 100, 1000)}
 MATCHES = 100
+ROBOTS = 50  # a topic of each
 SINKS = {1: ('channel',), 2: ('key', 'channel'), 4: ('key', 'hash', 'stream', 'channel')}
 
 
@@ -180,6 +182,9 @@ def _run(
     if 'patterns' in measures:
         say('--- patterns')
         measure.patterns(environment, MATCHES, pace, figures, say)
+    if 'cluster' in measures:
+        say('--- cluster')
+        measure.cluster(environment, _over_a_cluster(), pace, figures, say)
     if 'beside' in measures:
         say('--- commands beside images')
         measure.beside(environment, pace, figures, say)
@@ -239,6 +244,18 @@ def _over_routes() -> list[Candidate]:
     ]
     matches = replace(MSGPACK, name=f'over {MATCHES} matches', routes=MATCHES, is_pattern=True)
     return [*routes, matches]
+
+
+def _over_a_cluster() -> list[Candidate]:
+    """Return the same mappings at one server and at a cluster, whose nodes share the names."""
+    routes = replace(MSGPACK, routes=ROUTES[1], is_tagged=True)
+    robots = replace(routes, routes=ROBOTS, is_pattern=True)
+    return [
+        replace(routes, name='at one server'),
+        replace(routes, name='at a cluster', in_cluster=True),
+        replace(robots, name='robots at one server'),
+        replace(robots, name='robots at a cluster', in_cluster=True),
+    ]
 
 
 def _over_sinks() -> list[Candidate]:

@@ -94,7 +94,8 @@ class Comparison:
         self._receiver_pid = child.pid
         started.append(child)
         for candidate in candidates:
-            command = candidate.command(direction, kind, environment.port, environment.folder)
+            url = environment.url_of(candidate)
+            command = candidate.command(direction, kind, url, environment.folder)
             child = environment.start(candidate.slug, command, large=kind.is_large)
             self._children[candidate.name] = child
             started.append(child)
@@ -121,9 +122,10 @@ class Comparison:
         return self._children[name].pid
 
     def _cpu_seconds(self, name: str) -> tuple[float, float, float]:
-        """Return the CPU time of a candidate, the server and the receiver."""
+        """Return the CPU time of a candidate, all servers and the receiver."""
         own = cpu_seconds(self._children[name].pid)
-        return own, cpu_seconds(self._environment.server.pid), cpu_seconds(self._receiver_pid)
+        servers = sum(cpu_seconds(server.pid) for server in self._environment.servers)
+        return own, servers, cpu_seconds(self._receiver_pid)
 
     def trial(self, name: str, rate: float, seconds: float) -> Trial:
         """Send to one candidate at a rate, and see what arrives and what it costs."""

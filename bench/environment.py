@@ -18,6 +18,7 @@ from typing import Any
 
 from bench.agent import Agent, connect
 from bench.candidates import Candidate
+from bench.cluster import Cluster
 from bench.kinds import Kind
 from redis_bridge.demo import server
 from redis_bridge.demo.processes import Child, stop
@@ -63,9 +64,12 @@ class Environment:
             self._opened.enter_context(tempfile.TemporaryDirectory(prefix='redis_bridge_bench_'))
         )
         self.program = server.find_program()
-        self.server, self.port = server.start()
-        self._opened.callback(stop, [self.server], STOP_S)
+        first, self.port = server.start()
+        self.servers = [first]
+        self._opened.callback(stop, [first], STOP_S)
         self.db = self._opened.enter_context(connect(self.port))
+        self._dbs = [self.db]
+        self._cluster: Cluster | None = None
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -131,6 +135,20 @@ class Environment:
         child = self.start(name, command, large=large or kind.is_large)
         return Agent(name, child, self.db), child
 
+    def start_cluster(self) -> None:
+        """Start a cluster, for the candidates that ask for it."""
+        self._cluster = Cluster(self.program, self.folder, self.start)
+        self._opened.callback(self._cluster.close)
+        self.servers += self._cluster.servers
+        self._dbs += self._cluster.dbs
+
+    def url_of(self, candidate: Candidate) -> str:
+        """Return the URL of the server, or of the cluster."""
+        if candidate.in_cluster and self._cluster is not None:
+            return self._cluster.url
+        return f'redis://127.0.0.1:{self.port}/0'
+
     def published(self) -> int:
-        """Return how many messages the server was given to publish so far."""
-        return int(self.db.info('commandstats').get('cmdstat_publish', {}).get('calls', 0))
+        """Return how many messages the servers were given to publish so far."""
+        stats = (db.info('commandstats') for db in self._dbs)
+        return sum(int(each.get('cmdstat_publish', {}).get('calls', 0)) for each in stats)

@@ -113,6 +113,15 @@ def growth(
         cpu(comparison, comparison.candidates, 1000, pace, figures, say)
 
 
+def cluster(
+    environment: Environment, variants: list[Candidate], pace: Pace, figures: Figures, say: Say
+) -> None:
+    """See what a message costs at a cluster, beside one server."""
+    environment.start_cluster()
+    with Comparison(environment, OUT, KINDS['Odometry'], variants) as comparison:
+        cpu(comparison, comparison.candidates, 1000, pace, figures, say)
+
+
 def rest(environment: Environment, pace: Pace, figures: Figures, say: Say) -> None:
     """See what the bridge takes when nothing happens, and in a flood."""
     with Comparison(environment, OUT, KINDS['Odometry'], [MSGPACK]) as comparison:
@@ -139,7 +148,9 @@ def start_up(
         candidate = replace(MSGPACK, name=f'{count} routes', routes=count)
         subject = Subject(OUT, 'Odometry', candidate.name)
         mapping = candidate.mapping(OUT, KINDS['Odometry'], typed=True)
-        command = bridge_command(candidate.slug, mapping, environment.port, environment.folder)
+        command = bridge_command(
+            candidate.slug, mapping, environment.url_of(candidate), environment.folder
+        )
         for _ in range(pace.rounds):
             begun = time.monotonic()
             child = environment.start(candidate.slug, command)
@@ -172,7 +183,9 @@ def _beside_publishers(
     children = [load]
     try:
         mapping = candidate.mapping(OUT, kind)
-        command = bridge_command(candidate.slug, mapping, environment.port, environment.folder)
+        command = bridge_command(
+            candidate.slug, mapping, environment.url_of(candidate), environment.folder
+        )
         begun = time.monotonic()
         child = environment.start(candidate.slug, command)
         children.append(child)
@@ -223,7 +236,8 @@ def beside(environment: Environment, pace: Pace, figures: Figures, say: Say) -> 
             'receiver', 'receiver', 'ros', twist, [commands], large=True
         )
         children.append(child)
-        command = bridge_command('beside', mapping, environment.port, environment.folder)
+        url = environment.url_of(commands)
+        command = bridge_command('beside', mapping, url, environment.folder)
         children.append(environment.start('beside', command, large=True))
         _wait_until_both_flow(environment, image_load, load, receiver)
         for _ in range(pace.rounds):

@@ -87,6 +87,9 @@ def targets() -> Iterator[Target]:
     over, routes = 'over 100 matches', 'over 100 routes'
     yield Target(OUT, ODOMETRY, over, 'rate', 'at least', 0.9, routes)
     yield Target(OUT, ODOMETRY, over, 'cpu_us@1000', 'at most', 1.1, routes)
+    for who in ('', 'robots '):
+        alone, cluster = f'{who}at one server', f'{who}at a cluster'
+        yield Target(OUT, ODOMETRY, cluster, 'cpu_us@1000', 'at most', 1.15, alone)
     for kind in (ODOMETRY, 'Twist'):
         yield Target(IN, kind, BRIDGE, 'rate', 'at least', 0.8, 'floor')
         yield Target(IN, kind, BRIDGE, 'rate', 'at least', 8, 'hand')

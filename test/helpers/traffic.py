@@ -111,17 +111,20 @@ class Lane:
     """A name of each kind, and what goes through it; it knows nothing of other lanes.
 
     :param name_of: from the name of a lane alone to a name that lies where it shall.
+    :param is_sharded: its channels are, in a cluster.
     """
 
-    def __init__(self, side: RedisSide, url: str, name_of: Callable[[str], str]) -> None:
-        self.client = Client(url)
+    def __init__(
+        self, side: RedisSide, url: str, name_of: Callable[[str], str], is_sharded: bool
+    ) -> None:
+        self.client = Client(url, sharded_pubsub=is_sharded)
         self.outs = [
             Out(side, config)
             for config in (
                 StreamSinkConfig(name_of('out:s'), encoding='json'),
                 StreamSinkConfig(name_of('out:r'), encoding='json', durability='replicated'),
                 KeySinkConfig(name_of('out:k'), encoding='json'),
-                ChannelSinkConfig(name_of('out:c'), encoding='json'),
+                ChannelSinkConfig(name_of('out:c'), encoding='json', is_sharded=is_sharded),
             )
         ]
         self.sources = {
@@ -231,13 +234,18 @@ class Traffic:
     """Lanes of one Redis side, with messages all the time."""
 
     def __init__(
-        self, side: RedisSide, url: str, names: Sequence[Callable[[str], str]] = (str,)
+        self,
+        side: RedisSide,
+        url: str,
+        names: Sequence[Callable[[str], str]] = (str,),
+        *,
+        is_sharded: bool = False,
     ) -> None:
         eventually(lambda: side.why_closed() is None)
         self.side = side
         with contextlib.ExitStack() as opened:
             self.lanes = [
-                opened.enter_context(contextlib.closing(Lane(side, url, name_of)))
+                opened.enter_context(contextlib.closing(Lane(side, url, name_of, is_sharded)))
                 for name_of in names
             ]
             side.want([

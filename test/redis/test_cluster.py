@@ -164,15 +164,20 @@ def come_and_go(group: ClusterGroup, node: ClusterNode, names: list[str]) -> Non
 
 
 @pytest.mark.parametrize(
-    'fault', [kill, stop, plan, migrate, restart_all, come_and_go], ids=lambda f: f.__name__
+    ('fault', 'is_sharded'),
+    [
+        *((fault, False) for fault in (kill, stop, plan, migrate, restart_all, come_and_go)),
+        *((fault, True) for fault in (kill, migrate)),
+    ],
+    ids=lambda value: getattr(value, '__name__', 'sharded' if value else 'ordinary'),
 )
 def test_nothing_is_lost_unreported_or_doubled_over(
-    fault, group, started_side_at, record_property
+    fault, is_sharded, group, started_side_at, record_property
 ):
-    side = started_side_at(group.url)
+    side = started_side_at(group.url, sharded_pubsub=is_sharded)
     nodes = group.primaries()
     names = [names_at(group, node) for node in nodes]
-    with contextlib.closing(Traffic(side, group.url, names)) as traffic:
+    with contextlib.closing(Traffic(side, group.url, names, is_sharded=is_sharded)) as traffic:
         traffic.flows(CALM_S)
         begun = time.monotonic()
         fault(group, nodes[0], traffic.lanes[0].names())
@@ -459,6 +464,29 @@ def test_a_plain_client_at_any_node_hears_and_is_heard(calm_group, started_side_
         assert json.loads(eventually(message)['data'])['n'] == 1
 
 
+def test_a_sharded_channel_stays_at_its_node(calm_group, started_side_at):
+    side = started_side_at(calm_group.url, sharded_pubsub=True)
+    node, other, _ = calm_group.primaries()
+    name_of = names_at(calm_group, node)
+    name, mirrored = name_of('in'), name_of('out')
+    heard = Recorder()
+    side.want([request(ChannelSourceConfig(name), heard)])
+    out = Out(side, ChannelSinkConfig(mirrored, encoding='json', is_sharded=True))
+    eventually(lambda: all_connected(side))
+    with plain_client(other) as db, db.pubsub() as elsewhere, calm_group.client() as plain:
+        elsewhere.subscribe(mirrored)
+        elsewhere.get_message(timeout=5)
+        assert plain.execute_command('SPUBLISH', name, 'hello') == 1
+        eventually(lambda: heard.payloads == [b'hello'])
+        with plain_client(node) as at, at.pubsub() as pubsub:
+            pubsub.execute_command('SSUBSCRIBE', mirrored)
+            pubsub.parse_response()
+            out.write(1)
+            kind, _, payload = pubsub.parse_response(timeout=5)
+            assert (kind, json.loads(payload)['n']) == (b'smessage', 1)
+        assert elsewhere.get_message(timeout=0.1) is None
+
+
 def test_patterns_hear_channels_of_every_node(calm_group, started_side_at, client):
     side = started_side_at(calm_group.url)
     names = name_at_each(calm_group, 'scan')
@@ -516,7 +544,7 @@ def test_names_of_a_slot_that_is_half_moved_are_found(calm_group, started_side_a
             for sink in (*sinks, *fresh):
                 sink.write(number)
         everything = [*sinks, *fresh]
-        for name in ('{x}k-moved', '{x}k', '{x}k-new'):
+        for name in [sink.name for sink in everything]:
             eventually(lambda name=name: client.get_raw(name) == b'19')
         client.publish('{x}k-client', 5, kind='key', encoding='text')
         assert client.get_raw('{x}k-client') == b'5'
@@ -649,6 +677,22 @@ def test_a_login_is_needed_and_never_shown(server_program, tmp_path, started_sid
             assert 'hunter' not in text
             assert f'127.0.0.1:{group.nodes[0].port}: ' in text
             assert 'uthenticat' in text or 'WRONGPASS' in text or 'password' in text
+
+
+def test_a_user_needs_two_commands_of_cluster_and_is_told_which(calm_group, started_side_at):
+    def allow(*rules: str) -> None:
+        for node in calm_group.nodes:
+            with plain_client(node) as db:
+                db.execute_command(
+                    'ACL', 'SETUSER', 'ann', 'reset', 'on', 'nopass', '~*', '&*', '+@all', *rules
+                )
+
+    allow('-cluster', '+cluster|info', '+cluster|slots')
+    side = started_side_at(calm_group.url, username='ann')
+    eventually(lambda: side.why_closed() is None)
+    for missing in ('cluster|slots', 'role'):
+        allow(f'-{missing}')
+        assert f"'{missing}' command" in problem(calm_group.url, username='ann').lower()
 
 
 def test_tls_reaches_all_nodes(tmp_path, started_side_at):
