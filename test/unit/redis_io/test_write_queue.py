@@ -513,7 +513,7 @@ def test_a_released_handle_is_gone_once_its_writes_are(queue):
     assert queue.streams() == {}
 
 
-# --- sinks that move to another server's queue ----------------------------------------------------
+# --- sinks that move to another server's queue --------------------------------------------------
 @pytest.fixture
 def other():
     made = WriteQueue(lambda: None)
