@@ -12,6 +12,7 @@ that name in another database.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ from redis_bridge.redis_io.source import RETRY_S, Setup, Source, SourceReceiver
 from redis_bridge.redis_io.tracking import Tracking
 
 READ_AT_ONCE = 500
+MAY_BEGIN_S = 0.1  # how often receivers that may not begin yet are asked again
 
 Value = bytes | dict[bytes, bytes]  # a dict for a hash
 
@@ -39,6 +41,9 @@ class KeyReceiver(SourceReceiver, Protocol):
     def max_bytes(self) -> int | None:
         """Of a longer value (not of a hash) one byte more than this is read; None: all."""
 
+    def may_begin(self) -> bool:
+        """Return whether the first value of a session may be handed on; asked until it is so."""
+
     def receive(self, value: Value | None, is_initial: bool) -> None:
         """Take the value, None if it is gone; `is_initial` if it was there at the connect."""
 
@@ -50,13 +55,15 @@ class KeySource(Source[KeyReceiver]):
         super().__init__(role, setup)
         self._applied: Mapping[bytes, Sequence[KeyReceiver]] | None = None
         self._last: dict[KeyReceiver, Value | None] = {}  # the last value that each one has
-        self._current: set[KeyReceiver] = set()  # whose value was read in this session
+        self._current: set[KeyReceiver] = set()  # who was handed a value in this session
+        self._waiting: dict[KeyReceiver, bytes] = {}  # who may not begin yet, with the name
 
     def _session(self, connection: Connection) -> None:
         tracking = Tracking(connection)
         values = self.thread.connect()
         self._applied = None
         self._current.clear()
+        self._waiting.clear()
         self._reconcile(tracking, values)
         self.thread.mark_connected()
         pings = Pings(connection, self._timing)
@@ -68,10 +75,11 @@ class KeySource(Source[KeyReceiver]):
                 self._read(values, self._unreadable())
             if pings.send_if_due():
                 values.pipe([('PING',)])  # so that nothing on the way forgets the idle connection
-            if pings.wait(self.thread.waker):
+            if pings.wait(self.thread.waker, MAY_BEGIN_S if self._waiting else math.inf):
                 written = set(tracking.written())
                 names = self._applied if None in written else written
                 self._read(values, names or ())
+            self._read(values, [n for r, n in self._waiting.items() if r.may_begin()])
 
     def _reconcile(self, tracking: Tracking, values: Connection) -> None:
         """Track what is wanted, and read what nobody has read yet."""
@@ -82,6 +90,7 @@ class KeySource(Source[KeyReceiver]):
         receivers = self._forget_unwanted()
         self._last = {r: value for r, value in self._last.items() if r in receivers}
         self._current &= receivers
+        self._waiting = {r: name for r, name in self._waiting.items() if r in receivers}
         if tracking.want(wanted):
             self._read(values, wanted)
         else:
@@ -116,7 +125,7 @@ class KeySource(Source[KeyReceiver]):
                 if isinstance(reply, redis.ResponseError):
                     self._report(receiver, reply)
                 else:
-                    self._hand_on(receiver, _value(receiver, reply))
+                    self._hand_on(name, receiver, _value(receiver, reply))
                     self._report(receiver, None)
 
     def _empty_or_gone(self, connection: Connection, name: bytes, receiver: KeyReceiver) -> Any:
@@ -129,8 +138,12 @@ class KeySource(Source[KeyReceiver]):
         is_there, value = replies[-1]
         return value if is_there else None
 
-    def _hand_on(self, receiver: KeyReceiver, value: Value | None) -> None:
+    def _hand_on(self, name: bytes, receiver: KeyReceiver, value: Value | None) -> None:
         is_initial = receiver not in self._current
+        if is_initial and not receiver.may_begin():
+            self._waiting[receiver] = name  # the value is read again then
+            return
+        self._waiting.pop(receiver, None)
         self._current.add(receiver)
         if value != self._last.get(receiver):
             self._last[receiver] = value
