@@ -28,7 +28,7 @@ from redis_bridge.errors import PayloadError
 
 CONFIG = Path(__file__).resolve().parents[2] / 'config'
 NAMES = ('robot1', 'robot2', 'robot3')
-DOMAINS = dict(zip(NAMES, (DOMAIN, DOMAIN + 1, DOMAIN + 10)))
+DOMAINS = dict(zip(NAMES, (DOMAIN, DOMAIN + 1, DOMAIN + 2)))
 EVERY_S = 0.05
 
 
