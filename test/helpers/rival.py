@@ -57,7 +57,7 @@ class _Ros(FakeRos):
         pass
 
 
-def main(url: str, folder: str, robot: str, every_ms: str = '300') -> None:
+def main(url: str, folder: str, robot: str, every_ms: str) -> None:
     """Run until standard input ends."""
     file = Path(folder) / f'{os.getpid()}.yaml'
     file.write_text(MAPPING.replace('EVERY_MS', every_ms))
