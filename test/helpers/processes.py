@@ -96,7 +96,7 @@ class BridgeProcess:
         self._log.flush()
         return Path(self._log.name).read_text()
 
-    def stop(self, number: int = signal.SIGTERM, within_s: float = 10.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, within_s: float = 20.0) -> int:
         """Send a signal, and return the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)

@@ -20,7 +20,7 @@ DOMAINS = 4
 DOMAIN = int(os.environ.get('ROS_DOMAIN_ID', '77')) + DOMAINS * WORKER
 
 
-def eventually(condition: Callable[[], T], seconds: float = 10.0, every: float = 0.01) -> T:
+def eventually(condition: Callable[[], T], seconds: float = 20.0, every: float = 0.01) -> T:
     """Return the first true value of `condition`, or fail once the deadline has passed.
 
     A LookupError of the condition is as good as false: what it looks at has not come yet.
