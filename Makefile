@@ -9,9 +9,11 @@ ARGS ?=
 
 VENV := .venv/$(DISTRO)
 COLCON := .venv/colcon
-# Tests keep to this ROS domain, the next, and the two that are 10 above, not your robot's; set it
-# where two runs share a machine.
-TEST_DOMAIN_ID ?= $(if $(filter jazzy,$(DISTRO)),83,81)
+# So many tests run side by side; most of them wait most of the time. At most 5; 0: none.
+WORKERS ?= 3
+# Tests keep to 4 ROS domains per worker from this one on, not your robot's; set it where two runs
+# share a machine. None is above 101.
+TEST_DOMAIN_ID ?= $(if $(filter jazzy,$(DISTRO)),81,61)
 
 DISTROS := $(filter-out bench colcon,$(basename $(notdir $(wildcard requirements/*.txt))))
 ifeq ($(filter $(DISTRO),$(DISTROS)),)
@@ -41,7 +43,7 @@ demo: $(VENV)/.installed  ## two robots in ROS domains of their own, tied by Red
 
 test: $(VENV)/.installed $(COLCON)/.installed  ## all tests (ARGS='-k codecs': only some)
 	ROS_DOMAIN_ID=$(TEST_DOMAIN_ID) COLCON=$(abspath $(COLCON))/bin/colcon \
-	  $(VENV)/bin/python -m pytest $(ARGS)
+	  $(VENV)/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-unit: $(VENV)/.installed  ## the tests that need neither a server nor ROS, in seconds
 	$(VENV)/bin/python -m pytest test/unit $(ARGS)

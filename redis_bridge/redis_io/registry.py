@@ -36,6 +36,10 @@ class Registry:
         self._timer: threading.Timer | None = None
         self._is_closed = False
 
+    def may_begin(self) -> bool:
+        """See `key_source.KeyReceiver`."""
+        return True
+
     def receive(self, value: Value | None, is_initial: bool) -> None:
         """See `key_source.KeyReceiver`."""
         with self._lock:

@@ -29,6 +29,7 @@ class _ForRoute:
         self._receiver = request.receiver
         self._name = f'{request.config.kind} {request.config.name}'
         self._log = log
+        self._begins_by: float | None = None
 
     def gap(self, missed: int | None, why: str) -> None:
         """See `source.SourceReceiver`."""
@@ -48,6 +49,18 @@ class _ForRoute:
     def room(self) -> int:
         """See `ports.Receiver`."""
         return self._receiver.room()
+
+    def _awaits_subscriber(self) -> bool:
+        """Return whether somebody may still subscribe in time.
+
+        What Redis has before the start would else be lost to subscribers that are not latched,
+        because DDS has not matched them yet.
+        """
+        if self._receiver.room() > 0:
+            return False
+        if self._begins_by is None:
+            self._begins_by = time.monotonic() + SUBSCRIBED_WITHIN_S
+        return time.monotonic() < self._begins_by
 
     def _received(
         self, entry: Entry, acknowledge: Callable[[bool | None], None] | None = None
@@ -153,6 +166,10 @@ class KeyForRoute(_ForRoute):
         self._takes_initial = config.initial == 'publish'
         self._last: bytes | None = None
 
+    def may_begin(self) -> bool:
+        """See `key_source.KeyReceiver`."""
+        return not (self._takes_initial and self._awaits_subscriber())
+
     def receive(self, value: Value | None, is_initial: bool) -> None:
         """See `key_source.KeyReceiver`."""
         # A value that comes back after the key was missing, such as renamed away, is not new.
@@ -171,22 +188,18 @@ class StreamForRoute(_ForRoute):
     ) -> None:
         super().__init__(request, log)
         self.start = config.start
-        self._begins_by: float | None = None
 
     def may_begin(self) -> bool:
-        """Return whether somebody subscribes, or nobody does in time.
-
-        Entries from before the start would else be lost, because DDS has not matched anybody yet.
-        """
-        if self.start == 'new' or self._receiver.room() > 0:
+        """See `stream_source.StreamReceiver`."""
+        if self.start == 'new':
             return True
-        if self._begins_by is None:
-            self._begins_by = time.monotonic() + SUBSCRIBED_WITHIN_S
-        if time.monotonic() < self._begins_by:
+        if self._awaits_subscriber():
             return False
-        self._log.warning(
-            '%s: nobody subscribes, so its entries from before the start reach nobody', self._name
-        )
+        if self._receiver.room() == 0:
+            self._log.warning(
+                '%s: nobody subscribes, so its entries from before the start reach nobody',
+                self._name,
+            )
         return True
 
     def receive(self, entries: list[Entry]) -> None:

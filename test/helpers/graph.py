@@ -11,17 +11,17 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+from support import DOMAIN, eventually
+
 os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-DOMAIN = int(os.environ.get('ROS_DOMAIN_ID', '77'))
 
-import rclpy  # noqa: E402
-from rclpy.node import Node  # noqa: E402
-from rclpy.publisher import Publisher  # noqa: E402
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
-from rclpy.signals import SignalHandlerOptions  # noqa: E402
-from support import eventually  # noqa: E402
+import rclpy
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 
-from redis_bridge.ros_io.executor import spinning  # noqa: E402
+from redis_bridge.ros_io.executor import spinning
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 

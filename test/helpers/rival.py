@@ -29,7 +29,7 @@ from redis_bridge.redis_io.side import RedisSide, Timing
 
 MAPPING = """\
 version: 1
-presence: {every_ms: 300, ttl_ms: 1500}
+presence: {every_ms: EVERY_MS, ttl_ms: 1500}
 ros_to_redis:
   - topic: /o
     type: pkg/Scalar
@@ -57,10 +57,10 @@ class _Ros(FakeRos):
         pass
 
 
-def main(url: str, folder: str, robot: str) -> None:
+def main(url: str, folder: str, robot: str, every_ms: str) -> None:
     """Run until standard input ends."""
     file = Path(folder) / f'{os.getpid()}.yaml'
-    file.write_text(MAPPING)
+    file.write_text(MAPPING.replace('EVERY_MS', every_ms))
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
     log = logging.getLogger('rival')
     mapping = loading.load(file, robot=robot, redis_url=url)

@@ -21,18 +21,28 @@ from support import eventually
 from redis_bridge.protocol.keys import robot_key
 
 HELPERS = Path(__file__).parent
+EVERY_MS = 300
 
 
 class Rival:
     """One process of `rival.py`; `numbers` is what it published, by route, with the time."""
 
-    def __init__(self, server: Server, folder: Path, robot: str = 'robot1') -> None:
+    def __init__(
+        self, server: Server, folder: Path, robot: str = 'robot1', every_ms: int = EVERY_MS
+    ) -> None:
         self.numbers: dict[str, list[tuple[float, int]]] = {'channel': [], 'key': [], 'stream': []}
         self.dropped: dict[str, dict[str, int]] = {}
         self.log = ''
         self.robot = robot
         self.process = subprocess.Popen(
-            [sys.executable, str(HELPERS / 'rival.py'), server.url, str(folder), robot],
+            [
+                sys.executable,
+                str(HELPERS / 'rival.py'),
+                server.url,
+                str(folder),
+                robot,
+                str(every_ms),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -16,8 +16,9 @@ SERVICE = 'mymaster'
 # The third one is slower, so that no election ends in a draw, after which the next is much later.
 DOWN_AFTER_MS = (800, 800, 2000)
 FAILOVER_S = 20.0  # within which a failover is expected
-# Sentinels look and talk more often than they do by default, so that tests take seconds.
-QUICK = {'info-period': 300, 'publish-period': 200, 'ask-period': 200}
+# Sentinels look and talk more often than they do by default, so that tests take seconds. One that
+# had no CPU time for two seconds decides nothing for one more (tilt-period), not for 30.
+QUICK = {'info-period': 300, 'publish-period': 200, 'ask-period': 200, 'tilt-period': 1000}
 
 
 class SentinelGroup:

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 
 import redis
-from support import eventually
+from support import WORKER, WORKERS, eventually
 
 from redis_bridge.mapping.model import SourceConfig
 from redis_bridge.ports import Received, Receiver, SourceRequest
@@ -29,8 +29,11 @@ from redis_bridge.protocol.robot_status import OWNER, PROCESS
 from redis_bridge.redis_io.process import own_process
 from redis_bridge.redis_io.side import RedisSide
 
+_EACH = 12_000 // WORKERS
+_PORTS = itertools.cycle(
+    random.sample(range(20_000 + _EACH * WORKER, 20_000 + _EACH * (WORKER + 1)), _EACH)
+)
 NO_PID = (1 << 22) + 1  # beyond what Linux gives
-_PORTS = itertools.cycle(random.sample(range(20_000, 32_000), 12_000))
 
 
 class Recorder:
@@ -122,13 +125,19 @@ def tls_program(give_up: Callable[[str], None]) -> str:
 def free_port() -> int:
     """Return a port of the loopback interface that is free now; a process gets each one once.
 
-    It is none of those that the system gives to connections, so that none takes it meanwhile.
+    It is none of those that the system gives to connections, and none that was returned lately, so
+    that nothing takes it before its server starts, or while it is down.
     """
-    while True:
-        port = next(_PORTS)
-        with contextlib.suppress(OSError), socket.socket() as probe:
+    return next(filter(_is_free, _PORTS))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
             probe.bind(('127.0.0.1', port))
-            return port
+        except OSError:
+            return False
+    return True
 
 
 class Server:

@@ -317,7 +317,7 @@ def test_a_flood_of_names_that_nobody_wants_leaves_nothing_behind(redis_server, 
                 for number in range(start, start + 1000):
                     pipe.publish(f'{number}:c', b'x')
                 pipe.execute()
-        eventually(lambda: core.count == first + names)
+        eventually(lambda: core.count == first + names, 30)
 
     flood(0, 2000)
     gc.collect()

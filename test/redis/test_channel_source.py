@@ -102,7 +102,7 @@ def test_a_server_that_falls_silent_is_noticed_by_our_own_pings(redis_server, db
 
 
 def test_an_idle_channel_stays_subscribed(redis_server, db, redis_side_at):
-    endpoints = redis_side_at(redis_server.url)
+    endpoints = redis_side_at(redis_server.url, timing=Timing(ping_s=0.1, pings=10))
     (heard,) = listening(endpoints, 'c')
     pings = db.info('commandstats').get('cmdstat_ping', {}).get('calls', 0)
     eventually(lambda: db.info('commandstats')['cmdstat_ping']['calls'] > pings + 15)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import redis
 from processes import end_all
-from rivals import Rival
+from rivals import EVERY_MS, Rival
 from servers import Server
 from support import eventually
 
@@ -23,7 +23,6 @@ from redis_bridge import Client
 
 KEY = 'redis_bridge:robot:robot1'
 TTL_S = 1.5  # as in rival.MAPPING
-TAKEN_WITHIN_S = 0.3 + 0.5  # its every_ms, and half a second
 
 
 class Commander:
@@ -63,8 +62,8 @@ def rival(redis_server: Server, tmp_path: Path) -> Iterator[Callable[[], Rival]]
     """Give a function that starts one more bridge with the same name."""
     made: list[Rival] = []
 
-    def start() -> Rival:
-        made.append(Rival(redis_server, tmp_path))
+    def start(every_ms: int = EVERY_MS) -> Rival:
+        made.append(Rival(redis_server, tmp_path, every_ms=every_ms))
         return made[-1]
 
     yield start
@@ -260,9 +259,10 @@ def test_a_server_that_cannot_save_leaves_the_name_with_its_holder(tmp_path, riv
     commander = Commander(redis_server)
     with redis_server.client() as db:
         try:
-            first = rival()
+            # A process that pauses for longer than that loses its name, here for good.
+            first = rival(every_ms=1000)
             eventually(lambda: first.has_name(db))
-            second = rival()
+            second = rival(every_ms=1000)
             eventually(lambda: 'held by another bridge' in second.log)
             db.bgsave()
             eventually(lambda: 'the server rejects writes: MISCONF' in first.log)

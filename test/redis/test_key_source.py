@@ -10,6 +10,7 @@ from servers import Recorder, all_connected, request
 from support import eventually
 
 from redis_bridge.mapping.model import KeySourceConfig
+from redis_bridge.redis_io import route_receivers
 from redis_bridge.redis_io.tracking import disjoint_prefixes
 
 
@@ -42,6 +43,40 @@ def test_the_value_is_read_at_the_start_and_on_each_change(each_server, redis_si
         db.set('k', 'new')
         eventually(lambda: second.payloads == [b'new'])
         assert first.payloads == [b'there', b'new']
+
+
+def test_what_is_there_at_the_start_waits_for_a_subscriber(redis_server, db, redis_side_at):
+    db.mset({'k': '1', 'skipped': '1', 'other': '1'})
+    endpoints = redis_side_at(redis_server.url)
+    waiting, skipped, other = Recorder(wants=False), Recorder(wants=False), Recorder()
+    endpoints.want([
+        request(KeySourceConfig('k'), waiting),
+        request(KeySourceConfig('skipped', initial='skip'), skipped),
+        request(KeySourceConfig('other'), other),
+    ])  # fmt: skip
+    endpoints.start(dict)
+    eventually(lambda: other.payloads == [b'1'])
+    db.mset({'k': '2', 'skipped': '2', 'other': '2'})
+    eventually(lambda: other.payloads == [b'1', b'2'])
+    eventually(lambda: skipped.payloads == [b'2'])
+    assert waiting.payloads == []
+    waiting.wants = True
+    eventually(lambda: waiting.payloads == [b'2'])
+    waiting.wants = False  # the subscriber goes, as it may in ROS
+    db.set('k', '3')
+    eventually(lambda: waiting.payloads == [b'2', b'3'])
+
+
+def test_what_is_there_at_the_start_is_handed_on_if_nobody_subscribes(
+    redis_server, db, redis_side_at, monkeypatch
+):
+    monkeypatch.setattr(route_receivers, 'SUBSCRIBED_WITHIN_S', 0.3)
+    db.set('k', '1')
+    endpoints = redis_side_at(redis_server.url)
+    heard = Recorder(wants=False)
+    endpoints.want([request(KeySourceConfig('k'), heard)])
+    endpoints.start(dict)
+    eventually(lambda: heard.payloads == [b'1'])
 
 
 def test_the_last_of_many_fast_writes_is_never_missed(redis_server, db, redis_side_at):

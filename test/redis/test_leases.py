@@ -52,7 +52,7 @@ class User:
         """Return the tokens and times of the lines that begin with a word."""
         return [(int(line[1]), float(line[2])) for line in list(self.lines) if line[0] == word]
 
-    def until(self, word: str, seconds: float = 10.0) -> tuple[int, float]:
+    def until(self, word: str, seconds: float = 20.0) -> tuple[int, float]:
         """Wait until it has printed such a line; return its token and time."""
         return eventually(lambda: self.said(word), seconds)[0]
 

@@ -416,8 +416,12 @@ def test_an_entry_given_up_is_acknowledged_only_once_it_is_stored(
     eventually(lambda: len(bad.payloads) == 5)
     eventually(lambda: good.payloads and db.xpending('good', 'g')['pending'] == 0)
     assert db.xpending('s', 'g')['pending'] == 5
-    said = [record.getMessage() for record in caplog.records if 's:dead' in record.getMessage()]
-    (line,) = [text for text in said if 'stream s: these stay pending' in text]
+
+    def said():
+        texts = [text for text in caplog.messages if 's:dead' in text]
+        return [text for text in texts if 'stream s: these stay pending' in text]
+
+    (line,) = eventually(said)
     assert '1-0, 2-0, 3-0, 4-0, 5-0: ' in line
     assert code in line
     end(db)

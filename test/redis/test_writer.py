@@ -362,7 +362,7 @@ def test_two_bridges_and_a_plain_client_may_write_one_stream(
         redis_server.start()
     feeds = []
     for robot in ('robot1', 'robot2'):
-        endpoints = redis_side_at(redis_server.url, robot)
+        endpoints = redis_side_at(redis_server.url, robot, presence=Heartbeat())
         writer_of(endpoints)._recovery.buffer = ReplayBuffer(seconds=1e9)  # on a slow machine too
         feeds.append(Feed(endpoints, StreamSinkConfig('s', maxlen=100 * MANY)))
         started(endpoints)
@@ -633,7 +633,7 @@ def test_writing_never_waits_for_a_server_that_hangs(redis_server, redis_side_at
             feed.write()
             slowest = max(slowest, time.perf_counter() - begun)
     redis_server.thaw()
-    assert slowest < 0.5  # a wait for the network would take a second
+    assert slowest < 0.9  # a wait for the network would take a second
     eventually(lambda: all(feed.is_settled() for feed in feeds))
 
 

@@ -145,7 +145,7 @@ redis_to_ros:
 - {channel: "{name:*}:heard", topic: "/{name}/heard", type: std_msgs/String}
 - {key: "{name:*}:speed", topic: "/{name}/speed", type: std_msgs/Float64}
 """
-EMPTY = DOMAIN + 11  # a domain of nobody
+EMPTY = DOMAIN + 3  # a domain of nobody
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 

@@ -25,10 +25,11 @@ from sensor_msgs.msg import LaserScan
 
 from redis_bridge import Client
 from redis_bridge.errors import PayloadError
+from redis_bridge.protocol import keys
 
 CONFIG = Path(__file__).resolve().parents[2] / 'config'
 NAMES = ('robot1', 'robot2', 'robot3')
-DOMAINS = dict(zip(NAMES, (DOMAIN, DOMAIN + 1, DOMAIN + 10)))
+DOMAINS = dict(zip(NAMES, (DOMAIN, DOMAIN + 1, DOMAIN + 2)))
 EVERY_S = 0.05
 
 
@@ -138,6 +139,7 @@ def test_the_names_the_values_and_their_kinds_are_the_same(robots, coordinator, 
         assert odom['child_frame_id'] == f'{name}/base_link'
         with coordinator.watch(f'{name}:odom', kind='channel') as updates:
             assert next(updates).value['pose']['pose']['position']['x'] == number
+        eventually(lambda: db.exists(keys.meta_key(f'{name}:scan')))  # noqa: B023
         with coordinator.watch(f'{name}:scan') as updates:
             scan = next(updates).value
             assert list(scan['ranges']) == [number, 0.5]

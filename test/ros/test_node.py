@@ -25,7 +25,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist
 from graph import DOMAIN, LATCHED, Graph
 from nav_msgs.msg import OccupancyGrid, Odometry
-from processes import BridgeProcess
+from processes import PATIENT, BridgeProcess
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sentinels import SentinelGroup
 from std_msgs.msg import Float64, String
@@ -317,8 +317,12 @@ def test_two_bridges_that_mirror_both_ways_carry_each_message_once(
         pubsub = redis_server.client().pubsub()
         pubsub.subscribe('chat')
         with (
-            BridgeProcess(tmp_path, mapping, redis_server, 'robot1', DOMAIN) as one,
-            BridgeProcess(tmp_path, mapping, redis_server, 'robot2', DOMAIN + apart) as two,
+            BridgeProcess(
+                tmp_path, mapping, redis_server, 'robot1', DOMAIN, presence=PATIENT
+            ) as one,
+            BridgeProcess(
+                tmp_path, mapping, redis_server, 'robot2', DOMAIN + apart, presence=PATIENT
+            ) as two,
         ):
             one.ready()
             two.ready()
@@ -374,8 +378,8 @@ def test_a_ring_of_two_bridges_in_one_graph_does_not_loop(ros, redis_server, tmp
     ros.start()
     client = redis_server.client()
     with (
-        BridgeProcess(tmp_path, inbound, redis_server, 'robot1', DOMAIN) as one,
-        BridgeProcess(tmp_path, outbound, redis_server, 'robot2', DOMAIN) as two,
+        BridgeProcess(tmp_path, inbound, redis_server, 'robot1', DOMAIN, presence=PATIENT) as one,
+        BridgeProcess(tmp_path, outbound, redis_server, 'robot2', DOMAIN, presence=PATIENT) as two,
     ):
         one.ready()
         two.ready(waiting=True)
@@ -420,7 +424,9 @@ def test_a_bridge_that_joins_a_topic_of_another_one_starts_no_burst(
     ros.start()
     pubsub = redis_server.client().pubsub()
     pubsub.subscribe('ring')
-    with BridgeProcess(tmp_path, outbound, redis_server, 'robot1', DOMAIN) as one:
+    with BridgeProcess(
+        tmp_path, outbound, redis_server, 'robot1', DOMAIN, presence=PATIENT
+    ) as one:
         one.ready()
         ros.until_matched(talk)
         sent = 0
@@ -431,7 +437,9 @@ def test_a_bridge_that_joins_a_topic_of_another_one_starts_no_burst(
             talk.publish(String(data=str(sent)))
             return sent
 
-        with BridgeProcess(tmp_path, inbound, redis_server, 'robot2', DOMAIN) as two:
+        with BridgeProcess(
+            tmp_path, inbound, redis_server, 'robot2', DOMAIN, presence=PATIENT
+        ) as two:
 
             def has_met() -> bool:
                 talked()
@@ -523,9 +531,16 @@ def test_robots_that_publish_what_the_other_one_says_do_not_loop(ros, redis_serv
         client = redis_server.client()
         pubsub = client.pubsub()
         with (
-            BridgeProcess(tmp_path, mapping.format(1, 2), redis_server, 'robot1', DOMAIN) as one,
             BridgeProcess(
-                tmp_path, mapping.format(2, 1), redis_server, 'robot2', DOMAIN + 1
+                tmp_path, mapping.format(1, 2), redis_server, 'robot1', DOMAIN, presence=PATIENT
+            ) as one,
+            BridgeProcess(
+                tmp_path,
+                mapping.format(2, 1),
+                redis_server,
+                'robot2',
+                DOMAIN + 1,
+                presence=PATIENT,
             ) as two,
         ):
             one.ready()
@@ -567,8 +582,12 @@ def test_a_value_mirrored_both_ways_between_two_graphs_settles(ros, redis_server
         ros.start()
         other.start()
         with (
-            BridgeProcess(tmp_path, mapping, redis_server, 'robot1', DOMAIN) as one,
-            BridgeProcess(tmp_path, mapping, redis_server, 'robot2', DOMAIN + 1) as two,
+            BridgeProcess(
+                tmp_path, mapping, redis_server, 'robot1', DOMAIN, presence=PATIENT
+            ) as one,
+            BridgeProcess(
+                tmp_path, mapping, redis_server, 'robot2', DOMAIN + 1, presence=PATIENT
+            ) as two,
         ):
             one.ready()
             two.ready()
@@ -766,12 +785,13 @@ def test_a_node_follows_the_primary_of_sentinels_and_warns_of_one_that_is_away(
             eventually(lambda: arrives('after'), every=0.1)
             group.sentinels[2].kill()
 
-            def redis_status():
-                (status,) = (s for s in statuses[-1].status if s.name == 'redis_bridge: Redis')
-                return status
+            def warning():
+                by_name = {status.name: status for status in statuses[-1].status}
+                status = by_name['redis_bridge: Redis']
+                return status.level == b'\x01' and status.message
 
-            eventually(lambda: redis_status().level == b'\x01')
-            assert f'sentinel 127.0.0.1:{group.sentinels[2].port}' in redis_status().message
+            away = f'sentinel 127.0.0.1:{group.sentinels[2].port}'
+            assert away in eventually(warning)
             eventually(lambda: arrives('again'), every=0.1)
 
 
@@ -1303,7 +1323,7 @@ def test_a_burst_reaches_a_reliable_subscriber_complete(redis_server, tmp_path, 
           - {{{source}, topic: /tasks, type: std_msgs/msg/String, encoding: json}}
     """
     with (
-        BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN) as bridge,
+        BridgeProcess(tmp_path, mapping, redis_server, domain=DOMAIN, presence=PATIENT) as bridge,
         Subscriber() as subscriber,
     ):
         bridge.ready()

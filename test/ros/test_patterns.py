@@ -15,7 +15,7 @@ pytest.importorskip('rclpy')
 
 from geometry_msgs.msg import Twist
 from graph import DOMAIN, Graph
-from processes import BridgeProcess
+from processes import PATIENT, QUICK, BridgeProcess
 from std_msgs.msg import Float64, Int32, String
 
 from redis_bridge.protocol import keys
@@ -58,9 +58,9 @@ def state_of(bridge, route):
     return found[0] if found else None
 
 
-def patterned(mapping, tmp_path, server):
+def patterned(mapping, tmp_path, server, presence=QUICK):
     """Return a bridge whose patterns wait for names."""
-    made = BridgeProcess(tmp_path, mapping, server, domain=DOMAIN)
+    made = BridgeProcess(tmp_path, mapping, server, domain=DOMAIN, presence=presence)
     eventually(lambda: any('waiting for a' in each['state'] for each in made.routes()), 20)
     return made
 
@@ -107,7 +107,7 @@ def test_topics_that_vanish_release_all_that_was_theirs(tmp_path, redis_server, 
 
 def test_what_runs_loses_nothing_while_others_come_and_go(tmp_path, redis_server, db, ros):
     ros.start()
-    with patterned(OUT, tmp_path, redis_server):
+    with patterned(OUT, tmp_path, redis_server, PATIENT):
         steady = ros.node.create_publisher(Int32, '/steady/count', 1000)
         ros.until_matched(steady)
         sent = 0
@@ -220,7 +220,7 @@ def test_registered_keys_and_streams_are_read(tmp_path, redis_server, db, ros):
 
 def test_a_reload_leaves_the_matches_of_other_patterns_alone(tmp_path, redis_server, db, ros):
     ros.start()
-    with patterned(OUT, tmp_path, redis_server) as bridge:
+    with patterned(OUT, tmp_path, redis_server, PATIENT) as bridge:
         publisher = ros.node.create_publisher(Int32, '/r1/count', 1000)
         ros.until_matched(publisher)
         sent = 0

@@ -16,7 +16,7 @@ pytest.importorskip('rclpy')
 
 from geometry_msgs.msg import Twist
 from graph import DOMAIN, LATCHED, Graph
-from processes import BridgeProcess
+from processes import PATIENT, BridgeProcess
 from std_msgs.msg import Int32, String
 from std_srvs.srv import Trigger
 
@@ -34,11 +34,6 @@ STAYS = """
       - {{stream: {{name: work, from: group, group: g}}, topic: /work, type: std_msgs/msg/Int32}}
       {inbound}
 """
-
-
-# On a busy machine, a bridge that needs its name confirmed every half second may lose it for a
-# moment, and with it messages.
-PATIENT = {'presence': 'presence: {every_ms: 1000, ttl_ms: 6000}\n'}
 
 
 def mapping(outbound='', inbound='', executor='events'):
@@ -151,7 +146,7 @@ def test_routes_that_stay_lose_and_repeat_nothing(ros, redis_server, tmp_path, e
     traffic = Traffic(ros, redis_server)
     ros.start()
     first = mapping(executor=executor)
-    with BridgeProcess(tmp_path, first, redis_server, domain=DOMAIN, **PATIENT) as bridge:
+    with BridgeProcess(tmp_path, first, redis_server, domain=DOMAIN, presence=PATIENT) as bridge:
         bridge.ready(waiting=True)
         ros.until_matched(traffic.publisher)
         with traffic:
@@ -357,7 +352,9 @@ def test_many_reloads_at_once_are_harmless(redis_server, tmp_path):
         callers = [Caller(ros) for _ in range(5)]
         traffic = Traffic(ros, redis_server)
         ros.start()
-        with BridgeProcess(tmp_path, mapping(), redis_server, domain=DOMAIN, **PATIENT) as bridge:
+        with BridgeProcess(
+            tmp_path, mapping(), redis_server, domain=DOMAIN, presence=PATIENT
+        ) as bridge:
             bridge.ready(waiting=True)
             ros.until_matched(traffic.publisher)
             with traffic:

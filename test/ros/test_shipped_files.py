@@ -98,6 +98,6 @@ def test_teleop_works_with_every_example_and_with_publish(ros, redis_server, run
         run([*CLI, 'robot1:goal', '{pose: {position: {x: 3.0}, orientation: {w: 1.0}}}'])
         eventually(lambda: [goal.pose.position.x for goal in goals] == [1.0, 3.0])
         routes = {route['route']: route for route in bridge.routes()}
-        # On a busy machine commands may come two at once, and only the newest counts.
+        # On a busy machine samples and commands may come two at once.
         rejected = {reason for route in routes.values() for reason in route['dropped']}
-        assert rejected <= {'superseded'}, routes
+        assert rejected <= {'over_rate', 'superseded'}, routes

@@ -697,6 +697,10 @@ def test_json_names_what_is_not_finite_in_long_lists():
     assert base64.b64decode(plain['back']) == LONG_VALUE['back']
 
 
+# Because what Linux does for new memory counts as well, and a busy machine is slow at it.
+TRIES = 10
+
+
 def longest_hold(call):
     """Return how long a call keeps other threads waiting, in seconds of its own time.
 
@@ -740,8 +744,7 @@ def test_other_threads_run_while_a_long_list_is_encoded(encoding, field, line, i
     numbers = [item] * count if line != 'uint8[] data' else bytes(count)
     cdr = cdr_write.writer(one(line))({'data': numbers})
     encode = CODECS[encoding].encoder(one(line), field)
-    # More than once, because what Linux does for new memory counts as well.
-    assert any(longest_hold(lambda: encode(cdr)) < 0.04 for _ in range(4))
+    assert any(longest_hold(lambda: encode(cdr)) < 0.04 for _ in range(TRIES))
 
 
 @pytest.mark.parametrize('encoding', ['json', 'msgpack'])
@@ -756,11 +759,11 @@ def test_other_threads_run_while_short_lists_of_short_lists_are_encoded(
     message = parse_definition('pkg/msg/Rows', text)
     cdr = cdr_write.writer(message)({'rows': [{'heights': inner}] * count})
     encode = CODECS[encoding].encoder(message, 'rows')
-    assert any(longest_hold(lambda: encode(cdr)) < 0.04 for _ in range(4))
+    assert any(longest_hold(lambda: encode(cdr)) < 0.04 for _ in range(TRIES))
 
 
 def test_other_threads_run_while_a_long_list_is_read_and_checked():
     message = one('int32[] data')
     payload = encoded(message, 'json', {'data': [42] * 1_000_000})
     decode, to_cdr = CODECS['json'].inbound(message, None, Guards(), lambda: (0, 0))
-    assert any(longest_hold(lambda: to_cdr(decode(payload)[0])) < 0.04 for _ in range(4))
+    assert any(longest_hold(lambda: to_cdr(decode(payload)[0])) < 0.04 for _ in range(TRIES))
