@@ -199,21 +199,13 @@ class WriteQueue:
 
     def _put(self, handle: Handle, writes: list[PendingWrite], *, flush: bool = True) -> None:
         with self._lock:
-            has_moved = handle.queue is not self  # since just now
-            is_closed = self._is_closed or (self._is_standby and not handle.keeps_latest)
-            if has_moved:
-                pass
-            elif is_closed or not (self._is_connected or writes[0].is_kept()):
-                for write in writes:
-                    write.drop('closed' if is_closed else 'disconnected')
-            elif handle.keeps_latest and handle.writes and writes[0].payload is not None:
-                self._replace(handle.writes[0], writes[0])
-            else:
-                self._append(handle, writes)
-            must_wake = self._is_asleep and flush
-            self._is_asleep = self._is_asleep and not flush
+            is_ours = handle.queue is self  # else it was moved just now
+            if is_ours:
+                self._accept(handle, writes)
+            must_wake = is_ours and flush and self._is_asleep
+            self._is_asleep = self._is_asleep and not must_wake
             is_behind = len(self._kept) + len(self._transient) > BATCH_COMMANDS
-        if has_moved:
+        if not is_ours:
             handle.queue._put(handle, writes, flush=flush)
         elif must_wake:
             self._wake()
@@ -366,6 +358,16 @@ class WriteQueue:
                 write.drop('closed')
 
     # --- under the lock -------------------------------------------------------------------------
+    def _accept(self, handle: Handle, writes: list[PendingWrite]) -> None:
+        is_closed = self._is_closed or (self._is_standby and not handle.keeps_latest)
+        if is_closed or not (self._is_connected or writes[0].is_kept()):
+            for write in writes:
+                write.drop('closed' if is_closed else 'disconnected')
+        elif handle.keeps_latest and handle.writes and writes[0].payload is not None:
+            self._replace(handle.writes[0], writes[0])
+        else:
+            self._append(handle, writes)
+
     def _adopt(
         self, handle: Handle, waiting: list[PendingWrite], lost: list[PendingWrite]
     ) -> None:

@@ -511,3 +511,68 @@ def test_a_released_handle_is_gone_once_its_writes_are(queue):
     gc.collect()
     assert gone() is None
     assert queue.streams() == {}
+
+
+# --- sinks that move to another server's queue --------------------------------------------------
+@pytest.fixture
+def other():
+    made = WriteQueue(lambda: None)
+    made.connect([])
+    return made
+
+
+CONFIGS = (StreamSinkConfig('x'), KeySinkConfig('x'), ChannelSinkConfig('x'))
+BY_KIND = pytest.mark.parametrize('config', CONFIGS, ids=lambda config: config.kind)
+
+
+@BY_KIND
+def test_what_waits_moves_with_its_sink_and_the_rest_stays(queue, other, config):
+    moving, staying = Feed(queue, config), Feed(queue, StreamSinkConfig('y'))
+    for feed in (moving, staying, moving):
+        feed.write()
+    queue.move(moving.handle, other)
+    moving.handle.write([Write(b'3', None)])
+    assert payloads(take_all(queue)) == [b'1']
+    expected = [b'3'] if config.kind == 'key' else [b'1', b'2', b'3']
+    assert payloads(take_all(other)) == expected
+    assert len(queue) == len(other) == queue.size == other.size == 0
+
+
+@BY_KIND
+def test_what_a_slow_producer_puts_into_the_old_queue_arrives_in_the_new_one(queue, other, config):
+    feed = Feed(queue, config)
+    queue.move(feed.handle, other)
+    feed.write()
+    assert queue.take() == []
+    assert payloads(other.take()) == [b'1']
+
+
+def test_what_was_under_way_comes_before_what_moved(queue, other):
+    feed = Feed(queue, StreamSinkConfig('x'))
+    feed.write(2)
+    under_way = queue.take()
+    feed.write(2)
+    queue.move(feed.handle, other)
+    queue.put_back(under_way)
+    assert queue.take() == []
+    assert payloads(take_all(other)) == [b'1', b'2', b'3', b'4']
+
+
+def test_a_channel_that_moves_to_a_server_that_is_away_drops_what_waits(queue):
+    other = WriteQueue(lambda: None)
+    feed = Feed(queue, ChannelSinkConfig('x'))
+    feed.write(2)
+    queue.move(feed.handle, other)
+    assert feed.dropped == {'disconnected': 2}
+
+
+def test_lost_entries_move_with_their_stream(queue, other):
+    feed = Feed(queue, StreamSinkConfig('x'))
+    feed.write(2)
+    lost = queue.take()
+    queue.settle(lost, time.monotonic())
+    queue.disconnect([])
+    queue.connect(lost)
+    queue.move(feed.handle, other)
+    assert queue.take() == []
+    assert payloads(other.take()) == [b'1', b'2']
