@@ -16,6 +16,7 @@ from servers import FileServer, Proxy, free_port, plain_client
 from support import eventually
 
 SLOTS = 16384
+PRIMARIES = 3
 NODE_TIMEOUT_MS = 1000
 FAILOVER_S = 20.0  # within which a failover is expected
 
@@ -98,7 +99,7 @@ class ClusterNode(FileServer):
 
 
 class ClusterGroup:
-    """Primaries with about as many slots each, and replicas of the first ones of them.
+    """Three primaries with about as many slots each, and replicas of the first ones of them.
 
     :param replicas: how many of the primaries have one.
     :param node_timeout_ms: after which a silent node counts as failed.
@@ -110,9 +111,7 @@ class ClusterGroup:
         program: str,
         folder: Path,
         *,
-        primaries: int = 3,
-        replicas: int = 3,
-        lines: tuple[str, ...] = (),
+        replicas: int = PRIMARIES,
         password: str | None = None,
         tls: Path | None = None,
         node_timeout_ms: int = NODE_TIMEOUT_MS,
@@ -126,14 +125,13 @@ class ClusterGroup:
             f'cluster-node-timeout {node_timeout_ms}',
             'cluster-allow-replica-migration no',  # replicas stay where they are
             *(() if password is None else (f'requirepass {password}', f'masterauth {password}')),
-            *lines,
         )
         self._password = password
         self._tls = tls
         self._is_proxied = is_proxied
         self._made: list[ClusterNode] = []
-        self.nodes = [self._make() for _ in range(primaries + replicas)]
-        self._replicas = dict(zip(self.nodes[primaries:], self.nodes))  # at first, with whose
+        self.nodes = [self._make() for _ in range(PRIMARIES + replicas)]
+        self._replicas = dict(zip(self.nodes[PRIMARIES:], self.nodes))  # at first, with whose
         self._is_formed = False
         self._moving: dict[int, ClusterNode] = {}  # slots at two nodes: the owner
 
@@ -192,13 +190,12 @@ class ClusterGroup:
         return self
 
     def _form(self) -> None:
-        primaries = [node for node in self.nodes if node not in self._replicas]
         for number, node in enumerate(self.nodes):
             node.id = node.ask('MYID').decode()
             node.ask('SET-CONFIG-EPOCH', number + 1)
-        for number, node in enumerate(primaries):
-            first, end = (SLOTS * n // len(primaries) for n in (number, number + 1))
-            node.ask('ADDSLOTSRANGE', first, end - 1)
+            if number < PRIMARIES:
+                first, end = (SLOTS * n // PRIMARIES for n in (number, number + 1))
+                node.ask('ADDSLOTSRANGE', first, end - 1)
         for number, node in enumerate(self.nodes):
             self._meet(node, self.nodes[:number])
         eventually(self._is_connected, FAILOVER_S)

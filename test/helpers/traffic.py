@@ -40,7 +40,7 @@ class Out:
 
     def __init__(self, side: RedisSide, config: Any) -> None:
         self.name = config.name
-        self._is_channel = isinstance(config, ChannelSinkConfig)
+        self._kind = config.kind
         self.counters = Counters()
         self._side = side
         self._sink = side.open_sink(config, self.counters)
@@ -48,9 +48,11 @@ class Out:
     def write(self, number: int) -> None:
         """Write a number."""
         meta = Meta(self._side.origin, number, self._side.now())
-        payload = b'%d' % number
-        if self._is_channel:
+        payload: bytes | dict[str, bytes] = b'%d' % number
+        if self._kind == 'channel':
             payload = json.dumps(with_meta({'n': number}, meta)).encode()
+        elif self._kind == 'hash':
+            payload = {'n': b'%d' % number}
         self._sink.write([Write(payload, meta)])
 
     def carried(self) -> int:

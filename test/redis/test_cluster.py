@@ -39,13 +39,16 @@ from redis_bridge.errors import RedisError
 from redis_bridge.mapping.model import (
     ChannelSinkConfig,
     ChannelSourceConfig,
+    HashSinkConfig,
     KeySinkConfig,
     KeySourceConfig,
+    LeaseConfig,
     StreamSinkConfig,
     StreamSourceConfig,
     Tls,
 )
 from redis_bridge.ports import ChannelsRequest
+from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
 from redis_bridge.protocol.keys import robot_key
 from redis_bridge.protocol.leases import lease_keys
 
@@ -55,6 +58,9 @@ LOG = logging.getLogger('redis_bridge.test')
 FOUND_S = 6.0
 CALM_S = 15.0  # until traffic flows at first, and after the test's fault
 CALM_TIMEOUT_MS = 15_000  # of nodes that shall not fail however busy the machine is
+
+
+STRING = TypeDescription('std_msgs/msg/String', 'string data', 'RIHS01_x')
 
 
 @pytest.fixture(scope='module')
@@ -473,12 +479,12 @@ def test_a_sharded_channel_stays_at_its_node(calm_group, started_side_at):
     side.want([request(ChannelSourceConfig(name), heard)])
     out = Out(side, ChannelSinkConfig(mirrored, encoding='json', is_sharded=True))
     eventually(lambda: all_connected(side))
-    with plain_client(other) as db, db.pubsub() as elsewhere, calm_group.client() as plain:
+    with plain_client(other) as db, db.pubsub() as elsewhere, plain_client(node) as at:
         elsewhere.subscribe(mirrored)
         elsewhere.get_message(timeout=5)
-        assert plain.execute_command('SPUBLISH', name, 'hello') == 1
+        assert at.execute_command('SPUBLISH', name, 'hello') == 1
         eventually(lambda: heard.payloads == [b'hello'])
-        with plain_client(node) as at, at.pubsub() as pubsub:
+        with at.pubsub() as pubsub:
             pubsub.execute_command('SSUBSCRIBE', mirrored)
             pubsub.parse_response()
             out.write(1)
@@ -497,6 +503,54 @@ def test_patterns_hear_channels_of_every_node(calm_group, started_side_at, clien
     for name in names:
         client.publish(name, {'n': 1}, kind='channel')
     eventually(lambda: found == set(names))
+
+
+def test_lost_values_and_descriptions_come_back_at_every_node(calm_group, started_side_at, db):
+    side = started_side_at(calm_group.url)
+    keys, hashes = name_at_each(calm_group, 'k'), name_at_each(calm_group, 'h')
+    told = [NameDescription(name, 'key', False, 'json', None, STRING) for name in (*keys, *hashes)]
+    side.describe(told)
+    sinks = [
+        *(Out(side, KeySinkConfig(name, encoding='json', ttl_ms=60_000)) for name in keys),
+        *(Out(side, HashSinkConfig(name, ttl_ms=60_000)) for name in hashes),
+    ]
+    for sink in sinks:
+        sink.write(1)
+    wanted = [*keys, *hashes, *(each.key() for each in told), robot_key('robot1')]
+
+    def are_all_there() -> bool:
+        return all(db.exists(name) for name in wanted) and all(db.pttl(n) > 0 for n in hashes)
+
+    eventually(are_all_there)
+    for node in calm_group.nodes:
+        with plain_client(node) as one:
+            one.flushall()
+    eventually(are_all_there)
+    assert [sink.dropped() for sink in sinks] == [0] * 6
+
+
+def test_bridges_hold_leases_and_follow_the_registry(calm_group, redis_side_at, client, db):
+    side = redis_side_at(calm_group.url, leases=[LeaseConfig('corridor', 1000)])
+    registered: list[frozenset[tuple[str, str]]] = []
+    side.discover([], registered.append)
+    side.start(dict)
+    eventually(lambda: side.states()['leases'] == 'connected')
+    eventually(lambda: side.acquire_lease('corridor')[0])
+    token = int(db.hget(lease_keys('corridor').holder, 'token'))
+    assert side.lease_token('corridor') == token
+    names = {('stream', name) for name in name_at_each(calm_group, 's')}
+    for kind, name in names:
+        client.register(kind, name)
+    eventually(lambda: registered and registered[-1] == names)
+
+
+def test_a_watch_of_robots_sees_who_comes_and_leaves(calm_group, started_side_at, client, db):
+    with client.watch_robots() as watch:
+        side = started_side_at(calm_group.url)
+        assert next(watch)[:2] == ('online', 'robot1')
+        assert [robot.name for robot in client.robots()] == ['robot1']
+        side.close()
+        assert next(watch)[:2] == ('offline', 'robot1')
 
 
 def test_only_nodes_with_names_have_a_writer_and_readers(calm_group, started_side_at):
