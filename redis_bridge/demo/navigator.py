@@ -14,7 +14,15 @@ import math
 from collections.abc import Iterable, Sequence
 
 from redis_bridge.demo.geometry import Point, Pose, along_path, clamp
-from redis_bridge.demo.warehouse import CORRIDOR, CORRIDOR_LANES, LANES, PLACES, ROBOT, WAYPOINTS
+from redis_bridge.demo.warehouse import (
+    CORRIDOR,
+    CORRIDOR_LANES,
+    FLOOR,
+    LANES,
+    PLACES,
+    ROBOT,
+    WAYPOINTS,
+)
 from redis_bridge.demo.world import Command
 
 DECELERATION = 2.0  # metres a second squared, to stop at a point
@@ -159,7 +167,8 @@ class Navigator:
         if place is None or place.kind != 'dock' or math.dist(pose[:2], place[1:3]) > PASSED_M:
             return False
         x, y = WAYPOINTS[self._route[0]]
-        return _is_occupied((x - 0.5, y - LANE_M, x + MERGE_M, y + LANE_M), hits)
+        east = min(x + MERGE_M, FLOOR.east - LANE_M)  # not the wall
+        return _is_occupied((x - 0.5, y - LANE_M, east, y + LANE_M), hits)
 
 
 def _corridor_ahead() -> tuple[float, float, float, float]:

@@ -11,7 +11,15 @@ import pytest
 
 from redis_bridge.demo.geometry import Pose, distance_to_box, hits
 from redis_bridge.demo.navigator import Navigator
-from redis_bridge.demo.warehouse import CORRIDOR, PLACES, ROBOT, WAYPOINTS, dock_of
+from redis_bridge.demo.warehouse import (
+    CORRIDOR,
+    MAX_ROBOTS,
+    PLACES,
+    ROBOT,
+    WAYPOINTS,
+    dock_of,
+    robot_names,
+)
 from redis_bridge.demo.world import STEP_S, Tow, World
 
 EVERY = 10  # steps between two commands
@@ -127,6 +135,13 @@ def test_a_new_goal_on_the_way_is_driven_to_by_the_lanes():
     navigator.go('D1')
     assert driven.drive(10, lambda: navigator.has_arrived)
     assert math.dist(driven.pose('robot1')[:2], PLACES['D1'][1:3]) < 0.1
+
+
+@pytest.mark.parametrize('robot', robot_names(MAX_ROBOTS))
+def test_a_robot_comes_out_of_its_dock(robot):
+    driven = Driven(**{robot: dock_of(robot)})
+    driven.navigators[robot].go('P1')
+    assert driven.drive(4, lambda: driven.pose(robot).y < -1.4)
 
 
 @pytest.mark.parametrize('robot', ['robot1', 'robot6'])
