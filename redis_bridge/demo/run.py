@@ -189,10 +189,8 @@ class _Run:
             if view.has_box and view.pose and CORRIDOR.west < view.pose.x < CORRIDOR.east:
                 self._kill_at = None
                 self._fleet.kill(robot)
-                where = f'({view.pose.x:.1f}, {view.pose.y:.1f})'
                 self._monitor.say(
-                    f'{robot} and its bridge are killed (SIGKILL) in the corridor at {where}',
-                    is_bad=True,
+                    f'{robot} and its bridge are killed (kill -9) in the corridor', is_bad=True
                 )
                 return
 
