@@ -6,6 +6,7 @@
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
+from launch_ros.substitutions import ExecutableInPackage
 
 ARGUMENTS = (
     DeclareLaunchArgument(
@@ -41,7 +42,8 @@ def generate_launch_description() -> LaunchDescription:
 
 def demo(context: LaunchContext) -> list[ExecuteProcess]:
     """Make the process of the demo, once the arguments have their values; it starts all others."""
-    command = ['redis-bridge', 'demo']
+    program = ExecutableInPackage(package='redis_bridge', executable='redis-bridge')
+    command = [program, 'demo']
     for argument in ARGUMENTS:
         value = LaunchConfiguration(argument.name).perform(context)
         if value:

@@ -204,7 +204,7 @@ DEMO_FILE = LAUNCH_FILE.with_name('fleet_demo.launch.py')
 
 
 def demo_command(**arguments: str) -> list[str]:
-    """Return the command that the launch file of the demo makes of these arguments."""
+    """Return what the launch file of the demo adds to its program for these arguments."""
     description = get_launch_description_from_python_launch_file(str(DEMO_FILE))
     context = launch.LaunchContext(argv=())
     context.launch_configurations.update(arguments)
@@ -213,7 +213,7 @@ def demo_command(**arguments: str) -> list[str]:
             entity.visit(context)
     (function,) = (e for e in description.entities if isinstance(e, OpaqueFunction))
     (process,) = function.execute(context)
-    return [context.perform_substitution(part) for (part,) in process.cmd]
+    return [context.perform_substitution(part) for (part,) in process.cmd[1:]]
 
 
 def test_the_arguments_of_the_demo_are_described_and_none_must_be_given():
@@ -225,9 +225,9 @@ def test_the_arguments_of_the_demo_are_described_and_none_must_be_given():
 
 
 def test_the_arguments_of_the_demo_become_options_of_its_command():
-    assert demo_command() == ['redis-bridge', 'demo', '--robots', '3', '--speed', '1.0']
+    assert demo_command() == ['demo', '--robots', '3', '--speed', '1.0']
     command = demo_command(robots='5', tasks='7', kill_after='20', speed='2')
-    assert command[2:] == [
+    assert command[1:] == [
         '--robots', '5', '--tasks', '7', '--kill-after', '20', '--speed', '2',
     ]  # fmt: skip
 
