@@ -79,7 +79,7 @@ class RedisSide:
         self._clock = Clock()
         self._health = Health(log, address.where)
         self._presence = Presence(
-            robot, boot, presence, address, self._clock,
+            robot, boot, presence, [lease.name for lease in leases], address, self._clock,
             health=self._health, log=log, on_change=self._on_change,
         )  # fmt: skip
         self._writers = {
