@@ -987,10 +987,12 @@ def test_a_scalar_that_a_bridge_describes_with_its_field_is_read_as_that(
         client.publish('gain', 'high', kind='key')
 
 
-# -- what a page of a whole fleet needs -------------------------------------------------------------
+# -- what a page of a whole fleet needs -----------------------------------------------------------
 def test_a_watch_that_delivers_the_latest_skips_what_waits_and_reports_no_gap(client, db):
     notices = []
-    with client.watch('a', 'b', kind='channel', deliver='latest', on_notice=notices.append) as watch:
+    with client.watch(
+        'a', 'b', kind='channel', deliver='latest', on_notice=notices.append
+    ) as watch:
         for i in range(3 * WAITING):  # more than would wait otherwise
             db.publish('a', json.dumps({'n': i, '_meta': {'origin': 'x', 'seq': i, 'stamp': 1.0}}))
         db.publish('b', '{"n": 0}')

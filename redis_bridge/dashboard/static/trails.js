@@ -1,0 +1,70 @@
+// Where robots were: rings of a fixed size, so that memory stays flat.
+
+const POINTS = 240;
+const STEP_M = 0.08;
+const JUMP_M = 5; // a robot that was set elsewhere draws no line
+export const KEPT_S = 60;
+
+class Trail {
+  constructor() {
+    this.x = new Float32Array(POINTS);
+    this.y = new Float32Array(POINTS);
+    this.at = new Float64Array(POINTS);
+    this.start = 0;
+    this.length = 0;
+  }
+
+  add(x, y, at) {
+    if (this.length) {
+      const last = (this.start + this.length - 1) % POINTS;
+      const moved = Math.hypot(x - this.x[last], y - this.y[last]);
+      if (moved > JUMP_M) this.length = 0;
+      else if (moved < STEP_M) return;
+    }
+    const next = (this.start + this.length) % POINTS;
+    this.x[next] = x;
+    this.y[next] = y;
+    this.at[next] = at;
+    if (this.length < POINTS) this.length += 1;
+    else this.start = (this.start + 1) % POINTS;
+  }
+}
+
+export class Trails {
+  constructor() {
+    this.of = new Map();
+  }
+
+  add(robot, pose, now) {
+    if (!this.of.has(robot)) this.of.set(robot, new Trail());
+    this.of.get(robot).add(pose.x, pose.y, pose.at ?? now);
+  }
+
+  keepOnly(robots) {
+    for (const robot of this.of.keys()) if (!robots.has(robot)) this.of.delete(robot);
+  }
+
+  // Draws lines in steps of fading; `place` turns metres into pixels.
+  draw(context, robot, now, place) {
+    const trail = this.of.get(robot);
+    if (!trail || trail.length < 2) return;
+    const steps = 6;
+    for (let step = 0; step < steps; step += 1) {
+      const oldest = now - (KEPT_S * (steps - step)) / steps;
+      const newest = oldest + KEPT_S / steps;
+      context.globalAlpha = 0.12 + (0.68 * (step + 1)) / steps;
+      context.beginPath();
+      let drawn = false;
+      for (let i = 1; i < trail.length; i += 1) {
+        const index = (trail.start + i) % POINTS;
+        if (trail.at[index] < oldest || trail.at[index] >= newest) continue;
+        const before = (index + POINTS - 1) % POINTS;
+        if (!drawn) context.moveTo(...place(trail.x[before], trail.y[before]));
+        context.lineTo(...place(trail.x[index], trail.y[index]));
+        drawn = true;
+      }
+      if (drawn) context.stroke();
+    }
+    context.globalAlpha = 1;
+  }
+}
