@@ -136,11 +136,10 @@ class Fleet:
 
     def _summary(self, robot: str, event: RobotEvent, beat: Robot | None) -> dict[str, Any]:
         names = self.names
-        state = LOST if event.event == ONLINE and beat is None else event.event
         summary: dict[str, Any] = {
             'bridge': event.robot,
-            'state': state,
-            'since': event.stamp,
+            'state': event.event,
+            'since': self._since(robot, event),
             'host': event.host,
             'goes': robot in names.goals,
             'stops': robot in names.stops,
@@ -157,6 +156,13 @@ class Fleet:
         if beat is not None:
             summary |= _totals(beat)
         return summary
+
+    def _since(self, robot: str, event: RobotEvent) -> float:
+        """Return since when a robot is in its state; a loss that nobody reported has no date."""
+        known = self._board.get('robot', robot)
+        if event.event == LOST and isinstance(known, dict) and known['state'] == LOST:
+            return min(event.stamp, float(known['since']))
+        return event.stamp
 
     def _gone(self, robot: str) -> Value:
         known = self._board.get('robot', robot)

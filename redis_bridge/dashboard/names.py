@@ -65,7 +65,8 @@ def robot_of(name: str, bridge: str) -> str:
     carries several robots, and the first part says which.
     """
     parts = [part for part in _PARTS.split(name) if part]
-    return bridge if bridge in parts or len(parts) < 2 else parts[0]
+    is_named = re.search(f'(^|[:/{{]){re.escape(bridge)}($|[:/}}])', name)
+    return bridge if is_named or len(parts) < 2 else parts[0]
 
 
 def find_names(

@@ -168,9 +168,11 @@ function showLink() {
   if (link.textContent !== word) link.textContent = word;
   const empty = $('#empty');
   empty.hidden = live.pose.size > 0;
-  const text = problem ? 'No pose is known.' : live.robot.size
-    ? 'No robot has a pose: map an Odometry or a pose to Redis.'
-    : 'No robot is known. A bridge that starts appears here.';
+  let text = 'No robot is known. A bridge that starts appears here.';
+  if (problem) text = 'No pose is known.';
+  else if ([...live.robot.values()].some((robot) => robot.state === 'online')) {
+    text = 'No pose has come yet. Does a bridge map an Odometry or a pose to Redis?';
+  } else if (live.robot.size) text = 'No robot is online.';
   if (empty.textContent !== text) empty.textContent = text;
 }
 

@@ -170,6 +170,7 @@ export class Panel {
 
   updateRoutes(routes) {
     const body = $('#routes tbody');
+    $('#detail details').hidden = !routes.length;
     const said = JSON.stringify(routes);
     if (body.dataset.said === said) return;
     body.dataset.said = said;
