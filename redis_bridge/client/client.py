@@ -179,6 +179,8 @@ class Client:
         """
         if not watched:
             raise ValueError('expected at least one name')
+        if deliver not in ('all', 'latest'):
+            raise ValueError(f'deliver: expected all or latest, got {deliver!r}')
         watch = Watch(
             self._calls, self._lookup, watched, kind, on_notice or _log_notice, raw,
             deliver == 'latest', self._forget,

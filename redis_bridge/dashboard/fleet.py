@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from redis_bridge.client.client import Client, Notice, Queue, RobotEvent, Update, Watch
@@ -30,6 +30,7 @@ DESCRIBED_S = 3.0  # between two looks at what bridges describe
 TICK_S = 0.05  # a name is decoded at most once in this time
 GONE = 'gone'  # the state of a robot that a bridge for several robots no longer carries
 FLEET = (keys.FLEET, 'channel')  # is always followed, so that a lost connection is noticed
+SAME_TIME_S = 0.3  # between a scan and the pose from which it is drawn
 MOST_ROUTES = 300  # of a robot, that are shown
 
 
@@ -64,13 +65,16 @@ class Fleet:
         self._lock = threading.Lock()  # over problems
         self._problems: dict[str, str] = {}  # why Redis is not reached, by thread
         self._threads = [
-            threading.Thread(target=work, name=f'dashboard {work.__name__}', daemon=True)
+            threading.Thread(
+                target=self._keep_up, args=(work,), name=f'dashboard {work.__name__}', daemon=True
+            )
             for work in (self._look, self._watch, self._report)
         ]
 
     def start(self) -> None:
         """Start the threads; Redis need not be there."""
-        self._board.put('redis', '', {'ok': False, 'since': self._board.now(), 'text': ''})
+        now = round(self._board.now(), 3)
+        self._board.put('redis', '', {'ok': False, 'since': now, 'seen': now, 'text': ''})
         for thread in self._threads:
             thread.start()
 
@@ -85,6 +89,15 @@ class Fleet:
     def scan_only(self, robots: Collection[str]) -> None:
         """Follow the laser scans of exactly these robots from now on."""
         self._scanned = frozenset(robots)
+
+    def _keep_up(self, work: Callable[[], None]) -> None:
+        """Do the work of a thread; an internal error is logged, and does not end it."""
+        while not self._closing.is_set():
+            try:
+                work()
+            except Exception:
+                LOG.exception('internal error')
+                self._closing.wait(LOOK_S)
 
     # -- heartbeats, once a second --------------------------------------------------------------
 
@@ -254,10 +267,20 @@ class Fleet:
         if isinstance(taken, Grid):
             self.grids = {**self.grids, key: taken.cells}
             taken = {**taken.place, 'robot': reading.robot, 'size': len(taken.cells)}
+        elif reading.section == 'scan':
+            taken['from'] = self._place_at(reading.robot, stamp)
         every = round(arrival.every_s, 2)
         self._board.put(
             reading.section, key, {**taken, 'at': at, 'every': every, 'name': update.name}
         )
+
+    def _place_at(self, robot: str, stamp: float | None) -> Value | None:
+        """Return the pose from which a scan was taken; None if none of about then is known."""
+        pose = self._board.get('pose', robot)
+        if not isinstance(pose, dict) or stamp is None or pose['at'] is None:
+            return None
+        is_then = abs(stamp - pose['at']) < SAME_TIME_S
+        return {name: pose[name] for name in ('x', 'y', 'yaw')} if is_then else None
 
     def _arrived(self, pair: Pair) -> _Arrival:
         now = time.monotonic()
@@ -305,7 +328,10 @@ class Fleet:
                 self._closing.wait(LOOK_S)
 
     def _set_problem(self, thread: str, text: str | None) -> None:
-        """Note whether Redis is reached; the log and the page learn what changed."""
+        """Note whether Redis is reached; the log and the page learn what changed.
+
+        `seen` is when it answered the look of each second: it also stops while Redis is frozen.
+        """
         with self._lock:
             if text is None:
                 self._problems.pop(thread, None)
@@ -314,16 +340,21 @@ class Fleet:
             problem = next(iter(self._problems.values()), None)
             known = self._board.get('redis', '')
             was_ok = isinstance(known, dict) and known['ok']
-            since = known['since'] if isinstance(known, dict) else self._board.now()
+            now = round(self._board.now(), 3)
+            since, seen = (
+                (known['since'], known['seen']) if isinstance(known, dict) else (now, now)
+            )
+            if thread == 'look' and text is None:
+                seen = now
             if was_ok != (problem is None):
-                since = self._board.now()
+                since = now
                 self._board.log(
                     'Redis is reached' if problem is None else 'Redis is not reached',
                     kind='redis' if problem is None else LOST,
                 )
             self._board.put(
                 'redis', '',
-                {'ok': problem is None, 'since': round(since, 3), 'text': problem or ''},
+                {'ok': problem is None, 'since': since, 'seen': seen, 'text': problem or ''},
             )  # fmt: skip
 
 

@@ -176,13 +176,17 @@ class Dashboard:
             raise BridgeError('no robot takes commands: no bridge reads a Twist')
         outcome = await asyncio.to_thread(self._control.stop, robots)
         failed = {name: why for name, why in outcome.items() if why is not None}
-        for name in outcome:
-            self._board.log(f'stop: {failed.get(name, "sent")}', name, 'order')
+        done = [name for name in outcome if name not in failed]
+        if len(done) > 1:
+            self._board.log(f'stop sent to {len(done)} robots', kind='order')
+        elif done:
+            self._board.log('stop sent', done[0], 'order')
+        for name, why in failed.items():
+            self._board.log(f'stop not sent: {why}', name, 'order')
         if failed:
-            done = len(outcome) - len(failed)
             whys = '; '.join(f'{name}: {why}' for name, why in list(failed.items())[:5])
-            raise BridgeError(f'stop was sent to {done} of {len(outcome)}: {whys}')
-        return f'stop was sent to {", ".join(outcome)}'
+            raise BridgeError(f'stop was sent to {len(done)} of {len(outcome)}: {whys}')
+        return f'stop was sent to {robots[0] if robot else f"all {len(done)} robots"}'
 
 
 class _Browser:

@@ -60,7 +60,8 @@ def robot():
         grid = OccupancyGrid(data=[0, 100, -1, 50, 0, 0])
         grid.info.width, grid.info.height, grid.info.resolution = 3, 2, 0.5
         said = {
-            '/odom': odometry, '/scan': scan, '/map': grid, '/battery': BatteryState(percentage=0.5),
+            '/odom': odometry, '/scan': scan, '/map': grid,
+            '/battery': BatteryState(percentage=0.5),
         }  # fmt: skip
         publishers = [
             (graph.node.create_publisher(type(message), topic, 10), message)

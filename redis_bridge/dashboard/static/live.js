@@ -4,6 +4,7 @@ const SECTIONS = ['redis', 'robot', 'pose', 'battery', 'scan', 'routes', 'grid',
 const SILENT_MS = 1500; // the dashboard says something every 0.5 s
 const MOST_EVENTS = 200;
 const RETRY_MS = [300, 5000];
+const UNSEEN_S = 4; // the dashboard asks Redis once a second
 
 export class Live {
   constructor(onChange, onReply) {
@@ -69,7 +70,16 @@ export class Live {
 
   // Whether what is shown may be called live.
   get isLive() {
-    return this.isHeard && this.redis.get('')?.ok === true;
+    return this.isHeard && this.redisProblem === null;
+  }
+
+  // Since when, and why, Redis is not reached; null if it is.
+  get redisProblem() {
+    const redis = this.redis.get('');
+    if (!redis) return { since: this.now(), text: '' };
+    if (!redis.ok) return redis;
+    if (this.now() - redis.seen > UNSEEN_S) return { since: redis.seen, text: 'It does not answer.' };
+    return null;
   }
 
   // The time by the Redis server's clock, in seconds.

@@ -155,10 +155,10 @@ function showLink() {
   const link = $('#link');
   const banner = $('#banner');
   const silent = live.noteSilence();
-  const redis = live.redis.get('');
+  const redis = live.redisProblem;
   let problem = '';
   if (silent !== null) problem = `The dashboard does not answer ${since(silent, live.now())}. Nothing here is live.`;
-  else if (redis && !redis.ok) {
+  else if (redis) {
     problem = `Redis is not reached ${since(redis.since, live.now())}. Nothing here is live. ${redis.text}`;
   }
   banner.hidden = !problem;

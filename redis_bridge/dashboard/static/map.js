@@ -340,8 +340,8 @@ export class RobotMap {
   paintScan() {
     const { live, context } = this;
     const scan = live.scan.get(live.chosen);
-    const pose = live.pose.get(live.chosen);
-    if (!pose || !live.isFresh(scan) || !live.isFresh(pose)) return;
+    if (!live.isFresh(scan) || !scan.from) return;
+    const pose = scan.from; // where the robot was then
     context.fillStyle = this.color(live.chosen);
     const size = 3;
     for (let i = 0; i < scan.cm.length; i += 1) {

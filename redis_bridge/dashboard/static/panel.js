@@ -121,7 +121,8 @@ export class Panel {
     cells.bar.hidden = !battery;
     if (battery) cells.level.style.width = `${Math.round(100 * Math.min(1, Math.max(0, battery.charge)))}%`;
     const low = battery && battery.charge < 0.2;
-    setText(cells.charge, battery ? `${Math.round(100 * battery.charge)} %${low ? ' low' : ''}` : '');
+    setText(cells.charge, battery ? `${low ? '▲ ' : ''}${Math.round(100 * battery.charge)} %` : '');
+    cells.battery.title = low ? 'low' : '';
     setClass(cells.battery, !isNow ? 'soft' : low ? 'bad' : '');
     setText(cells.rate, isNow && robot.rate !== undefined ? robot.rate.toFixed(0) : '–');
     setText(cells.latency, isNow && robot.latency !== undefined ? robot.latency.toFixed(1) : '–');

@@ -3,6 +3,7 @@
 const POINTS = 240;
 const STEP_M = 0.08;
 const JUMP_M = 5; // a robot that was set elsewhere draws no line
+const GAP_S = 1.5; // nor does one of which nothing was heard for so long
 export const KEPT_S = 60;
 
 class Trail {
@@ -10,21 +11,25 @@ class Trail {
     this.x = new Float32Array(POINTS);
     this.y = new Float32Array(POINTS);
     this.at = new Float64Array(POINTS);
+    this.begins = new Uint8Array(POINTS); // a new line, after a gap
     this.start = 0;
     this.length = 0;
   }
 
   add(x, y, at) {
+    const isGap = this.heardAt === undefined || at - this.heardAt > GAP_S;
+    this.heardAt = at;
     if (this.length) {
       const last = (this.start + this.length - 1) % POINTS;
       const moved = Math.hypot(x - this.x[last], y - this.y[last]);
       if (moved > JUMP_M) this.length = 0;
-      else if (moved < STEP_M) return;
+      else if (moved < STEP_M && !isGap) return;
     }
     const next = (this.start + this.length) % POINTS;
     this.x[next] = x;
     this.y[next] = y;
     this.at[next] = at;
+    this.begins[next] = isGap ? 1 : 0;
     if (this.length < POINTS) this.length += 1;
     else this.start = (this.start + 1) % POINTS;
   }
@@ -59,8 +64,10 @@ export class Trails {
         const index = (trail.start + i) % POINTS;
         if (trail.at[index] < oldest || trail.at[index] >= newest) continue;
         const before = (index + POINTS - 1) % POINTS;
-        if (!drawn) context.moveTo(...place(trail.x[before], trail.y[before]));
-        context.lineTo(...place(trail.x[index], trail.y[index]));
+        const to = place(trail.x[index], trail.y[index]);
+        if (trail.begins[index]) context.moveTo(...to);
+        else if (!drawn) context.moveTo(...place(trail.x[before], trail.y[before]));
+        context.lineTo(...to);
         drawn = true;
       }
       if (drawn) context.stroke();
