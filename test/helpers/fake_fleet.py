@@ -13,6 +13,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import redis
@@ -249,7 +250,7 @@ class FakeFleet:
             meta = self._meta(robot, now)
             pipe.publish(f'{robot}:odom', CODECS[self._encoding].pack(value, meta))
             if self.scans and self._seq % 2 == 0:
-                scan = seen(radius, angle)
+                scan = seen(radius)
                 pipe.publish(f'{robot}:scan', CODECS[self._encoding].pack(scan, meta))
         pipe.execute()
 
@@ -294,8 +295,9 @@ def pose(x: float, y: float, yaw: float) -> dict[str, Any]:
     }
 
 
-def seen(radius: float, angle: float) -> dict[str, Any]:
-    """Return what a laser sees of a round wall, from a place on a circle around its middle."""
+@lru_cache
+def seen(radius: float) -> dict[str, Any]:
+    """Return what a laser sees of a round wall, from anywhere on a circle around its middle."""
     step = 2 * math.pi / SCAN_POINTS
     ranges = []
     for i in range(SCAN_POINTS):

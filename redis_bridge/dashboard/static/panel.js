@@ -158,7 +158,8 @@ export class Panel {
     else if (!scan) facts.push(['Laser', 'no scan yet']);
     else if (live.isFresh(scan)) facts.push(['Laser', `${scan.cm.filter(Boolean).length} points`]);
     else facts.push(['Laser', scan.at === null ? 'of unknown age' : `no scan ${since(scan.at, now)}`]);
-    if (robot.state === 'online') facts.push(['Online', `for ${span(now - robot.since)}`]);
+    const isNow = live.isLive && robot.state === 'online';
+    if (isNow) facts.push(['Online', `for ${span(now - robot.since)}`]);
     facts.push(['Bridge', `${robot.bridge} on ${robot.host}`]);
     const list = $('#detail dl');
     const said = facts.flat().join('\n');
@@ -166,13 +167,13 @@ export class Panel {
       list.dataset.said = said;
       list.replaceChildren(...facts.flatMap(([term, text]) => [element('dt', term), element('dd', text)]));
     }
-    this.updateRoutes(live.routes.get(name) ?? []);
+    this.updateRoutes(live.routes.get(name) ?? [], isNow);
   }
 
-  updateRoutes(routes) {
+  updateRoutes(routes, isNow) {
     const body = $('#routes tbody');
     $('#detail details').hidden = !routes.length;
-    const said = JSON.stringify(routes);
+    const said = JSON.stringify([routes, isNow]);
     if (body.dataset.said === said) return;
     body.dataset.said = said;
     body.replaceChildren(...routes.map((route) => {
@@ -181,11 +182,12 @@ export class Panel {
       name.title = route.inbound ? 'from Redis to ROS' : 'from ROS to Redis';
       const isOpen = route.state === 'open';
       const isWaiting = route.state.startsWith('waiting');
-      const sign = isOpen ? '● ' : isWaiting ? '○ ' : '▲ ';
+      const sign = !isNow ? '? was ' : isOpen ? '● ' : isWaiting ? '○ ' : '▲ ';
+      const color = !isNow || isWaiting ? 'soft' : isOpen ? 'good' : 'warn';
       const dropped = element('td', String(route.dropped), 'number');
       if (route.why) dropped.append(element('small', route.why));
       line.append(
-        name, element('td', sign + route.state, isOpen ? 'good' : isWaiting ? 'soft long' : 'warn long'),
+        name, element('td', sign + route.state, isOpen ? color : `${color} long`),
         element('td', route.rate.toFixed(1), 'number'), element('td', route.latency.toFixed(1), 'number'),
         dropped,
       );

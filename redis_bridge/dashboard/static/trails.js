@@ -4,7 +4,8 @@ const POINTS = 240;
 const STEP_M = 0.08;
 const JUMP_M = 5; // a robot that was set elsewhere draws no line
 const GAP_S = 1.5; // nor does one of which nothing was heard for so long
-export const KEPT_S = 60;
+const KEPT_S = 60;
+const STEPS = 6; // of fading
 
 class Trail {
   constructor() {
@@ -53,25 +54,25 @@ export class Trails {
   draw(context, robot, now, place) {
     const trail = this.of.get(robot);
     if (!trail || trail.length < 2) return;
-    const steps = 6;
-    for (let step = 0; step < steps; step += 1) {
-      const oldest = now - (KEPT_S * (steps - step)) / steps;
-      const newest = oldest + KEPT_S / steps;
-      context.globalAlpha = 0.12 + (0.68 * (step + 1)) / steps;
-      context.beginPath();
-      let drawn = false;
-      for (let i = 1; i < trail.length; i += 1) {
-        const index = (trail.start + i) % POINTS;
-        if (trail.at[index] < oldest || trail.at[index] >= newest) continue;
+    let drawn = -1; // the step of the line that is begun
+    for (let i = 1; i < trail.length; i += 1) {
+      const index = (trail.start + i) % POINTS;
+      const age = now - trail.at[index];
+      if (age > KEPT_S) continue;
+      const step = Math.min(STEPS - 1, Math.floor(STEPS * (1 - age / KEPT_S)));
+      const to = place(trail.x[index], trail.y[index]);
+      if (step !== drawn) {
+        if (drawn >= 0) context.stroke();
         const before = (index + POINTS - 1) % POINTS;
-        const to = place(trail.x[index], trail.y[index]);
-        if (trail.begins[index]) context.moveTo(...to);
-        else if (!drawn) context.moveTo(...place(trail.x[before], trail.y[before]));
-        context.lineTo(...to);
-        drawn = true;
+        context.globalAlpha = 0.12 + (0.68 * (step + 1)) / STEPS;
+        context.beginPath();
+        context.moveTo(...place(trail.x[before], trail.y[before]));
+        drawn = step;
       }
-      if (drawn) context.stroke();
+      if (trail.begins[index]) context.moveTo(...to);
+      else context.lineTo(...to);
     }
+    if (drawn >= 0) context.stroke();
     context.globalAlpha = 1;
   }
 }
