@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from redis_bridge.client.client import Client, Notice, Queue, RobotEvent, Update, Watch
+from redis_bridge.client.client import Client, NameInfo, Notice, Queue, RobotEvent, Update, Watch
 from redis_bridge.dashboard.board import Board, Value
 from redis_bridge.dashboard.names import Names, Pair, Reading, find_names
 from redis_bridge.dashboard.readings import TAKEN, Grid, Unfit
@@ -58,7 +58,7 @@ class Fleet:
         self._scanned: frozenset[str] = frozenset()
         self._unfit: frozenset[Pair] = frozenset()
         self._unreadable: dict[str, str] = {}  # by name
-        self._described: dict[str, dict[str, Any]] = {}
+        self._described: dict[str, dict[str, NameInfo]] = {}
         self._queues: dict[str, Queue] = {}
         self._described_of: tuple[list[str], float] = ([], -DESCRIBED_S)
         self._arrivals: dict[Pair, _Arrival] = {}
@@ -110,8 +110,6 @@ class Fleet:
                 self._set_problem('look', None)
             except RedisError as error:
                 self._set_problem('look', str(error))
-            except BridgeError as error:  # one that the next look need not meet
-                LOG.warning('%s', error)
             self._wake.wait(LOOK_S)
 
     def _look_once(self) -> None:
@@ -126,7 +124,7 @@ class Fleet:
         }
         known, at = self._described_of
         if known != bridges or time.monotonic() - at >= DESCRIBED_S or not self.names.readings:
-            self._described = dict(self._client.described(bridges))
+            self._described = self._client.described(bridges)
             self._described_of = (bridges, time.monotonic())
         names = find_names(self._described, self._unfit)
         self.names = names
@@ -161,9 +159,9 @@ class Fleet:
                 for reading in names.readings.values()
             ),
             'trouble': '; '.join(
-                self._unreadable[name]
+                why
                 for (name, _), reading in names.readings.items()
-                if reading.robot == robot and name in self._unreadable
+                if reading.robot == robot and (why := self._unreadable.get(name))
             ),
         }
         if beat is not None:

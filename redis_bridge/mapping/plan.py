@@ -261,7 +261,7 @@ def _own_names(mapping: Mapping) -> Iterator[tuple[str, str]]:
     described: dict[str, str] = {}
     sinks = [sink for route in mapping.ros_to_redis for sink in route.sinks]
     if mapping.leases or any(sink.kind in registry.KINDS for sink in sinks):
-        described[keys.NAMES] = 'the names of its keys, streams and leases, so that they are found'
+        described[keys.NAMES] = 'the names of its keys, streams and leases'
     for route in mapping.ros_to_redis:
         type_key = keys.type_key(route.type or f'<type of {route.topic}>')
         described[type_key] = "the type's definition"
