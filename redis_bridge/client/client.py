@@ -13,13 +13,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 from redis_bridge.client import robots
 from redis_bridge.client.calls import Calls
 from redis_bridge.client.decode import Update, decoder_for
 from redis_bridge.client.follow import Notice
 from redis_bridge.client.lease import Lease
+from redis_bridge.client.listings import LeaseStatus, listed, read_leases
 from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
 from redis_bridge.client.publish import Target, find_target
 from redis_bridge.client.queue import Queue, QueueStatus, Task
@@ -35,8 +36,8 @@ from redis_bridge.protocol.meta import Meta
 from redis_bridge.protocol.robot_status import Robot
 
 __all__ = [
-    'Client', 'Lease', 'Notice', 'Queue', 'QueueStatus', 'Robot', 'RobotEvent', 'RobotWatch',
-    'Target', 'Task', 'Update', 'Watch',
+    'Client', 'Lease', 'LeaseStatus', 'NameInfo', 'Notice', 'Queue', 'QueueStatus', 'Robot',
+    'RobotEvent', 'RobotWatch', 'Target', 'Task', 'Update', 'Watch',
 ]  # fmt: skip
 
 LOG = logging.getLogger('redis_bridge.client')
@@ -164,6 +165,7 @@ class Client:
         kind: str | None = None,
         on_notice: Callable[[Notice], None] | None = None,
         raw: bool = False,
+        deliver: Literal['all', 'latest'] = 'all',
     ) -> Watch:
         """Return an endless iterator of what arrives at names from now on.
 
@@ -176,13 +178,18 @@ class Client:
         :param kind: channel, key, hash or stream: watch the names as that kind only.
         :param on_notice: default: the log `redis_bridge.client`.
         :param raw: yield payloads undecoded.
+        :param deliver: latest: of the updates of a name that wait, only the newest is yielded, so
+            that a slow consumer does not fall behind; gaps are not reported.
         :raises RedisError: Redis cannot be reached, or answers with an error.
         """
         if not watched:
             raise ValueError('expected at least one name')
+        if deliver not in ('all', 'latest'):
+            raise ValueError(f'deliver: expected all or latest, got {deliver!r}')
         watch = Watch(
-            self._calls, self._lookup, watched, kind, on_notice or _log_notice, raw, self._forget
-        )
+            self._calls, self._lookup, watched, kind, on_notice or _log_notice, raw,
+            deliver == 'latest', self._forget,
+        )  # fmt: skip
         self._remember(watch)
         return watch
 
@@ -274,7 +281,7 @@ class Client:
         Bridges register what they write. Channels are found without. Once is enough, unless Redis
         loses its data. It is the field `key:robot9:speed` of the hash `redis_bridge:names`.
 
-        :param kind: key or stream.
+        :param kind: key or stream; lease or queue only for `leases` and `queues`.
         :raises PayloadError: the kind or the name is invalid.
         """
         self._calls.call('HSET', keys.NAMES, _field_of(kind, name), self.origin)
@@ -349,18 +356,37 @@ class Client:
             self._remember, self._forget,
         )  # fmt: skip
 
+    def leases(self) -> list[LeaseStatus]:
+        """Return who has which lease, by name: all leases that were ever used on this server.
+
+        `unregister('lease', name)` takes one out of the list.
+        """
+        return read_leases(self._calls)
+
+    def queues(self) -> list[str]:
+        """Return the names of all queues that clients have used on this server.
+
+        `unregister('queue', name)` takes one out of the list.
+        """
+        return listed(self._calls, registry.QUEUE)
+
     # -- robots ---------------------------------------------------------------------------------
 
-    def robots(self, *, on_notice: Callable[[Notice], None] | None = None) -> list[Robot]:
-        """Return all robots whose heartbeat is in Redis, by name.
+    def robots(
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        on_notice: Callable[[Notice], None] | None = None,
+    ) -> list[Robot]:
+        """Return the robots whose heartbeat is in Redis, by name.
 
-        They are found by SCAN, which needs a permission of the user. Among them are bridges that
-        do not have their robot's name, see `Robot.is_closed`.
-
+        :param names: only these robots; None: all. They are found by SCAN, which needs a
+            permission of the user. Among them are bridges that do not have their robot's name,
+            see `Robot.is_closed`.
         :param on_notice: called for a robot's name that holds something else; default: the log
             `redis_bridge.client`.
         """
-        return robots.read_robots(self._calls, on_notice or _log_notice)
+        return robots.read_robots(self._calls, names, on_notice or _log_notice)
 
     def robot(self, name: str) -> Robot:
         """Return one robot.
@@ -401,6 +427,19 @@ class Client:
         self._remember(watch)
         return watch
 
+    def described(self, names: Iterable[str]) -> dict[str, dict[str, NameInfo]]:
+        """Return what the bridges of these robots write and read: by robot, then by Redis name.
+
+        ::
+
+            for robot, names in client.described(['robot1']).items():
+                for name, info in names.items():
+                    print(robot, name, info.written_as, info.read_as)
+
+        A name appears once its message type is known.
+        """
+        return robots.described(self._calls, names)
+
     def batteries(self, names: Iterable[str]) -> dict[str, float]:
         """Return the charge of the robots among `names` whose bridges write it; 1.0 is full.
 
@@ -422,8 +461,9 @@ class Client:
 
 def _field_of(kind: str, name: str) -> str:
     """Return the field that registers a name; raises PayloadError."""
-    if kind not in registry.KINDS:
-        raise PayloadError(f'kind: expected one of {", ".join(registry.KINDS)}, got {kind!r}')
+    kinds = (*registry.KINDS, registry.LEASE, registry.QUEUE)
+    if kind not in kinds:
+        raise PayloadError(f'kind: expected one of {", ".join(kinds)}, got {kind!r}')
     if problem := names.redis_name_problem(name):
         raise PayloadError(problem)
     return registry.field_of(kind, name)

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Generic, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
@@ -29,6 +30,8 @@ from redis_bridge.redis_io.topology import Topology
 WAITING = 1000  # events that may wait for the consumer; beyond, the server's buffers fill
 CHECK_S = 0.02
 
+Pair = tuple[str, str]  # a name, and the kind that it is followed as
+
 E = TypeVar('E')
 
 
@@ -45,10 +48,16 @@ class Notice(NamedTuple):
 
 
 class Follower:
-    """Follows names until it is closed; lost connections are restored."""
+    """Follows names until it is closed; lost connections are restored.
 
-    def __init__(self, topology: Topology, *, is_sharded: bool = False) -> None:
-        self._queue = Queue[Event]()
+    :param only_latest: of the events of a name and kind that wait, only the newest is kept, and
+        nothing waits for the consumer.
+    """
+
+    def __init__(
+        self, topology: Topology, only_latest: bool = False, *, is_sharded: bool = False
+    ) -> None:
+        self._queue = Queue[Event](_pair if only_latest else None)
         self._health = health = QueueHealth(self._queue)
         timing = topology.address.timing
         self._connect_s = timing.connect_s + timing.reply_s
@@ -74,22 +83,22 @@ class Follower:
         )  # fmt: skip
         topology.on_change(self._spread_anew)
 
-    def follow(self, watched: Iterable[tuple[str, str]]) -> None:
-        """Follow (name, kind) pairs too; returns once all are read.
+    def follow(self, watched: Iterable[Pair]) -> None:
+        """Follow (name, kind) pairs too, which are not followed yet; returns once all are read.
 
         :raises redis.RedisError: Redis cannot be reached, or a channel or stream cannot be read.
         :raises PayloadError: a kind cannot be watched.
         """
-        channels: list[tuple[str, ChannelReceiver]] = []
-        keys: list[tuple[str, KeyReceiver]] = []
-        streams: list[tuple[str, StreamReceiver]] = []
-        for name, kind in dict.fromkeys(watched):
+        channels: dict[Pair, ChannelReceiver] = {}
+        keys: dict[Pair, KeyReceiver] = {}
+        streams: dict[Pair, StreamReceiver] = {}
+        for name, kind in watched:
             if kind == 'channel':
-                channels.append((name, _Channel(self._queue, name, kind)))
+                channels[name, kind] = _Channel(self._queue, name, kind)
             elif kind == 'stream':
-                streams.append((name, _Stream(self._queue, name, kind)))
+                streams[name, kind] = _Stream(self._queue, name, kind)
             elif kind in ('key', 'hash'):
-                keys.append((name, _Key(self._queue, name, kind)))
+                keys[name, kind] = _Key(self._queue, name, kind)
             else:
                 raise PayloadError(f'{name!r} is a {kind}, which this client cannot watch')
         with self._queue.unbounded():  # or sources that wait for the consumer would not react
@@ -100,6 +109,11 @@ class Follower:
             self._keys.follow(keys, self._wait)  # one that cannot be read is a notice
         if errors:
             raise errors[0]
+
+    def leave(self, pairs: Collection[Pair]) -> None:
+        """Follow these no more; what already waits of them may still come."""
+        for feed in (self._channels, self._keys, self._streams):
+            feed.leave(pairs)
 
     def get(self, timeout: float | None) -> Event | Notice | None:
         """Return what came next, None if nothing did in time or the follower is closed."""
@@ -141,36 +155,50 @@ class _Feed(Generic[R]):
 
     def __init__(self, source: Spread[R]) -> None:
         self.source = source
-        self._wanted: dict[str, list[R]] = {}
+        self._receivers: Mapping[Pair, R] = {}
 
     def follow(
         self,
-        joining: Sequence[tuple[str, R]],
+        joining: Mapping[Pair, R],
         wait: Callable[[Spread[R], Sequence[R]], None],
     ) -> list[redis.ResponseError]:
         """Follow names too; return why some cannot be read. If it raises, none is followed."""
         if not joining:
             return []
-        before = self._wanted
-        self._wanted = {name: list(receivers) for name, receivers in before.items()}
-        for name, receiver in joining:
-            self._wanted.setdefault(name, []).append(receiver)
-        self.source.want(self._wanted)
-        receivers = [receiver for _, receiver in joining]
+        before = self._receivers
+        self._want({**before, **joining})
+        receivers = list(joining.values())
         try:
             wait(self.source, receivers)
         except redis.RedisError:
-            self._wanted = before
-            self.source.want(before)
+            self._want(before)
             raise
         return [error for receiver in receivers if (error := self.source.error_of(receiver))]
 
+    def leave(self, pairs: Collection[Pair]) -> None:
+        """Follow these no more."""
+        if not self._receivers.keys().isdisjoint(pairs):
+            self._want({pair: r for pair, r in self._receivers.items() if pair not in pairs})
+
+    def _want(self, receivers: Mapping[Pair, R]) -> None:
+        self._receivers = receivers
+        by_name: dict[str, list[R]] = {}
+        for (name, _), receiver in receivers.items():
+            by_name.setdefault(name, []).append(receiver)
+        self.source.want(by_name)
+
 
 class Queue(Generic[E]):
-    """What came and was not consumed yet: events and notices; thread-safe."""
+    """What came and was not consumed yet: events and notices; thread-safe.
 
-    def __init__(self) -> None:
-        self._items: deque[E | Notice] = deque()
+    :param key: an event replaces the one with the same key that still waits, and waits for no
+        room; None: all are kept.
+    """
+
+    def __init__(self, key: Callable[[E], object] | None = None) -> None:
+        self._key = key
+        self._items: OrderedDict[object, E | Notice] = OrderedDict()
+        self._counter = itertools.count()
         self._changed = threading.Condition()
         self._is_bounded = True
         self.closed = False
@@ -178,10 +206,14 @@ class Queue(Generic[E]):
     def put(self, item: E | Notice) -> None:
         """Add an item; events wait while the queue is full, so that the server keeps the rest."""
         with self._changed:
-            if not isinstance(item, Notice):
+            if self._key is None or isinstance(item, Notice):
+                key: object = next(self._counter)
+            else:
+                key = self._key(item)
+            if self._key is None and not isinstance(item, Notice):
                 self._changed.wait_for(self._has_room)
             if not self.closed:
-                self._items.append(item)
+                self._items[key] = item
                 self._changed.notify_all()
 
     def get(self, timeout: float | None) -> E | Notice | None:
@@ -191,7 +223,7 @@ class Queue(Generic[E]):
             if not self._items:
                 return None
             self._changed.notify_all()
-            return self._items.popleft()
+            return self._items.popitem(last=False)[1]
 
     @contextmanager
     def unbounded(self) -> Iterator[None]:
@@ -215,6 +247,10 @@ class Queue(Generic[E]):
         with self._changed:
             self._is_bounded = is_bounded
             self._changed.notify_all()
+
+
+def _pair(event: Event) -> Pair:
+    return event.name, event.kind
 
 
 class QueueHealth(Health):

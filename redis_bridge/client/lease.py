@@ -15,10 +15,11 @@ from collections.abc import Callable
 from functools import partial
 
 from redis_bridge.client.calls import Calls, is_connection_loss
+from redis_bridge.client.listings import register
 from redis_bridge.client.spans import check_ms
 from redis_bridge.errors import BridgeError, RedisError, WaitTimeoutError
 from redis_bridge.mapping.model import RedisSettings
-from redis_bridge.protocol import leases
+from redis_bridge.protocol import leases, registry
 from redis_bridge.redis_io.address import Timing
 from redis_bridge.redis_io.lease import RENEWALS, LeaseClaim, look_again_s
 
@@ -48,6 +49,7 @@ class Lease:
         self.name = name
         self.lost = threading.Event()
         self._timeout_s = timeout_s
+        self._origin = origin
         self._on_lost = on_lost
         self._on_close = on_close
         self._renew_s = ttl_ms / 1000 / RENEWALS
@@ -133,6 +135,7 @@ class Lease:
                 now = self._calls.now()
                 self._is_known = True
                 if self._use(partial(self._claim.try_take, now=now)):
+                    register(self._calls, registry.LEASE, self.name, self._origin)
                     return
             except RedisError as error:
                 if not self._is_known or not is_connection_loss(error):

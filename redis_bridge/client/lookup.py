@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from redis_bridge.client.calls import Calls
 from redis_bridge.errors import InterfaceError
 from redis_bridge.mapping.model import SINKS
@@ -29,8 +31,16 @@ class Lookup:
 
     def name(self, name: str) -> tuple[str, NameInfo]:
         """Return the Redis type of a name, as TYPE gives it, and what bridges say about it."""
-        redis_type, fields = self._calls.pipe([('TYPE', name), ('HGETALL', keys.meta_key(name))])
-        return redis_type.decode(), NameInfo.of(pairs(fields), SINKS)
+        return self.names([name])[name]
+
+    def names(self, names: Collection[str]) -> dict[str, tuple[str, NameInfo]]:
+        """Return what `name` does, of several names at once."""
+        asked = [(('TYPE', name), ('HGETALL', keys.meta_key(name))) for name in names]
+        replies = iter(self._calls.pipe([command for both in asked for command in both]))
+        return {
+            name: (redis_type.decode(), NameInfo.of(pairs(fields), SINKS))
+            for name, redis_type, fields in zip(names, replies, replies)
+        }
 
     def known_message(self, name: str | None) -> Message | None:
         """Return a message type; None if no bridge describes it in a way that we understand."""

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from redis_bridge.client import stored
 from redis_bridge.client.calls import Calls, is_connection_loss
 from redis_bridge.client.decode import Decoder, decoder_for, guess_json
+from redis_bridge.client.listings import register
 from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
 from redis_bridge.client.spans import check_ms
 from redis_bridge.errors import (
@@ -30,7 +31,7 @@ from redis_bridge.errors import (
     RedisError,
 )
 from redis_bridge.mapping.model import RedisSettings
-from redis_bridge.protocol import keys, queues
+from redis_bridge.protocol import keys, queues, registry
 from redis_bridge.protocol.dead_letters import read_letter
 from redis_bridge.protocol.names import slot_problem
 from redis_bridge.redis_io.queue import Taken, Worker
@@ -120,6 +121,7 @@ class Queue:
         self._decoder: Decoder | None = None
         self._closing = threading.Event()
         self._check()
+        register(calls, registry.QUEUE, name, origin)
 
     def __enter__(self) -> Queue:
         return self

@@ -13,6 +13,7 @@ import redis
 from redis_bridge.client.calls import Calls
 from redis_bridge.client.follow import CHECK_S, Notice, Queue, QueueHealth
 from redis_bridge.errors import RedisError
+from redis_bridge.mapping.model import SINKS
 from redis_bridge.protocol import keys, robot_status
 from redis_bridge.protocol.descriptions import NameInfo, marks_of
 from redis_bridge.protocol.fleet import LOST, RobotEvent
@@ -26,13 +27,15 @@ _BATTERY = 'sensor_msgs/msg/BatteryState'
 _KINDS = ('key', 'hash')  # that have a value now
 
 
-def read_robots(calls: Calls, notify: Callable[[Notice], None]) -> list[Robot]:
-    """Return all robots with a heartbeat in Redis, by name; they are found by SCAN.
+def read_robots(
+    calls: Calls, names: Iterable[str] | None, notify: Callable[[Notice], None]
+) -> list[Robot]:
+    """Return the robots of these names with a heartbeat in Redis; None: all, found by SCAN.
 
     A name that cannot be read is reported, and hides no other. If none can be read, the error is
     raised.
     """
-    found = _robot_keys(calls)
+    found = _robot_keys(calls) if names is None else _keys_of(names)
     robots = []
     problem: RedisError | None = None
     for key, reply in zip(found, calls.replies([('HGETALL', key) for key in found])):
@@ -64,26 +67,37 @@ def last_events(calls: Calls) -> list[RobotEvent]:
     return [entries[robot] for robot in sorted(entries)]
 
 
-def battery_names(calls: Calls, robots: Iterable[str]) -> list[tuple[str, str]]:
-    """Return robots with the name of the key or hash that has the state of their battery."""
+def described(calls: Calls, robots: Iterable[str]) -> dict[str, dict[str, NameInfo]]:
+    """Return what the bridges of these robots write and read: by robot, then by Redis name."""
     asked = list(robots)
     listed = calls.pipe([('HGET', keys.described_key(robot), 'names') for robot in asked])
     names = [
         (robot, name)
         for robot, text in zip(asked, listed)
-        for name, marks in marks_of((text or b'').decode(errors='replace')).items()
-        if marks & set(_KINDS)
+        for name in marks_of((text or b'').decode(errors='replace'))
     ]
     metas = calls.pipe([('HGETALL', keys.meta_key(name)) for _, name in names])
+    found: dict[str, dict[str, NameInfo]] = {robot: {} for robot in asked}
+    for (robot, name), meta in zip(names, metas):
+        found[robot][name] = NameInfo.of(pairs(meta), SINKS)
+    return found
+
+
+def battery_names(calls: Calls, robots: Iterable[str]) -> list[tuple[str, str]]:
+    """Return robots with the name of the key or hash that has the state of their battery."""
     return [
-        each for each, meta in zip(names, metas) if _is_battery(NameInfo.of(pairs(meta), _KINDS))
+        (robot, name)
+        for robot, names in described(calls, robots).items()
+        for name, info in names.items()
+        if _is_battery(info)
     ]
 
 
 def _is_battery(info: NameInfo) -> bool:
     return any(
         written.type == _BATTERY and written.field in (None, 'percentage')
-        for written in info.written_as.values()
+        for kind, written in info.written_as.items()
+        if kind in _KINDS
     )
 
 
@@ -142,6 +156,10 @@ class RobotWatch:
             if not isinstance(item, Notice):
                 return item
             self._notify(item)
+
+
+def _keys_of(names: Iterable[str]) -> list[bytes]:
+    return sorted({keys.robot_key(name).encode() for name in names})
 
 
 def _robot_keys(calls: Calls) -> list[bytes]:

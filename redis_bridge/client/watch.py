@@ -14,7 +14,7 @@ import redis
 
 from redis_bridge.client.calls import Calls
 from redis_bridge.client.decode import Decoder, Update, decoder_for
-from redis_bridge.client.follow import Follower, Notice
+from redis_bridge.client.follow import Follower, Notice, Pair
 from redis_bridge.client.lookup import KIND_OF_TYPE, Lookup
 from redis_bridge.client.stored import Event
 from redis_bridge.errors import BridgeError, InterfaceError, PayloadError, RedisError
@@ -37,28 +37,29 @@ class Watch:
         kind: str | None,
         on_notice: Callable[[Notice], None],
         raw: bool,
+        only_latest: bool,
         on_close: Callable[[Watch], None],
     ) -> None:
         self._calls = calls
         self._lookup = lookup
-        self._kind = kind
+        self._adds_kinds = kind is None
         self._notify = on_notice
         self._raw = raw
+        self._only_latest = only_latest
         self._on_close = on_close
         self._infos: dict[str, NameInfo] = {}
-        self._decoders: dict[tuple[str, str], Decoder] = {}
-        self._followed: set[tuple[str, str]] = set()
-        self._gaps: defaultdict[tuple[str, str], GapFinder] = defaultdict(GapFinder)
+        self._decoders: dict[Pair, Decoder] = {}
+        self._followed: set[Pair] = set()
+        self._gaps: defaultdict[Pair, GapFinder] = defaultdict(GapFinder)
         self._next_look = 0.0
         self._unknown: set[str] = set()  # names that no bridge has described yet
         pairs = []
-        for name in dict.fromkeys(watched):
-            redis_type, info = lookup.name(name)
+        for name, (redis_type, info) in lookup.names(dict.fromkeys(watched)).items():
             self._note(name, info)
             kinds = [kind] if kind else info.kinds or [KIND_OF_TYPE.get(redis_type, 'channel')]
             _check_kind(name, kind, redis_type)
             pairs += [(name, each) for each in kinds]
-        self._source = Follower(calls.topology, is_sharded=calls.is_sharded)
+        self._source = Follower(calls.topology, only_latest, is_sharded=calls.is_sharded)
         self._follow(pairs)
 
     def __iter__(self) -> Watch:
@@ -85,6 +86,33 @@ class Watch:
         """Return what a name is watched as; a bridge may add to it later."""
         return sorted(kind for followed, kind in self._followed if followed == name)
 
+    def want(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Watch exactly these names from now on, each as one kind: (name, kind) pairs.
+
+        Names that stay miss nothing. Call it in the thread that iterates; what already waits of a
+        name that goes may still come.
+
+        :raises RedisError: Redis cannot be reached, or answers with an error; what is new is not
+            watched then.
+        """
+        wanted = dict.fromkeys(pairs)
+        self._adds_kinds = False
+        new = [pair for pair in wanted if pair not in self._followed]
+        gone = self._followed - wanted.keys()
+        infos = self._lookup.names(dict.fromkeys(name for name, _ in new))
+        self._source.leave(gone)
+        self._followed -= gone
+        names = {name for name, _ in self._followed}
+        self._infos = {name: info for name, info in self._infos.items() if name in names}
+        self._unknown &= names
+        for pair in gone:
+            self._gaps.pop(pair, None)
+            self._decoders.pop(pair, None)
+        for name, (_, info) in infos.items():
+            self._note(name, info)
+            self._forget_decoders(name)
+        self._follow(new)
+
     def wait(self, seconds: float | None) -> Update | None:
         """Return the next update; None if none comes in time, or the watch is closed."""
         end = None if seconds is None else time.monotonic() + seconds
@@ -106,7 +134,7 @@ class Watch:
             elif self._source.closed or (end is not None and time.monotonic() >= end):
                 return None
 
-    def _follow(self, pairs: list[tuple[str, str]]) -> None:
+    def _follow(self, pairs: list[Pair]) -> None:
         new = [pair for pair in pairs if pair not in self._followed]
         try:
             if new:
@@ -132,7 +160,7 @@ class Watch:
         _, info = self._lookup.name(name)
         self._note(name, info)
         self._forget_decoders(name)
-        if self._kind is None:
+        if self._adds_kinds:
             self._follow([(name, kind) for kind in info.kinds])
 
     def _forget_decoders(self, name: str | None = None) -> None:
@@ -143,7 +171,9 @@ class Watch:
         }
 
     def _take(self, event: Event) -> Update | None:
-        """Decode an event; None if that is not possible."""
+        """Decode an event; None if that is not possible, or it is not watched any more."""
+        if event.name not in self._infos:
+            return None
         if self._raw:
             return Update(event.name, event.kind, event.payload, None, event.id)
         try:
@@ -155,7 +185,8 @@ class Watch:
         if event.kind == 'channel' and self._gaps[pair].is_late(update.meta):
             self._notify(Notice('late', event.name, 'dropped: it or a newer one came before'))
             return None
-        if event.kind in EVENTS and (missed := self._gaps[pair].missed(update.meta)):
+        missed = self._gaps[pair].missed(update.meta) if event.kind in EVENTS else 0
+        if missed and not self._only_latest:
             self._notify(Notice('gap', event.name, f'{missed} missed', missed))
         return update
 

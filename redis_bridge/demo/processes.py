@@ -29,7 +29,11 @@ class Child(subprocess.Popen[bytes]):
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], environ: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        environ: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.name = name
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with its last reader
@@ -40,6 +44,7 @@ class Child(subprocess.Popen[bytes]):
             stdout=self._log,
             stderr=subprocess.STDOUT,
             env=environ,
+            pass_fds=pass_fds,
             cwd='/',  # Python imports from there
             start_new_session=True,
             preexec_fn=_die_with_parent(),

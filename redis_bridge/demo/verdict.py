@@ -1,49 +1,60 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Whether robot2 really followed robot1, by what was measured in Redis."""
+"""Whether the rules held: by the true poses, the boxes that moved, and the log of the tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from redis_bridge.demo.steering import GAP_M
-
-LOW_M, HIGH_M = GAP_M - 0.4, GAP_M + 0.4
-LAST_S = 5.0  # the gap must have stayed within these bounds for that long
-MIN_HZ = 20.0  # of gap samples: half of what two robots at 20 Hz give
-MIN_SPEED = 0.2  # metres a second on average that robot1 must have moved, half of its speed
+Ends = tuple[str, str]  # where a box comes from, and where it goes to
 
 
-def judge(
-    gaps: Iterable[tuple[float, float]],
-    first_gap: float,
-    driven: Sequence[float],
-    start: float,
-    end: float,
-) -> tuple[bool, str]:
-    """Return whether robot2 has followed, and the sentence that says so.
+@dataclass
+class Record:
+    """What is known of a run: what was asked for, what was done, what was broken."""
 
-    Takes the latest gaps (time in s, metres) and the metres that each robot drove.
-    """
-    length = end - start
-    last = min(LAST_S, length / 2)
-    late = [gap for at, gap in gaps if end - last <= at <= end]
-    reasons = []
-    if len(late) < MIN_HZ * last:
-        reasons.append(f'only {len(late)} poses arrived in the last {last:.1f} s')
-    if late and not LOW_M <= min(late) <= max(late) <= HIGH_M:
-        reasons.append(f'the gap left {LOW_M:.1f} to {HIGH_M:.1f} m in the last {last:.1f} s')
-    if driven[0] < MIN_SPEED * length:
-        reasons.append(f'robot1 hardly moved in {length:.1f} s')
-    if driven[1] < driven[0] / 2:
-        reasons.append('robot2 drove less than half as far')
-    span = f'{min(late):.2f} to {max(late):.2f} m' if late else 'unknown'
-    figures = (
-        f'robot1 drove {driven[0]:.1f} m, robot2 {driven[1]:.1f} m; '
-        f'the gap was {first_gap:.2f} m at the start and {span} in the last {last:.1f} s '
-        f'(wanted {GAP_M:.1f})'
+    tasks: dict[str, Ends] = field(default_factory=dict)  # by the ids that the queue gave
+    delivered: list[str] = field(default_factory=list)  # ids, as the coordinator logged them
+    boxes: Counter[Ends] = field(default_factory=Counter)  # as the world saw them put down
+    violations: list[str] = field(default_factory=list)
+    dead: Mapping[str, str] = field(default_factory=dict)  # ids of tasks given up, with reasons
+
+
+def problems(record: Record) -> list[str]:
+    """Return which rules did not hold, in words; none if all did."""
+    found = [f'a rule was broken {violation}' for violation in record.violations]
+    times = Counter(record.delivered)
+    for number, (id_, ends) in enumerate(record.tasks.items(), 1):
+        task = f'task {number} ({" to ".join(ends)})'
+        if id_ in record.dead:
+            found.append(f'{task} was given up: {record.dead[id_]}')
+        elif times[id_] == 0:
+            found.append(f'{task} was never delivered')
+        elif times[id_] > 1:
+            found.append(f'{task} was delivered {times[id_]} times')
+    asked = Counter(record.tasks.values())
+    logged = Counter(ends for id_, ends in record.tasks.items() if times[id_])
+    for ends in sorted(asked | record.boxes):
+        boxes = record.boxes[ends]
+        kind = f'from {" to ".join(ends)}'
+        if boxes > asked[ends]:
+            found.append(f'{boxes} boxes came {kind}, {asked[ends]} were asked for')
+        elif boxes < logged[ends]:
+            found.append(f'{logged[ends]} tasks {kind} were logged, but {boxes} boxes came')
+    return found
+
+
+def summary(record: Record, passages: int, closest: float, killed: Sequence[str]) -> str:
+    """Return in words that all went well."""
+    text = (
+        f'All {len(record.tasks)} tasks were delivered, each exactly once. The corridor was used '
+        f'{passages} times, never by two robots at once. No collision'
     )
-    if reasons:
-        return False, f'robot2 did not follow robot1: {"; ".join(reasons)} ({figures})'
-    return True, f'robot2 followed robot1: {figures}'
+    if closest < 1e3:
+        text += f': the closest two robots came was {closest:.2f} m'
+    if killed:
+        text += f'. Killed: {", ".join(killed)}'
+    return text + '.'

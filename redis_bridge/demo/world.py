@@ -1,148 +1,154 @@
 # Copyright 2026 The redis_bridge developers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The simulated world: a room with pillars, a laser scanner's rays, and a two-wheeled base."""
+"""The physics of the simulation: the robots' bodies, the boxes that they carry, and the truth."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import Counter
+from typing import NamedTuple
 
-STEP_S = 0.01  # the base is simulated in steps of at most this length
-BEAMS = 180  # of the laser scanner
-NEAREST, FARTHEST = 0.12, 3.5  # what it can see, in metres
-# What the base can do, in metres, seconds and radians.
-RADIUS = 0.18
-MAX_LINEAR, MAX_ANGULAR = 1.0, 2.0
-LINEAR_ACCELERATION, ANGULAR_ACCELERATION = 1.5, 6.0
-TIMEOUT_S = 0.6  # without a command for that long it stops by itself
+from redis_bridge.demo.checker import Checker, Violation
+from redis_bridge.demo.geometry import Pose, clamp, move, scan, wall_distance
+from redis_bridge.demo.warehouse import PLACES, ROBOT, dock_of
+
+STEP_S = 0.01
+TOW_S = 4.0  # after which a dead robot is taken away, with its box
+HANDLING_S = 0.6  # to take a box from a shelf, or to put it down
+AT_PLACE_M = 0.15
+STANDING = 0.01  # metres a second
 
 
-@dataclass(frozen=True)
-class Pose:
-    """A place in the room in metres, and a heading in radians, counted from the x axis."""
+class Command(NamedTuple):
+    """What a robot does: speeds (m/s, rad/s), and whether it takes or puts down a box."""
 
+    linear: float = 0.0
+    angular: float = 0.0
+    handle: bool = False
+
+
+class Tow(NamedTuple):
+    """A dead robot was taken away."""
+
+    robot: str
     x: float
     y: float
-    heading: float
 
 
-@dataclass(frozen=True)
-class Pillar:
-    """A round pillar."""
+class Body:
+    """A robot as the world knows it: obeys commands with inertia, stops at walls and robots."""
 
-    x: float
-    y: float
-    radius: float
-
-
-@dataclass(frozen=True)
-class Room:
-    """A rectangle around the origin with pillars in it, seen from above; all in metres."""
-
-    length: float  # along x
-    width: float  # along y
-    pillars: tuple[Pillar, ...] = ()
-
-    def is_free(self, x: float, y: float, radius: float) -> bool:
-        """Return whether a round body fits there without touching a wall or a pillar."""
-        return (
-            abs(x) <= self.length / 2 - radius
-            and abs(y) <= self.width / 2 - radius
-            and all(
-                math.hypot(x - pillar.x, y - pillar.y) >= pillar.radius + radius
-                for pillar in self.pillars
-            )
-        )
-
-    def ray(self, x: float, y: float, angle: float) -> float:
-        """Return how far one sees from a free place in a direction."""
-        dx, dy = math.cos(angle), math.sin(angle)
-        hits = [
-            (math.copysign(half, direction) - position) / direction
-            for position, direction, half in ((x, dx, self.length / 2), (y, dy, self.width / 2))
-            if direction != 0.0
-        ]
-        for pillar in self.pillars:
-            to_x, to_y = pillar.x - x, pillar.y - y
-            along = to_x * dx + to_y * dy
-            aside_squared = to_x * to_x + to_y * to_y - along * along
-            half_chord_squared = pillar.radius * pillar.radius - aside_squared
-            if along > 0.0 and half_chord_squared >= 0.0:
-                hits.append(along - math.sqrt(half_chord_squared))
-        return min(hits)
-
-
-def scan(room: Room, pose: Pose, beams: int = BEAMS) -> list[float]:
-    """Return the ranges all round, the first one backwards (-pi).
-
-    By REP 117, -inf is too near, and inf is nothing within reach.
-    """
-    angles = (pose.heading - math.pi + i * 2 * math.pi / beams for i in range(beams))
-    seen = (room.ray(pose.x, pose.y, angle) for angle in angles)
-    return [-math.inf if far < NEAREST else math.inf if far > FARTHEST else far for far in seen]
-
-
-def move(pose: Pose, linear: float, angular: float, seconds: float) -> Pose:
-    """Return where a differential drive is after a time at constant speeds (exactly: an arc)."""
-    turn = angular * seconds
-    # The chord of the arc: sin(turn / 2) / (turn / 2) of its length, halfway between the headings.
-    half = turn / 2
-    chord = linear * seconds * (math.sin(half) / half if abs(half) > 1e-9 else 1.0)
-    return Pose(
-        pose.x + chord * math.cos(pose.heading + half),
-        pose.y + chord * math.sin(pose.heading + half),
-        math.remainder(pose.heading + turn, 2 * math.pi),
-    )
-
-
-class Base:
-    """A differential-drive base: takes commands, obeys them with inertia, stops at walls.
-
-    `now` is any monotonic time in seconds; the first one is that of the start.
-    """
-
-    def __init__(self, room: Room, pose: Pose, now: float) -> None:
+    def __init__(self, pose: Pose) -> None:
         self.pose = pose
         self.linear = 0.0
         self.angular = 0.0
-        self._room = room
-        self._now = now
-        self._wanted = (0.0, 0.0)
-        self._wanted_until = now
+        self.box: str | None = None  # the place that it comes from
+        self.dead_since: float | None = None
+        self._wanted = Command()
+        self._wanted_until = 0.0
+        self._handling_since: float | None = None
 
-    def command(self, linear: float, angular: float, now: float) -> None:
-        """Take a velocity command; one that is not finite is ignored."""
-        if not (math.isfinite(linear) and math.isfinite(angular)):
-            return
-        self.advance(now)
-        self._wanted = (_clamp(linear, MAX_LINEAR), _clamp(angular, MAX_ANGULAR))
-        self._wanted_until = now + TIMEOUT_S
+    def command(self, command: Command, now: float) -> None:
+        """Take a command; one that is not finite is ignored."""
+        if math.isfinite(command.linear) and math.isfinite(command.angular):
+            self._wanted = command
+            self._wanted_until = now + ROBOT.command_timeout
 
-    def advance(self, now: float) -> None:
-        """Simulate up to a moment."""
-        while now - self._now > 1e-9:
-            seconds = min(STEP_S, now - self._now)
-            self._now += seconds
-            self._step(seconds)
+    def wanted(self, now: float) -> Command:
+        """Return the command that holds now."""
+        return self._wanted if now <= self._wanted_until else Command()
 
-    def _step(self, seconds: float) -> None:
-        linear, angular = self._wanted if self._now <= self._wanted_until else (0.0, 0.0)
-        self.linear += _clamp(linear - self.linear, LINEAR_ACCELERATION * seconds)
-        self.angular += _clamp(angular - self.angular, ANGULAR_ACCELERATION * seconds)
-        pose = move(self.pose, self.linear, self.angular, seconds)
-        if not self._room.is_free(pose.x, pose.y, RADIUS):
-            self.linear = 0.0
-            pose = move(self.pose, 0.0, self.angular, seconds)
-        self.pose = pose
+    def next_pose(self, now: float) -> Pose:
+        """Change the speeds as far as inertia lets them, and return where they lead to."""
+        wanted = self.wanted(now)
+        for_linear = clamp(wanted.linear, ROBOT.max_linear) - self.linear
+        for_angular = clamp(wanted.angular, ROBOT.max_angular) - self.angular
+        self.linear += clamp(for_linear, ROBOT.linear_acceleration * STEP_S)
+        self.angular += clamp(for_angular, ROBOT.angular_acceleration * STEP_S)
+        return move(self.pose, self.linear, self.angular, STEP_S)
+
+    def handles_at(self, now: float) -> str | None:
+        """Return the place at which the robot has been ready to load or unload for long enough."""
+        place = None
+        if self.wanted(now).handle and abs(self.linear) < STANDING:
+            place = next((name for name in PLACES if self._is_at(name)), None)
+        if place is None:
+            self._handling_since = None
+        elif self._handling_since is None:
+            self._handling_since = now
+        elif now - self._handling_since >= HANDLING_S:
+            self._handling_since = None
+            return place
+        return None
+
+    def _is_at(self, name: str) -> bool:
+        place = PLACES[name]
+        return math.hypot(place.x - self.pose.x, place.y - self.pose.y) < AT_PLACE_M
 
 
-def _clamp(value: float, most: float) -> float:
-    return max(-most, min(most, value))
+class World:
+    """All bodies; time is in seconds since the start of the simulation."""
 
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.bodies: dict[str, Body] = {}
+        self.checker = Checker()
+        self.delivered: Counter[tuple[str, str]] = Counter()  # boxes by where from and where to
 
-ROOM = Room(9.6, 5.6, (Pillar(-2.2, 0.0, 0.35), Pillar(2.2, 0.0, 0.35)))
-STARTS = {  # robot1 on its figure of eight, robot2 far behind it and looking elsewhere
-    'robot1': Pose(0.0, 0.0, 0.84),
-    'robot2': Pose(-3.2, -2.0, math.pi / 2),
-}
+    def add(self, robot: str) -> None:
+        """Put a robot into its dock."""
+        dock = PLACES[dock_of(robot)]
+        self.bodies[robot] = Body(Pose(dock.x, dock.y, dock.heading))
+
+    def die(self, robot: str) -> None:
+        """Take a robot for dead: it stops by its timeout, and is in the way until it is towed."""
+        self.bodies[robot].dead_since = self.time
+
+    def scan(self, robot: str) -> list[float]:
+        """Return what the lidar of a robot sees."""
+        others = [(b.pose.x, b.pose.y) for name, b in self.bodies.items() if name != robot]
+        return scan(self.bodies[robot].pose, others)
+
+    def step(self) -> list[Violation | Tow]:
+        """Simulate one step; return what happened that somebody should know."""
+        self.time += STEP_S
+        events: list[Violation | Tow] = []
+        for name, body in list(self.bodies.items()):
+            if body.dead_since is not None and self.time - body.dead_since >= TOW_S:
+                del self.bodies[name]
+                events.append(Tow(name, body.pose.x, body.pose.y))
+                continue
+            pose = body.next_pose(self.time)
+            if self._is_free(name, pose):
+                body.pose = pose
+            else:
+                body.linear = 0.0
+                body.pose = pose._replace(x=body.pose.x, y=body.pose.y)
+            if place := body.handles_at(self.time):
+                self._handle(body, place)
+        poses = {name: body.pose for name, body in self.bodies.items()}
+        return events + self.checker.look(self.time, poses)
+
+    def _is_free(self, robot: str, pose: Pose) -> bool:
+        """Return whether a robot can move to a pose, or at least away from what it touches."""
+
+        def clearance(at: Pose) -> float:
+            gaps = [
+                math.hypot(body.pose.x - at.x, body.pose.y - at.y) - 2 * ROBOT.radius
+                for name, body in self.bodies.items()
+                if name != robot
+            ]
+            return min([wall_distance(at.x, at.y) - ROBOT.radius, *gaps])
+
+        after = clearance(pose)
+        return after >= 0.0 or after >= clearance(self.bodies[robot].pose)
+
+    def _handle(self, body: Body, name: str) -> None:
+        """Move a box between a robot and a place; there is always one to pick."""
+        kind = PLACES[name].kind
+        if kind == 'pick' and body.box is None:
+            body.box = name
+        elif kind == 'deliver' and body.box is not None:
+            self.delivered[body.box, name] += 1
+            body.box = None

@@ -265,8 +265,9 @@ def _own_names(mapping: Mapping) -> Iterator[tuple[str, str]]:
         yield token, 'its last fencing token'
         yield line, 'who waits for it'
     described: dict[str, str] = {}
-    if any(s.kind in registry.KINDS for route in mapping.ros_to_redis for s in route.sinks):
-        described[keys.NAMES] = 'the names of its keys and streams, for patterns'
+    sinks = [sink for route in mapping.ros_to_redis for sink in route.sinks]
+    if mapping.leases or any(sink.kind in registry.KINDS for sink in sinks):
+        described[keys.NAMES] = 'the names of its keys, streams and leases'
     for route in mapping.ros_to_redis:
         type_key = keys.type_key(route.type or f'<type of {route.topic}>')
         described[type_key] = "the type's definition"

@@ -3,7 +3,8 @@
 
 """Keeps the descriptions of names and types in Redis equal to those that are wanted.
 
-Keys and streams that a bridge writes are registered with them, see `protocol.registry`.
+Keys and streams that a bridge writes are registered with them, and so are the leases that its
+mapping lists; see `protocol.registry`.
 """
 
 from __future__ import annotations
@@ -38,8 +39,14 @@ class Descriptions:
     wrote stays: of a field that two of them write, the last one to start decides.
     """
 
-    def __init__(self, robot: str, on_error: Callable[[str, redis.ResponseError], None]) -> None:
+    def __init__(
+        self,
+        robot: str,
+        leases: Collection[str],
+        on_error: Callable[[str, redis.ResponseError], None],
+    ) -> None:
         self._robot = robot
+        self._leases = {registry.field_of(registry.LEASE, name): robot for name in leases}
         self._on_error = on_error
         self._wanted: Collection[NameDescription] = ()
         self._applied: Collection[NameDescription] = ()
@@ -63,7 +70,7 @@ class Descriptions:
             return False
         marks: dict[str, set[str]] = {}
         hashes: Hashes = {}
-        registered: dict[str, str] = {}
+        registered = dict(self._leases)
         for description in wanted:
             marks.setdefault(description.name, set()).add(description.mark())
             if description.type is not None:

@@ -45,6 +45,7 @@ class Presence:
         robot: str,
         boot: str,
         heartbeat: Heartbeat,
+        leases: Collection[str],
         address: Address,
         clock: Clock,
         *,
@@ -72,7 +73,7 @@ class Presence:
         self._since = time.time()
         self._status: Status = dict
         self._status_failed = False
-        self._descriptions = Descriptions(robot, self._report_denied)
+        self._descriptions = Descriptions(robot, leases, self._report_denied)
         self._denied: set[tuple[str, bool]] = set()  # codes of errors, and whether of the roster
         self._thread = ConnectionThread(
             'presence', address, self._session, health=health, retry_max_s=RETRY_MAX_S

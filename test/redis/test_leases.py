@@ -214,9 +214,9 @@ def test_the_keys_of_a_lease_are_in_one_slot_and_leave_nothing_but_the_token(
     with client.lease('dock-1', ttl_ms=TTL_MS):
         with contextlib.suppress(WaitTimeoutError):
             client.lease('dock-1', ttl_ms=TTL_MS, timeout_s=0).acquire()
-        keys = db.keys('redis_bridge:*')
+        keys = db.keys('redis_bridge:lease:*')
         assert len({key_slot(key) for key in keys}) == 1
-    assert db.keys('*') == [f'{KEY}:token'.encode()]
+    assert sorted(db.keys('*')) == [f'{KEY}:token'.encode(), b'redis_bridge:names']
 
 
 # --- holders that fail ---------------------------------------------------------------------------

@@ -41,7 +41,8 @@ ALLOWED = {
     'cli': {
         'client', 'mapping', 'messages', 'payloads', 'ports', 'protocol', 'signals', 'yaml', '',
     },
-    'demo': {'payloads', 'protocol', 'redis', 'ros', 'signals'},
+    'dashboard': {'aiohttp', 'client', 'protocol'},
+    'demo': {'client', 'protocol', 'redis', 'rich', 'ros', 'signals'},
     'node': {'bridge', 'mapping', 'redis_io', 'ros', 'ros_io', 'signals'},
     '': {'client'},
 }  # fmt: skip
@@ -51,6 +52,7 @@ STARTERS = {
     ('cli', 'Run.run'): {'node'},
     ('cli', 'Check.run'): {'ros_io.look', 'ros_io.types'},
     ('cli', 'Demo.run'): {'demo'},
+    ('cli', 'Dashboard.run'): {'aiohttp', 'dashboard'},
 }
 
 

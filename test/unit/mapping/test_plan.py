@@ -101,7 +101,7 @@ the bridge itself writes
   redis_bridge:meta:r1:log                 the description of r1:log
   redis_bridge:meta:r1:odom                the description of r1:odom
   redis_bridge:meta:tasks                  the description of tasks
-  redis_bridge:names                       the names of its keys and streams, for patterns
+  redis_bridge:names                       the names of its keys, streams and leases
   redis_bridge:type:<type of /battery>     the type's definition
   redis_bridge:type:geometry_msgs/msg/Twist  the type's definition
   redis_bridge:type:nav_msgs/msg/Odometry  the type's definition
