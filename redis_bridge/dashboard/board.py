@@ -42,7 +42,7 @@ class Board:
         """Set a value; one that is equal is no change."""
         self._set(section, key, value)
 
-    def drop(self, section: str, key: str) -> None:
+    def remove(self, section: str, key: str) -> None:
         """Remove a value."""
         if self.get(section, key) is not None:
             self._set(section, key, None)
@@ -50,7 +50,7 @@ class Board:
     def keep_only(self, section: str, values: dict[str, Value]) -> None:
         """Set all values of a section, and remove the others."""
         for key in self.keys(section) - values.keys():
-            self.drop(section, key)
+            self.remove(section, key)
         for key, value in values.items():
             self._set(section, key, value)
 

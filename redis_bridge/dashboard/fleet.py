@@ -296,10 +296,10 @@ class Fleet:
         """Forget what is not followed any more, but for poses, which show where robots were."""
         self._arrivals = {p: arrival for p, arrival in self._arrivals.items() if p in wanted}
         for robot in self._board.keys('scan') - self._scanned:
-            self._board.drop('scan', robot)
+            self._board.remove('scan', robot)
         grids = {name for name, _ in wanted}
         for name in self._board.keys('grid') - grids:
-            self._board.drop('grid', name)
+            self._board.remove('grid', name)
             self.grids = {n: cells for n, cells in self.grids.items() if n != name}
 
     def _take_notice(self, notice: Notice) -> None:

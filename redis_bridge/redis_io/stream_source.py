@@ -19,7 +19,7 @@ import redis
 from redis_bridge.protocol.stream_ids import StreamId, id_number, id_text
 from redis_bridge.redis_io.connection import Command, Connection
 from redis_bridge.redis_io.replay import REPLAY_S
-from redis_bridge.redis_io.resp import pairs, raise_if_error
+from redis_bridge.redis_io.resp import is_redirected, pairs, raise_if_error
 from redis_bridge.redis_io.source import R, Setup, Source, SourceReceiver
 
 COUNT = 100  # at most so many entries of a stream are asked for at once
@@ -215,6 +215,8 @@ class StreamReading(Source[R], Generic[R, F]):
         infos = []
         for stream in streams:  # each reply holds two entries, which may be large
             reply = connection.reply()
+            if is_redirected(reply):  # the next connection finds the node, or the same one later
+                raise redis.ConnectionError(str(reply))
             if isinstance(reply, redis.ResponseError):
                 if 'no such key' not in str(reply):
                     self._mark(stream, reply)

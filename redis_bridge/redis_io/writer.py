@@ -186,9 +186,12 @@ class Writer:
                 if is_due and not self._thread.closing.is_set():
                     self._restorer.check(connection)
                 batch = self._queue.take(is_paused=is_paused) if is_open else []
-                if batch:
-                    for part in self._parts(batch):
+                try:
+                    for part in self._parts(batch) if batch else ():
                         self._write(connection, part)
+                except BaseException:  # before a sink with writes under way can be handed over
+                    self._on_disconnect()
+                    raise
             if batch:
                 self._answered_at = time.monotonic()
                 ping_at = self._answered_at + self._timing.ping_s

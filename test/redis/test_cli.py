@@ -337,11 +337,11 @@ def test_a_password_file_is_used(shell, nowhere, db, tmp_path):
 def test_watch_prints_a_line_a_message_and_ends_after_its_count(shell, db):
     describe(db, TWIST, 'scan', channel='msgpack')
     encode = CODECS['msgpack'].encoder(TWIST)
-    payload = encode(cdr_write.writer(TWIST)({'ranges': [float('nan')]}), Meta('r/1', 5, 12.5))
+    cdr = cdr_write.writer(TWIST)({'ranges': [float('nan')]})
     process = shell.start('watch', 'scan', '--json', '--count', '2')
     eventually(lambda: is_watched(db, 'scan'))
-    for _ in range(3):
-        db.publish('scan', payload)
+    for seq in (5, 6, 7):
+        db.publish('scan', encode(cdr, Meta('r/1', seq, 12.5)))
     out, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (0, '')
     first, second = map(json.loads, out.splitlines())

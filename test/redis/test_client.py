@@ -575,7 +575,7 @@ def test_watch_follows_a_bridge_that_changes_its_encoding(db, client):
         db.publish('c', encoded('json'))
         assert plain(watch.wait(5).value) == VALUE
         describe(db, SAMPLE, 'c', channel='msgpack')
-        db.publish('c', encoded('msgpack'))
+        db.publish('c', encoded('msgpack', meta=META._replace(seq=META.seq + 1)))
         assert plain(watch.wait(5).value) == VALUE
 
 
