@@ -21,7 +21,8 @@ from redis_bridge.mapping import model, schema
 from redis_bridge.mapping.plan import plan
 
 SHIPPED = (
-    'fleet_robot.yaml', 'fleet_shared.yaml', 'minimal.yaml', 'reference.yaml', 'teleop.yaml',
+    'fleet_robot.yaml', 'fleet_shared.yaml', 'gazebo_fleet.yaml', 'minimal.yaml', 'reference.yaml',
+    'teleop.yaml',
 )  # fmt: skip
 ERRORS = [
     (
