@@ -3,6 +3,7 @@
 
 """The fleet demo in Gazebo: `ros2 launch redis_bridge gazebo_fleet.launch.py robots:=2`."""
 
+import atexit
 import shutil
 import sys
 import tempfile
@@ -14,9 +15,7 @@ from launch.actions import (
     ExecuteProcess,
     IncludeLaunchDescription,
     OpaqueFunction,
-    RegisterEventHandler,
 )
-from launch.event_handlers import OnShutdown
 from launch.launch_description_entity import LaunchDescriptionEntity
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
@@ -75,10 +74,8 @@ def fleet(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         )
     robots = int(values['robots'])
     folder = Path(tempfile.mkdtemp(prefix='redis_bridge_gazebo_'))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return [
-        RegisterEventHandler(
-            OnShutdown(on_shutdown=lambda *_: shutil.rmtree(folder, ignore_errors=True))
-        ),
         *simulation(folder, robots, values['world'], is_headless=values['headless'] == 'true'),
         *(
             node

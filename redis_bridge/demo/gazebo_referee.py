@@ -38,7 +38,6 @@ class Referee(Node):
         super().__init__('referee')
         self.world = World()
         self.violations: list[str] = []
-        self._delivered = 0
         self._moving_since: dict[str, float] = {}  # when the last command but a stop came
         self._brakes = {}
         self._boxes = {}
@@ -76,6 +75,7 @@ class Referee(Node):
         body = world.bodies[robot]
         body.pose = pose_of(odometry)
         body.linear = odometry.twist.twist.linear.x
+        before = world.delivered.copy()
         for violation in world.look():
             self.violations.append(str(violation))
             self.get_logger().error(f'rule broken {violation}')
@@ -84,10 +84,8 @@ class Referee(Node):
             del self._moving_since[robot]
             self._brakes[robot].publish(STOP)
             self.get_logger().warning(f'{robot} gets no commands any more, and is stopped')
-        delivered = sum(world.delivered.values())
-        if delivered > self._delivered:
-            self._delivered = delivered
-            self.get_logger().info(f'{robot} has put down a box: {delivered} delivered')
+        for start, end in world.delivered - before:
+            self.get_logger().info(f'a box from {start} is put down at {end}')
 
 
 def main(robots: int) -> None:

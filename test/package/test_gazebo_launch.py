@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,6 @@ pytest.importorskip('launch_ros')
 
 from launch.actions import (  # noqa: E402
     ExecuteProcess,
-    RegisterEventHandler,
 )
 from launch.launch_description_sources import (  # noqa: E402
     get_launch_description_from_python_launch_file,
@@ -73,7 +73,6 @@ class Evaluated:
 
     def __init__(self, **arguments):
         self.commands = []
-        self.handlers = []
         self.context = launch.LaunchContext(argv=())
         self.context.launch_configurations.update(arguments)
         description = get_launch_description_from_python_launch_file(str(LAUNCH_FILE))
@@ -87,10 +86,7 @@ class Evaluated:
 
     def _evaluate(self, entities):
         for entity in entities:
-            if isinstance(entity, RegisterEventHandler):
-                self.handlers.append(entity.event_handler)
-            else:
-                self._evaluate(entity.visit(self.context) or [])
+            self._evaluate(entity.visit(self.context) or [])
 
     def of(self, program):
         """Return the command lines of a program, or of a module of the demo."""
@@ -239,14 +235,18 @@ def test_another_redis_is_that_of_all_bridges_and_of_the_coordinator():
     assert fleet.of('coordinator')[0][-1] == 'redis://there:1/0'
 
 
-def test_the_files_are_removed_at_the_end(tmp_path):
-    fleet = Evaluated()
+def test_the_files_are_removed_at_the_end(tmp_path, monkeypatch):
+    at_exit = []
+    monkeypatch.setattr(
+        'atexit.register', lambda *call, **options: at_exit.append(partial(*call, **options))
+    )
+    Evaluated()
     (folder,) = tmp_path.glob('redis_bridge_gazebo_*')
     assert {path.name for path in folder.iterdir()} == {
         'warehouse.sdf', 'ros_gz_bridge.yaml', 'robot1.sdf', 'robot2.sdf',
     }  # fmt: skip
-    (handler,) = fleet.handlers
-    handler.handle(launch.events.Shutdown(reason='the end'), fleet.context)
+    for call in at_exit:
+        call()
     assert not folder.exists()
 
 
