@@ -363,7 +363,7 @@ class Cluster:
         self._doubted_until = 0.0  # monotonic
         self._log = log
         self._state = LogOnChange(log, 'the cluster')
-        self._starting = threading.Lock()
+        self._starting = threading.Lock()  # also over who reacts
         self._thread: threading.Thread | None = None
         self._has_looked = threading.Event()
         self._hurry = threading.Event()
@@ -378,7 +378,8 @@ class Cluster:
         return self._slots.get(slot) or self._slots.setdefault(slot, self._make_slot(slot))
 
     def on_change(self, react: Callable[[], None]) -> None:
-        self._reactions = [r for r in self._reactions if r() is not None] + [WeakMethod(react)]
+        with self._starting:  # threads may share a client
+            self._reactions = [r for r in self._reactions if r() is not None] + [WeakMethod(react)]
 
     # --- what addresses ask ---------------------------------------------------------------------
     def holder(self, slot: int) -> Shard:
