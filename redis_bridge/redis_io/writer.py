@@ -315,7 +315,10 @@ class Writer:
     ) -> None:
         """Write at the servers that were named instead, until the names are another writer's."""
         failed: set[Handle] = set()
+        silent: set[Host] = set()  # each costs time once, not once for each name
         for write, named in redirected:
+            if named.host in silent:
+                failed.add(write.handle)
             if write.handle in failed:  # so that their order is kept
                 self._to_retry.append(write)
                 continue
@@ -324,6 +327,7 @@ class Writer:
             except (redis.RedisError, OSError):
                 if (visit := self._visits.pop(named.host, None)) is not None:
                     visit.close()
+                silent.add(named.host)
                 write.failed_attempts += 1
                 reply = named
             if not isinstance(reply, redis.ResponseError):
