@@ -1114,3 +1114,8 @@ def test_a_closed_watch_reads_nothing_from_a_node_that_joins(redis_server, db):
     topology.move()
     assert threading.active_count() == before - 3
     eventually(lambda: db.pubsub_numsub('c') == [(b'c', 0)])
+
+
+def test_sharded_channels_need_a_cluster_or_they_would_reach_no_bridge(redis_server):
+    with pytest.raises(RedisError, match=r'redis\.sharded_pubsub: needs a redis\+cluster:// url'):
+        redis_bridge.Client(redis_server.url, sharded_pubsub=True)
