@@ -106,13 +106,18 @@ class Writer:
         return self._queue.open(config, counters, is_mirrored=is_mirrored)
 
     def hand_over(self, writer_of: Callable[[str], Writer]) -> None:
-        """Give the sinks whose names are another writer's to that one, with what waits."""
-        with self._at_work:
-            for handle in self._queue.opened():
-                writer = writer_of(handle.name)
-                if writer is not self:
+        """Give the sinks whose names are another writer's to that one, with what waits.
+
+        It waits for the server's replies only if there are any.
+        """
+        new = [(handle, writer_of(handle.name)) for handle in self._queue.opened()]
+        moving = [(handle, writer) for handle, writer in new if writer is not self]
+        if moving:
+            with self._at_work:
+                for handle, writer in moving:
                     self._queue.move(handle, writer._queue)
-                    writer.adopt(self._recovery.buffer.take(handle.name))
+                    if entries := self._recovery.buffer.take(handle.name):
+                        writer.adopt(entries)
         self._thread.waker.set()  # it may be idle from now on
 
     def adopt(self, entries: list[PendingWrite]) -> None:

@@ -1218,3 +1218,14 @@ def test_a_stream_that_is_opened_while_another_bridge_has_the_name_waits_for_not
     eventually(lambda: all_connected(second) and second.why_closed() is None)
     stream.write([Write(b'2', Meta('o', 2, 2.0))])
     eventually(lambda: [fields[b'data'] for _, fields in db.xrange('s')] == [b'2'])
+
+
+def test_a_writer_without_sinks_that_move_is_not_waited_for(redis_server, redis_side_at):
+    side = redis_side_at(redis_server.url)
+    side.open_sink(KeySinkConfig('k'), Counters())
+    [writer] = side._writers.values()
+    with writer._at_work:  # its server is silent
+        thread = threading.Thread(target=side._spread_anew, daemon=True)
+        thread.start()
+        thread.join(20)
+        assert not thread.is_alive()
