@@ -201,7 +201,7 @@ class ClusterConnection(Connection):
         self._cluster = cluster
         self._timing = timing
         self._open: dict[Shard, Connection] = {}
-        self._away_until: dict[Shard, float] = {}
+        self._away_until: dict[Host | None, float] = {}
         self._visits: dict[Host, Connection] = {}  # where servers have redirected commands to
 
     def connect(self) -> None:
@@ -292,20 +292,27 @@ class ClusterConnection(Connection):
             return connection
         if connection is not None:
             self._lose(shard)
-        if time.monotonic() < self._away_until.get(shard, 0.0):
+        if time.monotonic() < self._away_until.get(shard.host, 0.0):
             raise redis.ConnectionError(f'{shard.label} of the cluster did not answer just now')
         connection = shard.open_within(self._timing)
         try:
             connection.connect()
         except (redis.RedisError, OSError):
-            self._away_until[shard] = time.monotonic() + AWAY_S
+            self._note_away(shard)
             raise
         self._open[shard] = connection
         return connection
 
     def _lose(self, shard: Shard) -> None:
-        self._open.pop(shard).close()
-        self._away_until[shard] = time.monotonic() + AWAY_S
+        lost = self._open.pop(shard)
+        lost.close()
+        if lost.is_silent:  # else it may take a new connection at once, or another node does
+            self._note_away(shard)
+
+    def _note_away(self, shard: Shard) -> None:
+        now = time.monotonic()
+        self._away_until = {host: end for host, end in self._away_until.items() if end > now}
+        self._away_until[shard.host] = now + AWAY_S
 
     def _redirected(self, command: Command, reply: Reply) -> Reply:
         """Send a command to where the server says, as long as it is redirected."""
