@@ -201,7 +201,7 @@ class ClusterConnection(Connection):
         self._cluster = cluster
         self._timing = timing
         self._open: dict[Shard, Connection] = {}
-        self._away_until: dict[Host | None, float] = {}
+        self._away: dict[Host | None, tuple[float, str]] = {}  # until when, and why
         self._visits: dict[Host, Connection] = {}  # where servers have redirected commands to
 
     def connect(self) -> None:
@@ -292,13 +292,14 @@ class ClusterConnection(Connection):
             return connection
         if connection is not None:
             self._lose(shard)
-        if time.monotonic() < self._away_until.get(shard.host, 0.0):
-            raise redis.ConnectionError(f'{shard.label} of the cluster did not answer just now')
+        until, reason = self._away.get(shard.host, (0.0, ''))
+        if time.monotonic() < until:
+            raise redis.ConnectionError(f'{shard.label} of the cluster, just now: {reason}')
         connection = shard.open_within(self._timing)
         try:
             connection.connect()
-        except (redis.RedisError, OSError):
-            self._note_away(shard)
+        except (redis.RedisError, OSError) as error:
+            self._note_away(shard, str(error))
             raise
         self._open[shard] = connection
         return connection
@@ -307,12 +308,13 @@ class ClusterConnection(Connection):
         lost = self._open.pop(shard)
         lost.close()
         if lost.is_silent:  # else it may take a new connection at once, or another node does
-            self._note_away(shard)
+            where = '' if shard.host is None else f'{host_text(shard.host)}: '
+            self._note_away(shard, f'{where}no answer')
 
-    def _note_away(self, shard: Shard) -> None:
+    def _note_away(self, shard: Shard, reason: str) -> None:
         now = time.monotonic()
-        self._away_until = {host: end for host, end in self._away_until.items() if end > now}
-        self._away_until[shard.host] = now + AWAY_S
+        self._away = {host: why for host, why in self._away.items() if why[0] > now}
+        self._away[shard.host] = now + AWAY_S, reason
 
     def _redirected(self, command: Command, reply: Reply) -> Reply:
         """Send a command to where the server says, as long as it is redirected."""

@@ -745,6 +745,13 @@ def test_a_login_is_needed_and_never_shown(server_program, tmp_path, started_sid
             assert 'hunter' not in text
             assert f'127.0.0.1:{group.nodes[0].port}: ' in text
             assert 'uthenticat' in text or 'WRONGPASS' in text or 'password' in text
+        strict, *others = group.nodes
+        for node in others:
+            with plain_client(node) as admin:
+                admin.config_set('requirepass', '')
+        name = names_at(group, strict)('x')
+        with pytest.raises(RedisError, match='uthenticat'), Client(group.url) as client:
+            client.get(name)
 
 
 def test_a_user_needs_two_commands_of_cluster_and_is_told_which(calm_group, started_side_at):
