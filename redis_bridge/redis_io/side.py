@@ -270,7 +270,8 @@ class RedisSide:
     def states(self) -> dict[str, str]:
         states = self._health.states()
         writers = list(self._writers.values())  # others add some meanwhile
-        states.update({writer.role: writer.state() for writer in writers})
+        # Those of nodes that have left a cluster are idle.
+        states.update({each.role: each.state() for each in writers if each.role in states})
         states['presence'] = self._presence.state()
         states.update(self._address.states())
         return states

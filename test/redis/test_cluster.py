@@ -198,6 +198,8 @@ def test_nothing_is_lost_unreported_or_doubled_over(
             eventually(lambda: is_replica(nodes[0]))
             eventually(group.is_ready, 20)
             traffic.flows(CALM_S)
+        if fault is come_and_go:  # and nothing says that a node is missing
+            eventually(lambda: all_connected(side))
         traffic.end()
         with group.client() as db:
             traffic.check(db)
