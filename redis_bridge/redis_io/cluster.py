@@ -207,7 +207,9 @@ class ClusterConnection(Connection):
     def connect(self) -> None:
         """Connect to a primary, so that a cluster that cannot be reached shows."""
         self._cluster.find()
-        *others, last = self._cluster.shards()
+        *others, last = sorted(
+            self._cluster.shards(), key=lambda shard: shard.host != self._cluster.answered
+        )
         for shard in others:
             with contextlib.suppress(redis.RedisError, OSError):
                 self._to(shard)
@@ -370,6 +372,7 @@ class Cluster:
         self._next = 0  # counts the looks
         self._ask_first: Host | None = None  # a server that was named as the holder of a slot
         self._doubted_until = 0.0  # monotonic
+        self.answered: Host | None = None  # the node that did so last
         self._log = log
         self._state = LogOnChange(log, 'the cluster')
         self._starting = threading.Lock()  # also over who reacts
@@ -461,6 +464,7 @@ class Cluster:
             if found is None:
                 continue
             epoch, slots = found
+            self.answered = node.host
             if epoch >= self._epoch:
                 return self._take(epoch, node.host, slots)
             older.append((epoch, node, slots))

@@ -337,6 +337,8 @@ class Writer:
                 reply = named
             if not isinstance(reply, redis.ResponseError):
                 written.append(write)
+                if write.handle.durability != 'memory':  # which nobody has waited for there
+                    count_event('not_durable', [write])
             elif is_redirected(reply) or 'equal or smaller' in str(reply):
                 failed.add(write.handle)
                 self._to_retry.append(write)
