@@ -3,7 +3,7 @@
 
 """The ROS node of one simulated robot: `python -m redis_bridge.demo.robot robot1 PORT`.
 
-PORT is that of the simulator, which has the robot's body.
+PORT is that of the simulator, which has the robot's body. In Gazebo `gazebo_robot` runs instead.
 
 | topic | type | |
 |---|---|---|
@@ -47,9 +47,12 @@ CALLBACKS = 8  # at most, between two states
 
 
 class Robot(Node):
-    """A simulated robot, driven by the states that the simulator sends."""
+    """A simulated robot, driven by the states that the simulator sends.
 
-    def __init__(self, name: str) -> None:
+    `by_hand` is the topic of the commands that come in place of its own navigation.
+    """
+
+    def __init__(self, name: str, by_hand: str = 'cmd_vel') -> None:
         super().__init__(name)
         self._dock = dock_of(name)
         number = int(name.removeprefix('robot'))
@@ -67,14 +70,12 @@ class Robot(Node):
         self._by_hand_until = 0.0
         self._told = ''
         self._tell_at = 0.0
-        self._odom = self.create_publisher(Odometry, 'odom', 10)
-        self._scan = self.create_publisher(LaserScan, 'scan', qos_profile_sensor_data)
         self._battery = self.create_publisher(BatteryState, 'battery_state', 10)
         self._state = self.create_publisher(String, 'state', 10)
         self._doing = self.create_publisher(String, 'doing', 10)
         self._arrival = self.create_publisher(PoseStamped, 'arrived', 10)
         self.create_subscription(PoseStamped, 'goal_pose', self._take_goal, 10)
-        self.create_subscription(Twist, 'cmd_vel', self._drive_by_hand, 1)
+        self.create_subscription(Twist, by_hand, self._drive_by_hand, 1)
 
     def _take_goal(self, goal: PoseStamped) -> None:
         if goal in (self._goal, self._arrived):  # repeated
@@ -89,15 +90,13 @@ class Robot(Node):
         self._by_hand, self._by_hand_until = twist, self._now + ROBOT.command_timeout
 
     def react(self, state: Message) -> Command:
-        """Publish a state, and return the command for it."""
+        """Return the command for a state; publish what follows from it."""
         passed = state['time'] - self._now if self._now else 0.0
         self._now = state['time']
         pose = Pose(*state['pose'])
-        linear, angular = state['linear'], state['angular']
-        self._publish_odom(pose, linear, angular)
+        linear = state['linear']
         if 'scan' in state:
-            self._publish_scan(state['scan'])
-            self._hits = hits(pose, state['scan'])
+            self._hits = hits(Pose(*state.get('scan_pose', pose)), state['scan'])
         self._use_battery(passed, abs(linear) * passed)
         self._corridor.ask(self._navigator.wants_corridor(pose))
         command = self._navigator.steer(pose, linear, self._hits, self._corridor.is_ours())
@@ -149,30 +148,40 @@ class Robot(Node):
         self._doing.publish(String(data=doing))
         self._battery.publish(
             BatteryState(
-                header=self._header('base_link'),
+                header=_header(self, 'base_link'),
                 percentage=self._charge,
                 power_supply_status=status,
                 present=True,
             )
         )
 
-    def _header(self, frame: str) -> Header:
-        return Header(stamp=self.get_clock().now().to_msg(), frame_id=frame)
 
-    def _publish_odom(self, pose: Pose, linear: float, angular: float) -> None:
-        odom = Odometry(header=self._header('odom'), child_frame_id='base_link')
+class Senses:
+    """Publishes what a robot measures; in Gazebo, ros_gz_bridge does."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._odom = node.create_publisher(Odometry, 'odom', 10)
+        self._scan = node.create_publisher(LaserScan, 'scan', qos_profile_sensor_data)
+
+    def publish(self, state: Message) -> None:
+        """Publish the odometry and, if the state has one, the scan."""
+        pose = Pose(*state['pose'])
+        odom = Odometry(header=_header(self._node, 'odom'), child_frame_id='base_link')
         odom.pose.pose.position.x = pose.x
         odom.pose.pose.position.y = pose.y
         odom.pose.pose.orientation.z = math.sin(pose.heading / 2)
         odom.pose.pose.orientation.w = math.cos(pose.heading / 2)
-        odom.twist.twist.linear.x = linear
-        odom.twist.twist.angular.z = angular
+        odom.twist.twist.linear.x = state['linear']
+        odom.twist.twist.angular.z = state['angular']
         self._odom.publish(odom)
+        if 'scan' in state:
+            self._publish_scan(state['scan'])
 
     def _publish_scan(self, ranges: list[float]) -> None:
         step = 2 * math.pi / len(ranges)
         message = LaserScan(
-            header=self._header('base_link'),
+            header=_header(self._node, 'base_link'),
             angle_min=-math.pi,
             angle_max=math.pi - step,
             angle_increment=step,
@@ -184,11 +193,16 @@ class Robot(Node):
         self._scan.publish(message)
 
 
+def _header(node: Node, frame: str) -> Header:
+    return Header(stamp=node.get_clock().now().to_msg(), frame_id=frame)
+
+
 def main(name: str, port: int) -> None:
     """Run the robot of that name until SIGINT or SIGTERM, or until the simulation ends."""
     with stopped_by_signals() as stop:
         rclpy.init(args=ARGUMENTS, signal_handler_options=SignalHandlerOptions.NO)
         robot = Robot(name)
+        senses = Senses(robot)
         executor = SingleThreadedExecutor()
         executor.add_node(robot)
         link = connect(port)
@@ -197,6 +211,7 @@ def main(name: str, port: int) -> None:
             for state in link.receive(0.1):
                 for _ in range(CALLBACKS):
                     executor.spin_once(timeout_sec=0.0)
+                senses.publish(state)
                 command = robot.react(state)
                 link.send({'tick': state['tick'], **command._asdict()})
         link.close()

@@ -125,10 +125,15 @@ class World:
             else:
                 body.linear = 0.0
                 body.pose = pose._replace(x=body.pose.x, y=body.pose.y)
+        return [*events, *self.look()]
+
+    def look(self) -> list[Violation]:
+        """Let robots load and unload where they are; return the rules that are broken from now."""
+        for body in self.bodies.values():
             if place := body.handles_at(self.time):
                 self._handle(body, place)
         poses = {name: body.pose for name, body in self.bodies.items()}
-        return events + self.checker.look(self.time, poses)
+        return self.checker.look(self.time, poses)
 
     def _is_free(self, robot: str, pose: Pose) -> bool:
         """Return whether a robot can move to a pose, or at least away from what it touches."""

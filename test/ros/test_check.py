@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
 from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from support import eventually
@@ -288,3 +291,29 @@ def test_a_look_at_an_empty_graph_and_at_one_that_never_rests_is_doubtful(monkey
             lambda seconds: other.create_publisher(String, f'/topic{next(numbers)}', 1),
         )
         assert 'still come and go' in look.GraphLook(graph.node).wait()
+
+
+# --- the mappings for others ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('name', 'foreign'),
+    [
+        ('turtlebot4.yaml', {'irobot_create_msgs/msg/DockStatus'}),
+        ('nav2.yaml', {'nav2_msgs/msg/CollisionMonitorState', 'nav2_msgs/msg/SpeedLimit'}),
+        ('gazebo_fleet.yaml', set()),
+    ],
+)
+def test_the_mappings_for_others_pass_and_name_the_packages_that_are_missing(name, foreign):
+    path = Path(__file__).resolve().parents[2] / 'config' / name
+    done = subprocess.run(
+        [sys.executable, '-m', 'redis_bridge.cli', 'check', str(path), '--robot', 'robot1'],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    missing = {kind for kind in foreign if find_spec(kind.partition('/')[0]) is None}
+    assert done.returncode == 0, done.stderr
+    assert {*re.findall(r'not checked: routes of (\S+):', done.stderr)} == missing
+    assert len(done.stderr.splitlines()) == len(missing)

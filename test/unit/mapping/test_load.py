@@ -21,7 +21,8 @@ from redis_bridge.mapping import model, schema
 from redis_bridge.mapping.plan import plan
 
 SHIPPED = (
-    'fleet_robot.yaml', 'fleet_shared.yaml', 'minimal.yaml', 'reference.yaml', 'teleop.yaml',
+    'fleet_robot.yaml', 'fleet_shared.yaml', 'gazebo_fleet.yaml', 'minimal.yaml', 'nav2.yaml',
+    'reference.yaml', 'teleop.yaml', 'turtlebot4.yaml',
 )  # fmt: skip
 ERRORS = [
     (
@@ -161,6 +162,48 @@ def test_the_shipped_mappings_are_valid_without_warnings(name, distro):
     loaded = loading.load(CONFIG / name, robot='robot1', environ={})
     made = plan(loaded, distro)
     assert (made.warnings, made.errors) == ((), ())
+
+
+# As turtlebot4_bringup (republisher.yaml, rplidar) and Nav2's documentation name them.
+PUBLIC_TOPICS = {
+    'turtlebot4.yaml': {
+        '/odom': 'nav_msgs/msg/Odometry',
+        '/scan': 'sensor_msgs/msg/LaserScan',
+        '/imu': 'sensor_msgs/msg/Imu',
+        '/battery_state': 'sensor_msgs/msg/BatteryState',
+        '/dock_status': 'irobot_create_msgs/msg/DockStatus',
+        '/cmd_vel': 'geometry_msgs/msg/Twist',
+    },
+    'nav2.yaml': {
+        '/amcl_pose': 'geometry_msgs/msg/PoseWithCovarianceStamped',
+        '/plan': 'nav_msgs/msg/Path',
+        '/map': 'nav_msgs/msg/OccupancyGrid',
+        '/local_costmap/costmap': 'nav_msgs/msg/OccupancyGrid',
+        '/cmd_vel': None,  # Twist in Jazzy, TwistStamped in Kilted
+        '/navigate_to_pose/_action/status': 'action_msgs/msg/GoalStatusArray',
+        '/collision_monitor_state': 'nav2_msgs/msg/CollisionMonitorState',
+        '/goal_pose': 'geometry_msgs/msg/PoseStamped',
+        '/initialpose': 'geometry_msgs/msg/PoseWithCovarianceStamped',
+        '/speed_limit': 'nav2_msgs/msg/SpeedLimit',
+    },
+}
+
+
+@pytest.mark.parametrize('name', PUBLIC_TOPICS)
+def test_the_mappings_for_others_have_the_topics_that_these_have(name):
+    mapping = loading.load(CONFIG / name, robot='robot1', environ={})
+    routes = (*mapping.ros_to_redis, *mapping.redis_to_ros)
+    assert {route.topic: route.type for route in routes} == PUBLIC_TOPICS[name]
+
+
+@pytest.mark.parametrize('name', PUBLIC_TOPICS)
+def test_the_mappings_for_others_work_in_a_namespace_without_the_slashes(tmp_path, name):
+    """As their first lines say."""
+    text = (CONFIG / name).read_text(encoding='utf-8').replace('topic: /', 'topic: ')
+    (tmp_path / name).write_text(text, encoding='utf-8')
+    mapping = loading.load(tmp_path / name, robot='robot1', environ={})
+    routes = (*mapping.ros_to_redis, *mapping.redis_to_ros)
+    assert {f'/{route.topic}' for route in routes} == {*PUBLIC_TOPICS[name]}
 
 
 def test_the_minimal_mapping_has_ten_lines():
