@@ -25,10 +25,10 @@ ARGUMENTS = (
         'redis_url',
         default_value='',
         description=(
-            'Where Redis is, such as redis://host:6379/0, or '
-            'redis+sentinel://host1:26379,host2:26379,host3:26379/mymaster/0. Empty: as the '
-            'mapping says. A password is rejected, because every node could read it here: name a '
-            'password_file in the mapping.'
+            'Where Redis is, such as redis://host:6379/0, '
+            'redis+sentinel://host1:26379,host2:26379,host3:26379/mymaster/0, or '
+            'redis+cluster://host1:6379,host2:6379. Empty: as the mapping says. A password is '
+            'rejected, because every node could read it here: name a password_file in the mapping.'
         ),
     ),
     DeclareLaunchArgument(

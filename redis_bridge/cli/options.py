@@ -97,6 +97,7 @@ def connect(args: argparse.Namespace) -> Client:
         )
     except RedisError as error:
         text = str(error).replace('redis.url', 'the URL of Redis')
+        text = text.replace('redis.sharded_pubsub', '--sharded-pubsub')
         raise UsageError(text.replace('redis.sentinel', 'a login at sentinels')) from None
 
 

@@ -128,6 +128,8 @@ class Follower:
         """End the threads and close their connections; closing twice is harmless."""
         self._queue.close()
         feeds = (self._channels, self._keys, self._streams)
+        for feed in feeds:
+            feed.source.want({})  # or it would read from the nodes that join a cluster later
         threads = [thread for feed in feeds for thread in feed.source.threads()]
         for thread in threads:
             thread.finish()

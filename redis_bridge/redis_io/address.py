@@ -83,6 +83,10 @@ class Address:
             raise RedisError(f'redis.tls: needs a rediss:// url, got {url.scheme}://')
         if settings.sentinel is not None and not url.is_sentinel:
             raise RedisError(f'redis.sentinel: needs a redis+sentinel:// url, got {url.scheme}://')
+        if settings.sharded_pubsub and not url.is_cluster:
+            raise RedisError(
+                f'redis.sharded_pubsub: needs a redis+cluster:// url, got {url.scheme}://'
+            )
         self.timing = timing
         self._scheme = url.scheme
         self._class = CLASSES[url.scheme.partition('+')[0]]

@@ -70,6 +70,7 @@ class Claim:
         self._looked_at = 0.0
         self._is_free = False
         self._free_since: float | None = None  # watched since then by the server, and free
+        self._watched_at: Connection | None = None  # by this connection
         self._expected_until = 0.0  # by then a holder of before has come back
         self.other: Holder | None = None
         self.rejected: redis.ResponseError | None = None
@@ -88,7 +89,7 @@ class Claim:
 
     def look(self, connection: Connection) -> bool:
         """Ask who holds the claim; return whether it is up to us to `take` it."""
-        at = connection.at(self._key)
+        at = self._at(connection)
         at.require_primary()
         asked_at = _now()
         self._note(_holder(at.call(*self._question())), asked_at)
@@ -99,7 +100,7 @@ class Claim:
 
         :param fields: they include the one that names us as the holder.
         """
-        at = connection.at(self._key)
+        at = self._at(connection)
         replace = [('DEL', self._key), *self._write(self._key, fields)]
         is_complete = self._fields <= fields.keys()
         renew = self._write(self._key, fields) if is_complete else replace
@@ -149,6 +150,13 @@ class Claim:
     def end(self) -> None:
         """Note that the claim is not renewed any more."""
         self._held_until = 0.0
+
+    def _at(self, connection: Connection) -> Connection:
+        """Return the connection to where the claim is; another one does not watch it yet."""
+        at = connection.at(self._key)
+        if at is not self._watched_at:
+            self._watched_at, self._free_since = at, None
+        return at
 
     # --- what is asked and written ---------------------------------------------------------------
     def _question(self) -> Command:

@@ -201,13 +201,15 @@ class ClusterConnection(Connection):
         self._cluster = cluster
         self._timing = timing
         self._open: dict[Shard, Connection] = {}
-        self._away_until: dict[Shard, float] = {}
+        self._away: dict[Host | None, tuple[float, str]] = {}  # until when, and why
         self._visits: dict[Host, Connection] = {}  # where servers have redirected commands to
 
     def connect(self) -> None:
         """Connect to a primary, so that a cluster that cannot be reached shows."""
         self._cluster.find()
-        *others, last = self._cluster.shards()
+        *others, last = sorted(
+            self._cluster.shards(), key=lambda shard: shard.host != self._cluster.answered
+        )
         for shard in others:
             with contextlib.suppress(redis.RedisError, OSError):
                 self._to(shard)
@@ -292,20 +294,29 @@ class ClusterConnection(Connection):
             return connection
         if connection is not None:
             self._lose(shard)
-        if time.monotonic() < self._away_until.get(shard, 0.0):
-            raise redis.ConnectionError(f'{shard.label} of the cluster did not answer just now')
+        until, reason = self._away.get(shard.host, (0.0, ''))
+        if time.monotonic() < until:
+            raise redis.ConnectionError(f'{shard.label} of the cluster, just now: {reason}')
         connection = shard.open_within(self._timing)
         try:
             connection.connect()
-        except (redis.RedisError, OSError):
-            self._away_until[shard] = time.monotonic() + AWAY_S
+        except (redis.RedisError, OSError) as error:
+            self._note_away(shard, str(error))
             raise
         self._open[shard] = connection
         return connection
 
     def _lose(self, shard: Shard) -> None:
-        self._open.pop(shard).close()
-        self._away_until[shard] = time.monotonic() + AWAY_S
+        lost = self._open.pop(shard)
+        lost.close()
+        if lost.is_silent:  # else it may take a new connection at once, or another node does
+            where = '' if shard.host is None else f'{host_text(shard.host)}: '
+            self._note_away(shard, f'{where}no answer')
+
+    def _note_away(self, shard: Shard, reason: str) -> None:
+        now = time.monotonic()
+        self._away = {host: why for host, why in self._away.items() if why[0] > now}
+        self._away[shard.host] = now + AWAY_S, reason
 
     def _redirected(self, command: Command, reply: Reply) -> Reply:
         """Send a command to where the server says, as long as it is redirected."""
@@ -361,9 +372,10 @@ class Cluster:
         self._next = 0  # counts the looks
         self._ask_first: Host | None = None  # a server that was named as the holder of a slot
         self._doubted_until = 0.0  # monotonic
+        self.answered: Host | None = None  # the node that did so last
         self._log = log
         self._state = LogOnChange(log, 'the cluster')
-        self._starting = threading.Lock()
+        self._starting = threading.Lock()  # also over who reacts
         self._thread: threading.Thread | None = None
         self._has_looked = threading.Event()
         self._hurry = threading.Event()
@@ -378,7 +390,8 @@ class Cluster:
         return self._slots.get(slot) or self._slots.setdefault(slot, self._make_slot(slot))
 
     def on_change(self, react: Callable[[], None]) -> None:
-        self._reactions = [r for r in self._reactions if r() is not None] + [WeakMethod(react)]
+        with self._starting:  # threads may share a client
+            self._reactions = [r for r in self._reactions if r() is not None] + [WeakMethod(react)]
 
     # --- what addresses ask ---------------------------------------------------------------------
     def holder(self, slot: int) -> Shard:
@@ -451,6 +464,7 @@ class Cluster:
             if found is None:
                 continue
             epoch, slots = found
+            self.answered = node.host
             if epoch >= self._epoch:
                 return self._take(epoch, node.host, slots)
             older.append((epoch, node, slots))

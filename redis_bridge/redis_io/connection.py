@@ -143,6 +143,7 @@ class Connection:
         self._poll: select.poll | None = None
         self._is_drained = False  # the socket had no more, when it was read last
         self.is_broken = False  # and useless
+        self.is_silent = False  # broken because no answer came
 
     def connect(self) -> None:
         """Connect, log in, select the database."""
@@ -278,7 +279,7 @@ class Connection:
         if came := self._receive(self._socket().recv):
             return came
         seconds = self._redis_py.socket_timeout
-        self.is_broken = True
+        self.is_broken = self.is_silent = True
         raise redis.TimeoutError(f'no answer within {seconds:g} s')
 
     def _receive(self, read: Callable[[int], bytes]) -> int:

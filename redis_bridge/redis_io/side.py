@@ -158,6 +158,7 @@ class RedisSide:
             writer = self._writers[node, is_durable] = Writer(
                 role, node, self._presence, self._clock, self._health, self._log
             )
+            writer.on_claim_change(is_standby=self._presence.is_standby())
             if self._is_started:
                 writer.start()
         return writer
@@ -268,7 +269,9 @@ class RedisSide:
 
     def states(self) -> dict[str, str]:
         states = self._health.states()
-        states.update({writer.role: writer.state() for writer in self._writers.values()})
+        writers = list(self._writers.values())  # others add some meanwhile
+        # Those of nodes that have left a cluster are idle.
+        states.update({each.role: each.state() for each in writers if each.role in states})
         states['presence'] = self._presence.state()
         states.update(self._address.states())
         return states

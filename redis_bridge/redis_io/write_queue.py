@@ -108,8 +108,12 @@ class WriteQueue:
             return list(self._open)
 
     def move(self, handle: Handle, other: WriteQueue) -> None:
-        """Give a handle to another queue, with what waits; nothing of it may be under way."""
-        with self._lock:
+        """Give a handle to another queue, with what waits; nothing of it may be under way.
+
+        Both locks are held, or what is put meanwhile would come before what waits. For that, no
+        two threads may move handles at once.
+        """
+        with self._lock, other._lock:
             self._open.discard(handle)
             waiting = [dataclasses.replace(write) for write in handle.writes]
             while handle.writes:
@@ -123,7 +127,6 @@ class WriteQueue:
             lost = [write for write in self._again if write.handle is handle]
             self._again = deque(write for write in self._again if write.handle is not handle)
             handle.queue = other
-        with other._lock:
             other._adopt(handle, waiting, lost)
         other._wake()
 

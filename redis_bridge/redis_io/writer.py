@@ -106,13 +106,18 @@ class Writer:
         return self._queue.open(config, counters, is_mirrored=is_mirrored)
 
     def hand_over(self, writer_of: Callable[[str], Writer]) -> None:
-        """Give the sinks whose names are another writer's to that one, with what waits."""
-        with self._at_work:
-            for handle in self._queue.opened():
-                writer = writer_of(handle.name)
-                if writer is not self:
+        """Give the sinks whose names are another writer's to that one, with what waits.
+
+        It waits for the server's replies only if there are any.
+        """
+        new = [(handle, writer_of(handle.name)) for handle in self._queue.opened()]
+        moving = [(handle, writer) for handle, writer in new if writer is not self]
+        if moving:
+            with self._at_work:
+                for handle, writer in moving:
                     self._queue.move(handle, writer._queue)
-                    writer.adopt(self._recovery.buffer.take(handle.name))
+                    if entries := self._recovery.buffer.take(handle.name):
+                        writer.adopt(entries)
         self._thread.waker.set()  # it may be idle from now on
 
     def adopt(self, entries: list[PendingWrite]) -> None:
@@ -315,7 +320,10 @@ class Writer:
     ) -> None:
         """Write at the servers that were named instead, until the names are another writer's."""
         failed: set[Handle] = set()
+        silent: set[Host] = set()  # each costs time once, not once for each name
         for write, named in redirected:
+            if named.host in silent:
+                failed.add(write.handle)
             if write.handle in failed:  # so that their order is kept
                 self._to_retry.append(write)
                 continue
@@ -324,10 +332,13 @@ class Writer:
             except (redis.RedisError, OSError):
                 if (visit := self._visits.pop(named.host, None)) is not None:
                     visit.close()
+                silent.add(named.host)
                 write.failed_attempts += 1
                 reply = named
             if not isinstance(reply, redis.ResponseError):
                 written.append(write)
+                if write.handle.durability != 'memory':  # which nobody has waited for there
+                    count_event('not_durable', [write])
             elif is_redirected(reply) or 'equal or smaller' in str(reply):
                 failed.add(write.handle)
                 self._to_retry.append(write)

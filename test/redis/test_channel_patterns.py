@@ -325,8 +325,12 @@ def test_a_flood_of_names_that_nobody_wants_leaves_nothing_behind(redis_server, 
     flood(2000, 20_000)
     gc.collect()
     assert len(gc.get_objects()) - before < 2000
-    db.publish('wanted:c', 7)
-    eventually(lambda: core.numbers('*:c', 'wanted:c') == [7])
+
+    def arrives() -> bool:  # on a busy machine the bridge may just be subscribing anew
+        db.publish('wanted:c', 7)
+        return 7 in core.numbers('*:c', 'wanted:c')
+
+    eventually(arrives, every=0.1)
 
 
 @pytest.mark.parametrize('is_command', [False, True])

@@ -1081,3 +1081,41 @@ def test_a_lease_that_may_not_be_listed_is_held_nevertheless(db, redis_server):
 def test_queues_are_listed_once_they_are_used(client):
     client.queue('tasks').put({'n': 1})
     assert client.queues() == ['tasks']
+
+
+class TwoNames:
+    """One server as two nodes of a cluster, of which the second one joins."""
+
+    def __init__(self, settings):
+        self.addresses = [Address(settings, 'test', Timing()) for _ in range(2)]
+        self.address = self.quick = self.addresses[0]
+        self.reactions = []
+
+    def node_of(self, name):
+        return self.address
+
+    reader_of = node_of
+
+    def on_change(self, react):
+        self.reactions.append(react)
+
+    def move(self):
+        self.address = self.addresses[1]
+        for react in self.reactions:
+            react()
+
+
+def test_a_closed_watch_reads_nothing_from_a_node_that_joins(redis_server, db):
+    topology = TwoNames(RedisSettings(redis_server.url))
+    follower = Follower(topology)
+    follower.follow([('c', 'channel'), ('s', 'stream'), ('k', 'key')])
+    before = threading.active_count()
+    follower.close()
+    topology.move()
+    assert threading.active_count() == before - 3
+    eventually(lambda: db.pubsub_numsub('c') == [(b'c', 0)])
+
+
+def test_sharded_channels_need_a_cluster_or_they_would_reach_no_bridge(redis_server):
+    with pytest.raises(RedisError, match=r'redis\.sharded_pubsub: needs a redis\+cluster:// url'):
+        redis_bridge.Client(redis_server.url, sharded_pubsub=True)

@@ -51,6 +51,7 @@ from redis_bridge.ports import ChannelsRequest
 from redis_bridge.protocol.descriptions import NameDescription, TypeDescription
 from redis_bridge.protocol.keys import robot_key
 from redis_bridge.protocol.leases import lease_keys
+from redis_bridge.redis_io.address import Timing
 
 LOG = logging.getLogger('redis_bridge.test')
 # From a fault until data flows again: 1 s until a node is missed, an election, a look at the map,
@@ -197,6 +198,8 @@ def test_nothing_is_lost_unreported_or_doubled_over(
             eventually(lambda: is_replica(nodes[0]))
             eventually(group.is_ready, 20)
             traffic.flows(CALM_S)
+        if fault is come_and_go:  # and nothing says that a node is missing
+            eventually(lambda: all_connected(side))
         traffic.end()
         with group.client() as db:
             traffic.check(db)
@@ -544,6 +547,19 @@ def test_bridges_hold_leases_and_follow_the_registry(calm_group, redis_side_at, 
     eventually(lambda: registered and registered[-1] == names)
 
 
+def test_a_bridge_keeps_a_lease_over_a_connection_that_was_closed(calm_group, redis_side_at):
+    side = redis_side_at(calm_group.url, timing=Timing(), leases=[LeaseConfig('dock', 2000)])
+    side.start(dict)
+    eventually(lambda: side.acquire_lease('dock')[0])
+    token = side.lease_token('dock')
+    lease = side._leases._leases['dock']
+    with plain_client(calm_group.primary_of(lease_keys('dock').holder)) as node:
+        node.client_kill_filter(_type='normal', skipme=True)
+    killed_at = time.monotonic()
+    eventually(lambda: side.lease_token('dock') is None or lease.renew_at > killed_at + 1)
+    assert side.lease_token('dock') == token
+
+
 def test_a_watch_of_robots_sees_who_comes_and_leaves(calm_group, started_side_at, client, db):
     with client.watch_robots() as watch:
         side = started_side_at(calm_group.url)
@@ -731,6 +747,13 @@ def test_a_login_is_needed_and_never_shown(server_program, tmp_path, started_sid
             assert 'hunter' not in text
             assert f'127.0.0.1:{group.nodes[0].port}: ' in text
             assert 'uthenticat' in text or 'WRONGPASS' in text or 'password' in text
+        strict, *others = group.nodes
+        for node in others:
+            with plain_client(node) as admin:
+                admin.config_set('requirepass', '')
+        name = names_at(group, strict)('x')
+        with pytest.raises(RedisError, match='uthenticat'), Client(group.url) as client:
+            client.get(name)
 
 
 def test_a_user_needs_two_commands_of_cluster_and_is_told_which(calm_group, started_side_at):

@@ -165,7 +165,8 @@ def test_a_browser_gets_robots_their_poses_and_the_scan_of_the_chosen_one(fleet,
 
         def is_there(state):
             fleet.move()
-            return len(state.get('pose', ())) == 2 and 'scan' in state and 'battery' in state
+            has_scan = state.get('scan', {}).get('robot2') is not None  # None: none so far
+            return len(state.get('pose', ())) == 2 and has_scan and 'battery' in state
 
         await until(page, is_there)
         return page.state

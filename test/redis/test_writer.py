@@ -1200,3 +1200,32 @@ def test_a_hash_never_stays_without_its_time_to_live(redis_server, db, proxy, re
         db.client_kill_filter(_type='normal')
         eventually(lambda: db.hget('h', 'a') == b'%d' % number)  # noqa: B023
         assert db.pttl('h') > 0
+
+
+def test_a_stream_that_is_opened_while_another_bridge_has_the_name_waits_for_nothing(
+    redis_server, db, redis_side_at
+):
+    first, second = (redis_side_at(redis_server.url) for _ in range(2))
+    for bridge in (first, second):
+        bridge.start(dict)
+        eventually(lambda: first.why_closed() is None)
+    eventually(lambda: 'held by another' in (second.why_closed() or ''))
+    counters = Counters()
+    stream = second.open_sink(StreamSinkConfig('s', durability='replicated'), counters)
+    stream.write([Write(b'1', Meta('o', 1, 1.0))])
+    assert counters.snapshot()['dropped'] == {'closed': 1}
+    first.close()
+    eventually(lambda: all_connected(second) and second.why_closed() is None)
+    stream.write([Write(b'2', Meta('o', 2, 2.0))])
+    eventually(lambda: [fields[b'data'] for _, fields in db.xrange('s')] == [b'2'])
+
+
+def test_a_writer_without_sinks_that_move_is_not_waited_for(redis_server, redis_side_at):
+    side = redis_side_at(redis_server.url)
+    side.open_sink(KeySinkConfig('k'), Counters())
+    [writer] = side._writers.values()
+    with writer._at_work:  # its server is silent
+        thread = threading.Thread(target=side._spread_anew, daemon=True)
+        thread.start()
+        thread.join(20)
+        assert not thread.is_alive()

@@ -67,17 +67,21 @@ class Commander:
         self.seq = 0
 
     def send(self, speed):
+        assert self.publish(speed) == 1
+
+    def publish(self, speed):
+        """Send a command; return how many bridges are subscribed."""
         self.seq += 1
         seconds, micros = self.client.time()
         meta = Meta('laptop/1', self.seq, seconds + micros / 1e6)
         payload = CODECS['json'].pack({'linear': {'x': speed}}, meta)
-        assert self.client.publish(self.name, payload) == 1
+        return self.client.publish(self.name, payload)
 
     def keep_sending(self, speed, until):
-        """Repeat a command until a condition holds."""
+        """Repeat a command until a condition holds; a bridge may just be subscribing anew."""
 
         def sent():
-            self.send(speed)
+            self.publish(speed)
             return until()
 
         return eventually(sent, every=0.03)

@@ -576,3 +576,37 @@ def test_lost_entries_move_with_their_stream(queue, other):
     queue.move(feed.handle, other)
     assert queue.take() == []
     assert payloads(other.take()) == [b'1', b'2']
+
+
+class Meanwhile:
+    """A lock that is taken only once something was tried in another thread."""
+
+    def __init__(self, lock, work):
+        self._lock, self._work = lock, work
+
+    def __enter__(self):
+        work, self._work = self._work, None
+        if work is not None:
+            thread = threading.Thread(target=work, daemon=True)
+            thread.start()
+            thread.join(0.2)
+        return self._lock.__enter__()
+
+    def __exit__(self, *exc_info):
+        return self._lock.__exit__(*exc_info)
+
+
+@BY_KIND
+def test_what_is_put_while_a_sink_moves_comes_after_what_waits(queue, other, config):
+    feed = Feed(queue, config)
+    feed.write()
+    done = threading.Event()
+
+    def put():
+        feed.handle.write([Write(b'2', None)])
+        done.set()
+
+    other._lock = Meanwhile(other._lock, put)
+    queue.move(feed.handle, other)
+    assert done.wait(20)
+    assert payloads(take_all(other)) == ([b'2'] if config.kind == 'key' else [b'1', b'2'])
