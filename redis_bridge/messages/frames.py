@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from redis_bridge.errors import InterfaceError
+from redis_bridge.errors import InterfaceError, PayloadError
 from redis_bridge.messages.cdr_copy import (
     NAMES,
     CopySource,
@@ -57,7 +57,13 @@ def renamer(message: Message, rename: Rename) -> Renamer | None:
 
     def renamed(data: bytes) -> bytes:
         """Return a string of CDR with its new length and padding, for one without them."""
-        name = rename(data.partition(b'\0')[0]) + b'\0'
+        frame, _, rest = data.partition(b'\0')
+        if rest:  # which goes; a reader would look at it
+            try:
+                rest.decode()
+            except UnicodeDecodeError:
+                raise PayloadError('the name of a frame is not UTF-8') from None
+        name = rename(frame) + b'\0'
         return len(name).to_bytes(4, 'little') + name + bytes(-len(name) % 4)
 
     short = lru_cache(_CACHED)(renamed)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from redis_bridge.cli import main
 from redis_bridge.demo.coordinator import LOG, QUEUE
+from redis_bridge.demo.fleet import MAPPING
 from redis_bridge.demo.warehouse import MAX_ROBOTS
 from redis_bridge.mapping.load import load
 
@@ -43,7 +44,7 @@ def test_each_option_and_launch_argument_is_in_its_table():
 
 
 def test_each_name_that_its_mapping_has_is_in_its_table():
-    mapping = load(CHECKOUT / 'redis_bridge/demo/demo.yaml', robot='robot1', environ={})
+    mapping = load(MAPPING, robot='robot1', environ={})
     names = {sink.name for route in mapping.ros_to_redis for sink in route.sinks}
     names |= {route.source.name for route in mapping.redis_to_ros}
     table = TEXT.partition('| name in Redis |')[2].partition('\n\n')[0]

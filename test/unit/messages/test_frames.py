@@ -186,3 +186,12 @@ def test_a_type_without_frames_needs_no_function(message):
 )
 def test_frames_are_found_by_the_type_and_the_end_of_the_name(text, named):
     assert has_frames(one(text)) is named
+
+
+def test_what_is_not_utf8_behind_the_end_of_a_name_is_rejected():
+    message = parse_definition('pkg/msg/Named', 'string frame_id\n')
+    cdr = b'\0\1\0\0' + (9).to_bytes(4, 'little') + b'map\0\0\0\0\xff\0'
+    with pytest.raises(PayloadError):
+        cdr_read.reader(message)(cdr)
+    with pytest.raises(PayloadError, match='the name of a frame is not UTF-8'):
+        renamer(message, RENAMES['longer'])(cdr)
