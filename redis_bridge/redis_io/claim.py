@@ -82,11 +82,6 @@ class Claim:
         """
         return self._term if _now() < self._held_until else None
 
-    def connected(self) -> None:
-        """Note a new connection; the server may have come back empty, and so will a holder."""
-        self._free_since = None
-        self._expect_holder()
-
     def look(self, connection: Connection) -> bool:
         """Ask who holds the claim; return whether it is up to us to `take` it."""
         at = self._at(connection)
@@ -152,10 +147,14 @@ class Claim:
         self._held_until = 0.0
 
     def _at(self, connection: Connection) -> Connection:
-        """Return the connection to where the claim is; another one does not watch it yet."""
+        """Return the connection to where the claim is.
+
+        A new one does not watch it yet. The server may have come back empty, and so will a holder.
+        """
         at = connection.at(self._key)
         if at is not self._watched_at:
             self._watched_at, self._free_since = at, None
+            self._expect_holder()
         return at
 
     # --- what is asked and written ---------------------------------------------------------------

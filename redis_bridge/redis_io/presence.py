@@ -129,7 +129,6 @@ class Presence:
         self._claim.end()
 
     def _session(self, connection: Connection) -> None:
-        self._claim.connected()
         self._descriptions.forget()
         beat_at = 0.0
         after_beat: list[Callable[[Connection], None]] = []
@@ -160,7 +159,6 @@ class Presence:
         except (redis.ConnectionError, redis.TimeoutError):
             if not connection.lose_broken():
                 raise
-            self._claim.connected()  # its own connection may be another one from now on
 
     def _look_after(self, connection: Connection) -> None:
         """Report robots that are lost, describe names."""

@@ -81,3 +81,10 @@ class Rival:
     def end(self) -> None:
         """End it in order, or by force."""
         end_process(self.process, *self._readers)
+
+
+def assert_never_at_once(first: Rival, second: Rival) -> None:
+    """Check that no message was carried twice, and all of the first one before the second's."""
+    numbers = [number for rival in (first, second) for _, number in rival.numbers['channel']]
+    assert len(numbers) == len(set(numbers))
+    assert max(first.numbers['channel']) < min(second.numbers['channel'])
